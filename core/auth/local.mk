@@ -1,0 +1,1 @@
+# core/auth: see the essays at the head of its headers.

@@ -1,0 +1,39 @@
+/*
+ * messages.h: what front, auth and spawner say to each other (base/pack.h encoding, SOCK_SEQPACKET).
+ *
+ * front → auth  (ids are the front's own, unique among its open conversations)
+ *   AUTH_START   u64 id, str mechanism, str initial (none: absent), str service, str remote, str local, u32
+ * tls mechanism "" with initial "user NUL password" is LOGIN (RFC 3501 §6.2.3). AUTH_STEP    u64 id, str
+ * response AUTH_CANCEL  u64 id                           (no answer) auth → front AUTH_CHALLENGE u64 id, str
+ * octets AUTH_OK      u64 id, str grant (32 octets), str user, str server-last data (absent: none) AUTH_NO
+ * u64 id, u32 result (MORTISE_AUTH_…; UNKNOWN is sent as MISMATCH) AUTH_BAD     u64 id, str text AUTH_OFFER
+ * str mechanisms under TLS, str mechanisms in clear    (once at connect, and again after a reload) auth →
+ * spawner GRANT        str grant, u64 expires (monotonic ms), str user, u32 uid, u32 gid, u32 n, n × u32
+ * group, str home, str service, str remote, u32 m, m × str option Sent before AUTH_OK, so it is there when
+ * the front presents it. Single use. front → spawner SPAWN        u64 id, str grant, str service, str remote,
+ * str local, u32 tls, str input (octets already read), str tag (of the command that logged in), str ok_text;
+ * one descriptor: the plaintext connection. The session itself answers the login command, so OK means that
+ * the mail is there. spawner → front SPAWNED      u64 id, u32 ok, u32 reason (MORTISE_E_…) ENDED        u64
+ * id                           (the session process is gone)
+ */
+#ifndef MORTISE_AUTH_MESSAGES_H
+#define MORTISE_AUTH_MESSAGES_H
+
+#define AUTH_GRANT_SIZE 32u
+
+enum auth_message {
+	AUTH_START = 0x101,
+	AUTH_STEP = 0x102,
+	AUTH_CANCEL = 0x103,
+	AUTH_CHALLENGE = 0x111,
+	AUTH_OK = 0x112,
+	AUTH_NO = 0x113,
+	AUTH_BAD = 0x114,
+	AUTH_OFFER = 0x115,
+	GRANT = 0x121,
+	SPAWN = 0x131,
+	SPAWNED = 0x141,
+	ENDED = 0x142
+};
+
+#endif

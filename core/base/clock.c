@@ -1,0 +1,37 @@
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/banned.h"
+
+static int64_t moved_ms;
+
+uint64_t clock_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)((int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 + moved_ms);
+}
+
+int64_t clock_seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (int64_t)t.tv_sec + moved_ms / 1000;
+}
+
+int clock_zone(int64_t when)
+{
+	time_t t = (time_t)when;
+	struct tm tm;
+
+	if (localtime_r(&t, &tm) == NULL)
+		return 0;
+	return (int)(tm.tm_gmtoff / 60);
+}
+
+void clock_test_advance(int64_t ms)
+{
+	moved_ms += ms;
+}

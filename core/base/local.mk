@@ -1,0 +1,16 @@
+# core/base: knows nothing of mail.
+noinst_LIBRARIES += core/base/libbase.a
+core_base_libbase_a_SOURCES = \
+	core/base/banned.h core/base/object.h \
+	core/base/mem.h core/base/mem.c \
+	core/base/arena.h core/base/arena.c \
+	core/base/str.h core/base/str.c \
+	core/base/buf.h core/base/buf.c \
+	core/base/vec.h \
+	core/base/err.h core/base/err.c \
+	core/base/clock.h core/base/clock.c \
+	core/base/io.h core/base/io.c \
+	core/base/path.h core/base/path.c \
+	core/base/codec.h core/base/codec.c \
+	core/base/secure.h core/base/secure.c \
+	core/base/pack.h core/base/pack.c

@@ -1,0 +1,38 @@
+/*
+ * charset.h: text into UTF-8 and into comparable form.
+ *
+ * Mail is written in two hundred charsets and lies about which. Decoding here never fails: what cannot be
+ * converted becomes U+FFFD, an unknown charset is taken as octets (valid UTF-8 stays, other high octets
+ * become U+FFFD). Whether it was clean is reported for those who must know (SEARCH's BADCHARSET, APPEND under
+ * UTF8=ACCEPT).
+ */
+#ifndef MORTISE_CHARSET_CHARSET_H
+#define MORTISE_CHARSET_CHARSET_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/str.h"
+
+bool charset_known(struct str name);
+/* Appends `in` as UTF-8. False when the charset is unknown or something had to be replaced. */
+bool charset_to_utf8(struct buf *out, struct str charset, struct str in);
+bool utf8_valid(struct str s);
+/* Streaming: feed chunks, then flush with an empty one. NULL for an unknown charset. */
+struct charset_stream;
+struct charset_stream *charset_stream_new(struct str charset);
+bool charset_stream_feed(struct charset_stream *cs, struct str in, struct buf *out);
+void charset_stream_free(struct charset_stream **csp);
+
+/* Decodes RFC 2047 encoded words in an unfolded header value; raw 8-bit text that is not UTF-8 becomes
+ * U+FFFD. */
+void charset_decode_header(struct buf *out, struct str value);
+
+/* Comparable form for SEARCH: i;unicode-casemap (RFC 5051): title case, canonical decomposition. */
+void charset_fold(struct buf *out, struct str utf8);
+
+/* Modified UTF-7 (RFC 3501 §5.1.3). Strict: false for what is not canonical. Output is UTF-8, NFC kept as
+ * given. */
+bool mutf7_to_utf8(struct buf *out, struct str in);
+void utf8_to_mutf7(struct buf *out, struct str in); /* in is valid UTF-8 */
+
+#endif

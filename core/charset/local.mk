@@ -1,0 +1,1 @@
+# core/charset: see the essays at the head of its headers.

@@ -1,0 +1,1 @@
+# core/conf: see the essays at the head of its headers.

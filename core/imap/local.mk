@@ -1,0 +1,1 @@
+# core/imap: see the essays at the head of its headers.

@@ -1,0 +1,1 @@
+# The one binary, re-executed by role.

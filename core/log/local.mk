@@ -1,0 +1,1 @@
+# core/log: see the essays at the head of its headers.

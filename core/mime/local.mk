@@ -1,0 +1,1 @@
+# core/mime: see the essays at the head of its headers.

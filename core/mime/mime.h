@@ -1,0 +1,139 @@
+/*
+ * mime.h: headers, addresses, dates and parts of a message.
+ *
+ * One pass over the source finds the structure: for every part the positions (in wire octets) of its header
+ * and body and its lines; nothing is copied but what BODYSTRUCTURE shows. Everything is linear in the
+ * message's size and bounded in memory: past the limits a part is taken as an opaque leaf and parsing goes on
+ * (attack cases 102-108). No input is refused: what cannot be understood is shown as the best plain reading,
+ * per RFC 2045 §5.2 defaults.
+ *
+ * ENVELOPE and BODYSTRUCTURE are written here in their wire form, so that the store can keep them serialised.
+ * Strings in them are quoted when they can be, literals otherwise ({n} CRLF octets), NIL when absent.
+ */
+#ifndef MORTISE_MIME_MIME_H
+#define MORTISE_MIME_MIME_H
+
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "mime/source.h"
+
+struct mime_limits {
+	uint32_t depth;       /* nested parts; deeper ones are leaves */
+	uint32_t parts;       /* in one message */
+	uint32_t header_size; /* octets of one header block that are looked at */
+	uint32_t header_fields;
+	uint32_t addresses;  /* in one field */
+	uint32_t parameters; /* of one field */
+};
+extern const struct mime_limits mime_limits_default;
+
+struct mime_parameter {
+	struct str name; /* as written; compare without case */
+	struct str
+	    value; /* RFC 2231 joined; charset'lang' kept encoded when present (name then ends in '*') */
+};
+struct mime_parameters {
+	struct mime_parameter *v;
+	size_t n;
+};
+
+enum mime_kind { MIME_LEAF, MIME_TEXT, MIME_MULTIPART, MIME_MESSAGE };
+
+struct mime_part {
+	enum mime_kind kind;
+	struct str type, subtype; /* never empty */
+	struct mime_parameters parameters;
+	struct str id, description, encoding; /* p NULL when absent; encoding defaults to 7BIT */
+	struct str md5, disposition, location;
+	struct mime_parameters disposition_parameters;
+	struct str *languages;
+	size_t language_count;
+	uint64_t header_start, body_start, end;  /* wire positions; header is [header_start, body_start) */
+	uint64_t lines;                          /* of the body */
+	struct mime_part *parent, *next, *child; /* MULTIPART: the parts; MESSAGE: one child, the message */
+	uint32_t number;                         /* 1… among its siblings */
+	struct str envelope;                     /* MESSAGE: wire form of the inner message's ENVELOPE */
+};
+
+/* The message's root part (its header is the message header), in the arena. 0 or a code (only I/O can fail).
+ */
+int mime_parse(
+    struct source *s, const struct mime_limits *l, struct arena *a, struct mime_part **root, struct err *e);
+
+/* ENVELOPE of the header block [from, to) of s. */
+int mime_envelope(struct source *s, uint64_t from, uint64_t to, const struct mime_limits *l, struct buf *out,
+    struct err *e);
+/* BODY (extended false) or BODYSTRUCTURE of a part tree. */
+void mime_bodystructure(const struct mime_part *root, bool extended, struct buf *out);
+
+/* What a section specification means. */
+enum mime_text {
+	MIME_WHOLE,
+	MIME_HEADER,
+	MIME_HEADER_FIELDS,
+	MIME_HEADER_FIELDS_NOT,
+	MIME_TEXT_ONLY,
+	MIME_MIME
+};
+struct mime_section {
+	const uint32_t *numbers; /* part path; count 0: the message itself */
+	size_t number_count;
+	enum mime_text text;
+	const struct str *fields; /* HEADER.FIELDS[.NOT] */
+	size_t field_count;
+};
+/*
+ * Resolves a section: a range of the source, or (for HEADER.FIELDS*) text built in *built. found is false
+ * when the message has no such part (the client gets an empty string, RFC 3501 §7.4.2 NIL).
+ */
+struct mime_range {
+	bool found;
+	bool is_built;
+	uint64_t from, to;
+	struct str built; /* in the arena; ends with the empty line */
+};
+int mime_find(struct source *s, const struct mime_part *root, const struct mime_section *section,
+    const struct mime_limits *l, struct arena *a, struct mime_range *out, struct err *e);
+/* The part of a path, or NULL. */
+const struct mime_part *mime_part_at(const struct mime_part *root, const uint32_t *numbers, size_t count);
+
+/* Header fields of a block, one at a time, unfolded into the arena. */
+struct mime_field {
+	struct str name, value; /* value: unfolded, outer white space trimmed */
+	struct str raw;         /* the field as it stands, with its CRLFs */
+};
+struct mime_fields;
+int mime_fields_open(struct source *s, uint64_t from, uint64_t to, const struct mime_limits *l,
+    struct arena *a, struct mime_fields **out, struct err *e);
+bool mime_fields_next(struct mime_fields *f, struct mime_field *out);
+/* First field of that name (case-insensitive): true and its value. */
+bool mime_field_get(struct source *s, uint64_t from, uint64_t to, struct str name,
+    const struct mime_limits *l, struct arena *a, struct str *value, struct err *e);
+
+/* Dates. Seconds since 1970 UTC and minutes east; false when it cannot be read. Lenient (RFC 5322 §4.3 and
+ * worse). */
+bool mime_date(struct str value, int64_t *when, int *zone);
+/* IMAP date-time "dd-Mon-yyyy hh:mm:ss +zzzz" (strict) and its writer. */
+bool imap_date_time(struct str s, int64_t *when, int *zone);
+void imap_date_time_write(struct buf *out, int64_t when, int zone);
+/* IMAP date "d-Mon-yyyy": days since 1970-01-01. */
+bool imap_date(struct str s, int64_t *day);
+
+/* Decodes a body's transfer encoding (base64, quoted-printable; others as they are), leniently, chunk by
+ * chunk. */
+struct mime_decoder;
+struct mime_decoder *mime_decoder_new(struct str encoding); /* never NULL; unknown: identity */
+bool mime_encoding_known(struct str encoding);
+void mime_decoder_feed(struct mime_decoder *d, struct str in, struct buf *out);
+void mime_decoder_flush(struct mime_decoder *d, struct buf *out);
+void mime_decoder_free(struct mime_decoder **dp);
+
+/* IMAP string writers, used by everything that answers a client (RFC 9051 §9 string, nstring, astring). */
+void imap_string(struct buf *out, struct str s);  /* quoted, or {n} literal when it must be */
+void imap_nstring(struct buf *out, struct str s); /* NIL when p is NULL */
+void imap_astring(struct buf *out, struct str s); /* an atom when it can be */
+
+#endif

@@ -1,0 +1,1 @@
+# core/module: see the essays at the head of its headers.

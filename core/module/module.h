@@ -1,0 +1,110 @@
+/*
+ * module.h: finding, probing and loading modules, and calling into them.
+ *
+ * A module is code of somebody else in our process. This room makes that as safe as it can be:
+ *   - it is looked for in one place only: the list of built-in modules, then exactly MODULEDIR/NAME.so, or an
+ * absolute path from the main configuration file. No environment, no .la, no directory scan.
+ *   - the file and every directory above it must be root's (or the configured owner's) and not writable by
+ * others.
+ *   - it is first loaded in a probe child with a deadline, so a constructor that crashes or hangs costs a
+ * child. The child also fills the options and runs `check`. Only then does this process load it.
+ *   - dlopen(RTLD_NOW | RTLD_LOCAL) comes first because it tells the truth; libltdl then takes its reference
+ *     (its own message is "file not found" whatever the cause). Resident: nothing is ever unloaded.
+ *   - every field of the descriptor is compared and every difference is named in one refusal.
+ * A refused module disables its instances, loudly, and the service starts all the same, unless the
+ * configuration says `required`. Loading happens once, before the role serves.
+ */
+#ifndef MORTISE_MODULE_MODULE_H
+#define MORTISE_MODULE_MODULE_H
+
+#include <stdbool.h>
+
+#include <mortise/module.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "conf/conf.h"
+
+struct registry;
+struct module; /* a loaded descriptor */
+
+/* conf group "module_loader". */
+struct module_options {
+	const char *path;       /* MODULEDIR */
+	bool check_owner;       /* refuse files others could have written (off only for tests) */
+	const char *owner;      /* a uid besides root that may own modules; "" none */
+	uint64_t probe_timeout; /* milliseconds a probe child may take */
+};
+extern const struct conf_group module_conf_group;
+
+/* A configured use of a module. */
+struct instance {
+	uint32_t magic;
+	struct mortise_instance pub;
+	const struct mortise_module *module;
+	const void *ops; /* the op table copied to our full size, missing slots NULL */
+	bool suspect;    /* crashed too often; calls answer UNAVAILABLE */
+};
+
+/*
+ * Loads what the instance lists of these kinds name (drivers: MORTISE_KIND_DRIVER, passwords: …_PASSWORD,
+ * sasl: …_SASL). Problems go into the report: errors for required modules, warnings for others. `probe` false
+ * when a parent process has just done so. Lists not in the configuration get the defaults of registry.c
+ * (drivers: unix; passwords: pam or, unprivileged, file; sasl: cyrus).
+ */
+struct registry *registry_load(struct conf *c, const struct module_options *o, const uint32_t *kinds,
+    size_t kind_count, bool probe, struct conf_report *r);
+void registry_free(struct registry **rp); /* memory only; code stays loaded */
+/* Instances of a kind in configured order; refused ones are not among them. */
+struct instance *const *registry_instances(const struct registry *g, uint32_t kind, size_t *count);
+struct instance *registry_find(const struct registry *g, uint32_t kind, const char *name);
+/* Instance for code linked into the program itself (unit tests, tools): no file, no probe. */
+struct instance *instance_builtin(struct arena *a, const struct mortise_module *m, const char *name);
+/* lifecycle->prepare / start of every instance of the kind; a failure disables the instance and is logged. */
+void registry_prepare(struct registry *g, uint32_t kind);
+void registry_start(struct registry *g, uint32_t kind);
+
+/*
+ * One call into a module. The caller keeps it on the stack:
+ *
+ *     struct call c;
+ *     call_begin(&c, inst, &env, "append");
+ *     r = ops->append_begin(&c.pub, box, &tx);
+ *     r = call_end(&c, r, e);          // moves the module's error into e, clears the call's memory, returns
+ * r
+ *
+ * call_end turns an unknown negative code into INTERNAL and makes sure that a failure has a text.
+ * call_end_keep leaves the CALL memory (results that the caller still reads) until call_clear.
+ */
+struct call_env {
+	struct arena *box;      /* MORTISE_LIFE_BOX; may be NULL when the op's contract does not use it */
+	uint64_t deadline;      /* monotonic ms, 0 none */
+	int (*stop)(void *arg); /* 0 or the code should_stop answers; may be NULL */
+	void *stop_arg;
+	int journal_dir; /* directory descriptor for rewrite journals, or -1 */
+};
+
+struct call {
+	struct mortise_call pub; /* first */
+	struct arena *call, *secret;
+	const struct call_env *env;
+	const char *op;
+	struct err err;
+};
+
+void call_begin(struct call *c, struct instance *i, const struct call_env *env, const char *op);
+int call_end(struct call *c, int result, struct err *e);
+int call_end_keep(struct call *c, int result, struct err *e);
+void call_clear(struct call *c);
+
+/*
+ * Replays a rewrite journal left by a crash for the file behind `target` (by device and inode) if there is
+ * one in journal_dir; the caller holds the mailbox's exclusive lock. 1 replayed, 0 none, or a code.
+ */
+int journal_replay(int journal_dir, int target, struct err *e);
+
+/* For mortise-module: what a file says about itself, found in a probe child. JSON lines or a refusal. */
+int module_describe(const char *file, const struct module_options *o, enum conf_format format,
+    struct buf *out, struct err *e);
+
+#endif

@@ -1,0 +1,1 @@
+# core/net: see the essays at the head of its headers.

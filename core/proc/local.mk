@@ -1,0 +1,1 @@
+# core/proc: see the essays at the head of its headers.

@@ -1,0 +1,1 @@
+# core/search: see the essays at the head of its headers.

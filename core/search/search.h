@@ -1,0 +1,95 @@
+/*
+ * search.h: SEARCH programs (RFC 3501 §6.4.4, RFC 5032 WITHIN) and their evaluation.
+ *
+ * A program is a tree in an arena, built by the IMAP parser. Evaluation is cheap first: keys on flags, UIDs,
+ * sizes and dates are decided from the message record; header keys read the header; BODY and TEXT read the
+ * message, part by part, decoded and case-folded (i;unicode-casemap), in bounded memory however large the
+ * message is.
+ */
+#ifndef MORTISE_SEARCH_SEARCH_H
+#define MORTISE_SEARCH_SEARCH_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "mime/mime.h"
+#include "mime/source.h"
+
+/* Sets of numbers or UIDs; sorted, disjoint ranges. `*` is resolved by whoever knows the mailbox. */
+struct set_range {
+	uint32_t low, high; /* inclusive, 1… */
+};
+struct number_set {
+	struct set_range *v;
+	size_t n;
+};
+#define SET_STAR UINT32_MAX
+/* Parses a sequence-set; `star` replaces "*". False: not a set (0 and numbers above 2^32-1 are not). Result
+ * sorted. */
+bool set_parse(struct arena *a, struct str text, uint32_t star, struct number_set *out);
+bool set_has(const struct number_set *s, uint32_t n);
+void set_write(struct buf *out, const struct number_set *s);
+/* Builder from rising numbers. */
+void set_add(struct arena *a, struct number_set *s, size_t *cap, uint32_t n);
+
+enum search_key {
+	SEARCH_ALL,
+	SEARCH_AND,      /* children */
+	SEARCH_OR,       /* two children */
+	SEARCH_NOT,      /* one child */
+	SEARCH_SEQUENCE, /* set of sequence numbers */
+	SEARCH_UID,      /* set of UIDs */
+	SEARCH_FLAG,     /* flag bit set */
+	SEARCH_KEYWORD,  /* text */
+	SEARCH_NEW,      /* recent and not seen */
+	SEARCH_RECENT,
+	SEARCH_LARGER, /* number */
+	SEARCH_SMALLER,
+	SEARCH_BEFORE, /* day: internal date */
+	SEARCH_ON,
+	SEARCH_SINCE,
+	SEARCH_SENTBEFORE, /* day: Date header */
+	SEARCH_SENTON,
+	SEARCH_SENTSINCE,
+	SEARCH_OLDER, /* seconds */
+	SEARCH_YOUNGER,
+	SEARCH_HEADER,  /* field, text (empty text: field exists) */
+	SEARCH_ADDRESS, /* field From, To, Cc, Bcc; text */
+	SEARCH_SUBJECT,
+	SEARCH_BODY,
+	SEARCH_TEXT
+};
+
+struct search {
+	enum search_key key;
+	struct search *next, *child;
+	uint32_t flag;
+	uint64_t number;
+	int64_t day; /* days since 1970-01-01 */
+	struct number_set set;
+	struct str field;
+	struct str text;   /* UTF-8 as given */
+	struct str folded; /* charset_fold of it; filled by search_prepare */
+};
+
+/* After parsing: folds texts, orders children cheap first. */
+void search_prepare(struct search *s, struct arena *a);
+bool search_needs_message(const struct search *s); /* any key that reads the message */
+
+/* The message under test. `open` is called at most once, when a key needs the text. */
+struct search_target {
+	uint32_t sequence, uid, flags; /* MORTISE_FLAG_… */
+	bool recent;
+	bool (*has_keyword)(void *arg, struct str keyword);
+	int64_t internal_date;
+	int zone;
+	uint64_t octets;
+	int (*open)(void *arg, struct source **out, struct err *e);
+	void *arg;
+	int64_t now;
+	const struct mime_limits *limits;
+};
+/* 1 match, 0 no match, or a code. */
+int search_match(const struct search *s, struct search_target *t, struct arena *scratch, struct err *e);
+
+#endif

@@ -1,0 +1,1 @@
+# core/store: see the essays at the head of its headers.

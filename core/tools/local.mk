@@ -1,0 +1,1 @@
+# core/tools: see the essays at the head of its headers.
