@@ -1,1 +1,7 @@
-# tests
+# tests: what is bigger than one room. Unit tests stand beside the code they test.
+check_PROGRAMS += tests/proto/imap-script
+tests_proto_imap_script_SOURCES = tests/proto/imap-script.c
+tests_proto_imap_script_LDADD = core/base/libbase.a
+
+TESTS += tests/lint/lint.sh
+EXTRA_DIST += tests/lint/lint.sh
