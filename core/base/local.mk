@@ -13,4 +13,5 @@ core_base_libbase_a_SOURCES = \
 	core/base/path.h core/base/path.c \
 	core/base/codec.h core/base/codec.c \
 	core/base/secure.h core/base/secure.c \
-	core/base/pack.h core/base/pack.c
+	core/base/pack.h core/base/pack.c \
+	core/base/control.h core/base/privilege.h core/base/privilege.c
