@@ -96,11 +96,37 @@ static void print_quoted(struct str s)
 		printf("… (%zu octets)", s.n);
 }
 
+static bool read_line(struct connection *c, uint64_t timeout, struct buf *line);
+
+/* After a failed test the connections are in an unknown place: read on until a NOOP is answered. */
+static void resynchronise(struct runner *r)
+{
+	unsigned i;
+
+	for (i = 0; i < CONNECTIONS; i++) {
+		AUTO_BUF struct buf line = BUF_INIT;
+		AUTO_BUF struct buf tag = BUF_INIT;
+		bool done = false;
+
+		if (r->c[i].fd < 0)
+			continue;
+		buf_printf(&tag, "resync%u ", r->tests);
+		buf_printf(&line, "DONE\r\n%sNOOP\r\n", buf_cstr(&tag));
+		if (io_write(r->c[i].fd, line.p, line.n) == 0)
+			while (!done && read_line(&r->c[i], 2000, &line))
+				done = str_starts(buf_str(&line), buf_str(&tag));
+		if (!done)
+			io_close(&r->c[i].fd);
+	}
+}
+
 static void end_test(struct runner *r)
 {
 	if (r->test == NULL)
 		return;
 	r->tests++;
+	if (r->test_failed)
+		resynchronise(r);
 	if (r->test_failed)
 		r->failed_tests++;
 	printf("%s %u - %s: %s\n", r->test_failed ? "not ok" : "ok", r->tests, r->file, r->test);
