@@ -1,1 +1,7 @@
 # core/imap: see the essays at the head of its headers.
+noinst_LIBRARIES += core/imap/libimap.a
+core_imap_libimap_a_SOURCES = \
+	core/imap/reader.h core/imap/reader.c \
+	core/imap/parse.h core/imap/parse.c \
+	core/imap/response.h core/imap/response.c \
+	core/imap/capability.h core/imap/capability.c

@@ -1,0 +1,51 @@
+#include "imap/capability.h"
+#include "base/str.h"
+#include "base/banned.h"
+
+#define BEFORE 1u /* login */
+#define AFTER 2u
+
+static const struct {
+	const char *name;
+	unsigned when;
+} capabilities[] = {
+    {"IMAP4rev1", BEFORE | AFTER}, /* RFC 3501 */
+    {"SASL-IR", BEFORE},           /* RFC 4959 */
+    {"ID", BEFORE | AFTER},        /* RFC 2971 */
+    {"ENABLE", BEFORE | AFTER},    /* RFC 5161 */
+    {"IDLE", AFTER},               /* RFC 2177 */
+    {"NAMESPACE", AFTER},          /* RFC 2342 */
+    {"CHILDREN", AFTER},           /* RFC 3348 */
+    {"UIDPLUS", AFTER},            /* RFC 4315 */
+    {"UNSELECT", AFTER},           /* RFC 3691 */
+    {"WITHIN", AFTER},             /* RFC 5032 */
+};
+
+void capability_write(struct buf *out, const struct capability_facts *f)
+{
+	unsigned when = f->authenticated ? AFTER : BEFORE;
+	struct str rest = str_of(f->mechanisms);
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(capabilities); i++) {
+		if ((capabilities[i].when & when) == 0)
+			continue;
+		buf_adds(out, i > 0 ? " " : "");
+		buf_adds(out, capabilities[i].name);
+	}
+	buf_adds(out, f->literal_minus ? " LITERAL-" : " LITERAL+"); /* RFC 7888 */
+	if (f->authenticated)
+		return;
+	if (f->starttls)
+		buf_adds(out, " STARTTLS");
+	if (f->login_disabled)
+		buf_adds(out, " LOGINDISABLED");
+	while (rest.n > 0) {
+		struct str mechanism = str_cut(&rest, ' ');
+
+		if (mechanism.n > 0) {
+			buf_adds(out, " AUTH=");
+			buf_addstr(out, mechanism);
+		}
+	}
+}
