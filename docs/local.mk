@@ -1,1 +1,2 @@
-# docs
+# docs: prose that is not printed from tables.
+dist_doc_DATA = README.md HACKING.md NEWS.md docs/admin.md docs/packaging.md
