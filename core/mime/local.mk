@@ -1,1 +1,5 @@
 # core/mime: see the essays at the head of its headers.
+noinst_LIBRARIES += core/mime/libmime.a
+core_mime_libmime_a_SOURCES = \
+	core/mime/mime.h core/mime/source.h core/mime/source.c \
+	core/mime/string.c core/mime/date.c

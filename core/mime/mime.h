@@ -116,10 +116,12 @@ bool mime_field_get(struct source *s, uint64_t from, uint64_t to, struct str nam
 /* Dates. Seconds since 1970 UTC and minutes east; false when it cannot be read. Lenient (RFC 5322 §4.3 and
  * worse). */
 bool mime_date(struct str value, int64_t *when, int *zone);
-/* IMAP date-time "dd-Mon-yyyy hh:mm:ss +zzzz" (strict) and its writer. */
+/* IMAP date-time, dd-Mon-yyyy hh:mm:ss +zzzz (strict; the double quotes around it may be there). */
 bool imap_date_time(struct str s, int64_t *when, int *zone);
+/* Writes it WITHOUT the double quotes that INTERNALDATE needs; day padded with a space. Years 1 to 9999; a
+ * moment outside is shown as the nearest one inside. */
 void imap_date_time_write(struct buf *out, int64_t when, int zone);
-/* IMAP date "d-Mon-yyyy": days since 1970-01-01. */
+/* IMAP date d-Mon-yyyy (strict; may be quoted): days since 1970-01-01. */
 bool imap_date(struct str s, int64_t *day);
 
 /* Decodes a body's transfer encoding (base64, quoted-printable; others as they are), leniently, chunk by

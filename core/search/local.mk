@@ -1,1 +1,4 @@
-# core/search: see the essays at the head of its headers.
+# core/search: see the essay at the head of search.h.
+noinst_LIBRARIES += core/search/libsearch.a
+core_search_libsearch_a_SOURCES = \
+	core/search/search.h core/search/set.c

@@ -24,8 +24,8 @@ struct number_set {
 	size_t n;
 };
 #define SET_STAR UINT32_MAX
-/* Parses a sequence-set; `star` replaces "*". False: not a set (0 and numbers above 2^32-1 are not). Result
- * sorted. */
+/* Parses a sequence-set; `star` replaces "*". False: not a set (0, leading zeros and numbers above 2^32-1 are
+ * not). Result sorted and merged. With star 0 (an empty mailbox) "*" alone adds nothing. */
 bool set_parse(struct arena *a, struct str text, uint32_t star, struct number_set *out);
 bool set_has(const struct number_set *s, uint32_t n);
 void set_write(struct buf *out, const struct number_set *s);

@@ -1,0 +1,152 @@
+/*
+ * Number sets. A parsed set is sorted and its ranges are merged, whatever the client wrote: `1:*` a hundred
+ * thousand times is one range.
+ */
+#include "search/search.h"
+
+#include "base/object.h"
+#include "base/banned.h"
+
+/* seq-number = nz-number / "*". Takes it off the front of *s. */
+static bool take_number(struct str *s, uint32_t star, uint32_t *out)
+{
+	size_t i = 0;
+
+	if (s->n != 0 && s->p[0] == '*') {
+		*out = star;
+		*s = str_from(*s, 1);
+		return true;
+	}
+	while (i < s->n && ascii_digit(s->p[i]))
+		i++;
+	if (i == 0 || s->p[0] == '0' || !str_u32(str_sub(*s, 0, i), out))
+		return false;
+	*s = str_from(*s, i);
+	return true;
+}
+
+static bool take_range(struct str *s, uint32_t star, struct set_range *r)
+{
+	if (!take_number(s, star, &r->low))
+		return false;
+	r->high = r->low;
+	if (s->n != 0 && s->p[0] == ':') {
+		*s = str_from(*s, 1);
+		if (!take_number(s, star, &r->high))
+			return false;
+	}
+	if (r->low > r->high) {
+		uint32_t swap = r->low;
+
+		r->low = r->high;
+		r->high = swap;
+	}
+	return true;
+}
+
+static int by_low(const void *a, const void *b)
+{
+	const struct set_range *x = a, *y = b;
+
+	if (x->low != y->low)
+		return x->low < y->low ? -1 : 1;
+	return x->high < y->high ? -1 : x->high > y->high;
+}
+
+static void merge(struct number_set *s)
+{
+	size_t i, kept = 0;
+
+	if (s->n == 0)
+		return;
+	qsort(s->v, s->n, sizeof(s->v[0]), by_low);
+	for (i = 1; i < s->n; i++) {
+		struct set_range *last = &s->v[kept];
+
+		if (last->high != UINT32_MAX && s->v[i].low > last->high + 1)
+			s->v[++kept] = s->v[i];
+		else if (s->v[i].high > last->high)
+			last->high = s->v[i].high;
+	}
+	s->n = kept + 1;
+}
+
+bool set_parse(struct arena *a, struct str text, uint32_t star, struct number_set *out)
+{
+	size_t i, count = 1;
+
+	*out = (struct number_set){NULL, 0};
+	for (i = 0; i < text.n; i++)
+		count += text.p[i] == ',';
+	out->v = arena_array(a, count, sizeof(out->v[0]));
+	for (;;) {
+		struct set_range r;
+
+		if (!take_range(&text, star, &r))
+			return false;
+		/* star 0: the mailbox is empty, `*` is no number in it. */
+		if (r.high != 0) {
+			ASSERT(out->n < count);
+			r.low = r.low != 0 ? r.low : 1;
+			out->v[out->n++] = r;
+		}
+		if (text.n == 0)
+			break;
+		if (text.p[0] != ',')
+			return false;
+		text = str_from(text, 1);
+	}
+	merge(out);
+	return true;
+}
+
+bool set_has(const struct number_set *s, uint32_t n)
+{
+	size_t low = 0, high = s->n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (s->v[middle].high < n)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < s->n && s->v[low].low <= n;
+}
+
+void set_write(struct buf *out, const struct number_set *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->n; i++) {
+		if (i != 0)
+			buf_addc(out, ',');
+		buf_addu(out, s->v[i].low);
+		if (s->v[i].high != s->v[i].low) {
+			buf_addc(out, ':');
+			buf_addu(out, s->v[i].high);
+		}
+	}
+}
+
+void set_add(struct arena *a, struct number_set *s, size_t *cap, uint32_t n)
+{
+	struct set_range *last = s->n != 0 ? &s->v[s->n - 1] : NULL;
+
+	ASSERT(n != 0 && (last == NULL || n >= last->high));
+	if (last != NULL && n - last->high <= 1) {
+		last->high = n;
+		return;
+	}
+	if (s->n == *cap) {
+		struct set_range *more;
+
+		*cap = *cap != 0 ? *cap * 2 : 8;
+		more = arena_array(a, *cap, sizeof(more[0]));
+		if (s->n != 0)
+			memcpy(more, s->v, s->n * sizeof(more[0]));
+		s->v = more;
+	}
+	s->v[s->n++] = (struct set_range){n, n};
+}
