@@ -42,8 +42,9 @@ struct instance {
 	uint32_t magic;
 	struct mortise_instance pub;
 	const struct mortise_module *module;
-	const void *ops; /* the op table copied to our full size, missing slots NULL */
-	bool suspect;    /* crashed too often; calls answer UNAVAILABLE */
+	const void *ops;     /* the op table copied to our full size, missing slots NULL */
+	bool suspect;        /* crashed too often; calls answer UNAVAILABLE */
+	struct arena *arena; /* MORTISE_LIFE_INSTANCE */
 };
 
 /*
@@ -60,12 +61,14 @@ struct instance *const *registry_instances(const struct registry *g, uint32_t ki
 struct instance *registry_find(const struct registry *g, uint32_t kind, const char *name);
 /* Instance for code linked into the program itself (unit tests, tools): no file, no probe. */
 struct instance *instance_builtin(struct arena *a, const struct mortise_module *m, const char *name);
+/* It crashed too often: from now on new work with it answers UNAVAILABLE (its op table is changed). */
+void instance_suspect(struct instance *i);
 /* lifecycle->prepare / start of every instance of the kind; a failure disables the instance and is logged. */
 void registry_prepare(struct registry *g, uint32_t kind);
 void registry_start(struct registry *g, uint32_t kind);
 
 /*
- * One call into a module. The caller keeps it on the stack:
+ * One call into a module. The caller keeps it on the stack, and env (NULL: nothing to say) with it:
  *
  *     struct call c;
  *     call_begin(&c, inst, &env, "append");
@@ -73,8 +76,10 @@ void registry_start(struct registry *g, uint32_t kind);
  *     r = call_end(&c, r, e);          // moves the module's error into e, clears the call's memory, returns
  * r
  *
- * call_end turns an unknown negative code into INTERNAL and makes sure that a failure has a text.
- * call_end_keep leaves the CALL memory (results that the caller still reads) until call_clear.
+ * call_end turns an unknown negative code into INTERNAL and makes sure that a failure has a text; the admin's
+ * text begins with instance and op. A positive result (MORTISE_DAMAGED, MORTISE_AUTH_TEMP) with a text puts
+ * the text into e too, and is returned as it is: look at the result first. Calls may nest; they end in
+ * reverse order. call_end_keep leaves the CALL memory (results that the caller still reads) until call_clear.
  */
 struct call_env {
 	struct arena *box;      /* MORTISE_LIFE_BOX; may be NULL when the op's contract does not use it */
@@ -82,14 +87,20 @@ struct call_env {
 	int (*stop)(void *arg); /* 0 or the code should_stop answers; may be NULL */
 	void *stop_arg;
 	int journal_dir; /* directory descriptor for rewrite journals, or -1 */
+	bool unconfined; /* links below a root may lead out of it (store's confine = false) */
 };
+
+#define CALL_JOURNALS 4
 
 struct call {
 	struct mortise_call pub; /* first */
-	struct arena *call, *secret;
+	uint32_t magic;
+	struct call *outer;          /* the call this one was made from, in this thread */
+	struct arena *call, *secret; /* NULL until the module asks for memory */
 	const struct call_env *env;
 	const char *op;
-	struct err err;
+	struct journal *journals[CALL_JOURNALS];
+	struct err err; /* last */
 };
 
 void call_begin(struct call *c, struct instance *i, const struct call_env *env, const char *op);

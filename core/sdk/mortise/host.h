@@ -112,8 +112,11 @@ struct mortise_host {
 	 * here; errno says why; the driver may then rewrite without), and then journal_apply makes it so:
 	 * sync the journal, copy it over the target from `offset`, truncate, sync the target, drop the
 	 * journal. After a crash anywhere in between the core replays it before the mailbox is next opened.
-	 * The driver holds its exclusive lock throughout. Both return 0 or an error code with the fault
-	 * recorded; journal_drop gives up and touches nothing.
+	 * The driver holds its exclusive lock throughout, and begin and apply happen in one callback: what is
+	 * left open when it returns is dropped. The target stays as it is between the two. begin returns a
+	 * descriptor (its position 0 is `offset`; the driver does not close it), -1, or an error code below
+	 * that, recorded, when an older journal still waits to be replayed: return it. apply returns 0 or an
+	 * error code with the fault recorded; journal_drop gives up and touches nothing.
 	 */
 	int (*journal_begin)(struct mortise_call *call, int target, uint64_t offset);
 	int (*journal_apply)(struct mortise_call *call, int journal);

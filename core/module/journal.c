@@ -1,0 +1,741 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "log/log.h"
+#include "module/journal.h"
+#include "module/module.h"
+#include "base/banned.h"
+
+#define JOURNAL_MAGIC 0x4d4a726eu
+#define TRAILER 128u
+#define VERSION 1u
+#define SECTOR 512u
+#define PIECE 65536u /* a multiple of SECTOR */
+#define NAME_SIZE 80
+#define K1 UINT64_C(0x9e3779b97f4a7c15)
+#define K2 UINT64_C(0xc2b2ae3d27d4eb4f)
+
+static const char magic_text[8] = {'M', 'o', 'r', 't', 'J', 'r', 'n', 'l'};
+
+struct journal {
+	uint32_t magic;
+	int fd, target, dir;
+	uint64_t offset;
+	struct stat before;
+	bool named; /* written under temp, because it could not be linked from nowhere */
+	char name[NAME_SIZE], temp[NAME_SIZE];
+};
+
+/* What a trailer says. */
+struct facts {
+	uint64_t dev, ino, offset, length, before;
+	uint64_t sectors, content_sum, table_sum;
+};
+
+int (*journal_step_hook)(const char *step);
+
+static int step(const char *name, struct err *e)
+{
+	if (journal_step_hook != NULL && journal_step_hook(name) != 0)
+		return err_fault(e, MORTISE_E_IO, "stopped at %s", name);
+	return 0;
+}
+
+/* ---- numbers and checksums ---- */
+
+static void put(unsigned char *p, uint64_t v, unsigned octets)
+{
+	for (unsigned i = 0; i < octets; i++)
+		p[i] = (unsigned char)(v >> (8 * i));
+}
+
+static uint64_t get(const unsigned char *p, unsigned octets)
+{
+	uint64_t v = 0;
+
+	for (unsigned i = 0; i < octets; i++)
+		v |= (uint64_t)p[i] << (8 * i);
+	return v;
+}
+
+static inline uint64_t rotate(uint64_t v, unsigned n)
+{
+	return v << n | v >> (64 - n);
+}
+
+static uint64_t checksum(const unsigned char *p, size_t n)
+{
+	uint64_t lane[4] = {1, 2, 3, 4}, h = n * K1;
+	unsigned turn = 0;
+	size_t left = n;
+
+	while (left > 0) {
+		unsigned octets = left < 8 ? (unsigned)left : 8;
+
+		lane[turn] = rotate(lane[turn] + get(p, octets) * K2, 31) * K1;
+		turn = (turn + 1) & 3;
+		p += octets;
+		left -= octets;
+	}
+	for (turn = 0; turn < 4; turn++)
+		h = rotate(h ^ lane[turn], 27) * K2;
+	h ^= h >> 29;
+	h *= K1;
+	return h ^ h >> 32;
+}
+
+static uint64_t checksum_add(uint64_t total, const unsigned char *p, size_t n)
+{
+	unsigned char pair[16];
+
+	put(pair, total, 8);
+	put(pair + 8, checksum(p, n), 8);
+	return checksum(pair, sizeof(pair));
+}
+
+/* Of octets [from, from + n) of fd, in pieces. 0, or -1 with errno. */
+static int checksum_file(int fd, uint64_t from, uint64_t n, unsigned char *piece, uint64_t *sum)
+{
+	*sum = 0;
+	while (n > 0) {
+		size_t want = n < PIECE ? (size_t)n : PIECE;
+		ssize_t got = io_pread(fd, piece, want, from);
+
+		if (got < 0)
+			return -1;
+		if ((size_t)got < want) {
+			errno = EIO;
+			return -1;
+		}
+		*sum = checksum_add(*sum, piece, want);
+		from += want;
+		n -= want;
+	}
+	return 0;
+}
+
+/* ---- sectors of the old file ---- */
+
+/* Where the sector of [offset, before) that begins at `at` ends. */
+static uint64_t sector_end(const struct facts *f, uint64_t at)
+{
+	uint64_t end = (at / SECTOR + 1) * SECTOR, after = f->offset + f->length;
+
+	if (at < after && end > after)
+		end = after;
+	return end < f->before ? end : f->before;
+}
+
+static uint64_t sector_count(const struct facts *f)
+{
+	uint64_t after = f->offset + f->length, count, first, last;
+
+	if (f->before <= f->offset)
+		return 0;
+	first = f->offset / SECTOR;
+	last = (f->before - 1) / SECTOR;
+	count = last - first + 1;
+	/* A cut at `after` inside a sector makes one more. */
+	if (after > f->offset && after < f->before && after % SECTOR != 0)
+		count++;
+	return count;
+}
+
+/* ---- names ---- */
+
+static void journal_name(char *out, const char *kind, const struct stat *st)
+{
+	snprintf(out, NAME_SIZE, "%s.%" PRIx64 ".%" PRIx64, kind, (uint64_t)st->st_dev, (uint64_t)st->st_ino);
+}
+
+static int sync_dir(int dir)
+{
+	AUTO_CLOSE int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -1 : io_fsync(fd);
+}
+
+/* ---- writing ---- */
+
+/* Without a name when the name can be given later (that needs /proc), else under a temporary one. */
+static int open_unnamed(struct journal *j)
+{
+	char proc[40];
+	int fd = openat(j->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd >= 0) {
+		snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+		if (faccessat(AT_FDCWD, proc, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			return fd;
+		close(fd);
+	} else if (errno == ENOSPC || errno == EDQUOT || errno == EMFILE || errno == ENFILE) {
+		return -1;
+	}
+	j->named = true;
+	if (unlinkat(j->dir, j->temp, 0) != 0 && errno != ENOENT)
+		return -1;
+	return openat(j->dir, j->temp, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+int journal_open(int dir, int target, uint64_t offset, struct journal **out, struct err *e)
+{
+	struct journal *j;
+	struct stat st;
+	int number;
+
+	*out = NULL;
+	if (dir < 0) {
+		errno = ENOTDIR;
+		return -1;
+	}
+	if (fstat(target, &st) != 0)
+		return -1;
+	if (!S_ISREG(st.st_mode) || offset > (uint64_t)st.st_size) {
+		errno = EINVAL;
+		return -1;
+	}
+	j = mem_new(struct journal);
+	j->magic = JOURNAL_MAGIC;
+	j->dir = dir;
+	j->target = target;
+	j->offset = offset;
+	j->before = st;
+	journal_name(j->name, "journal", &st);
+	journal_name(j->temp, "new", &st);
+	if (faccessat(dir, j->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+		err_fault(
+		    e, MORTISE_E_UNAVAILABLE, "%s: a journal of an earlier crash was not replayed", j->name);
+		mem_free(j);
+		return e->code;
+	}
+	j->fd = open_unnamed(j);
+	if (j->fd < 0) {
+		number = errno;
+		mem_free(j);
+		errno = number;
+		return -1;
+	}
+	*out = j;
+	return j->fd;
+}
+
+int journal_fd(const struct journal *j)
+{
+	CHECK_OBJ(j, JOURNAL_MAGIC);
+	return j->fd;
+}
+
+static void journal_close(struct journal *j, bool keep_temp)
+{
+	if (j->named && !keep_temp)
+		(void)unlinkat(j->dir, j->temp, 0);
+	io_close(&j->fd);
+	j->magic = 0;
+	mem_free(j);
+}
+
+void journal_discard(struct journal **jp)
+{
+	struct journal *j;
+
+	if (*jp == NULL)
+		return;
+	TAKE_OBJ(j, jp, JOURNAL_MAGIC);
+	journal_close(j, false);
+}
+
+/* Appends the checksums of the old sectors behind the new octets. */
+static int write_table(int fd, int target, struct facts *f, unsigned char *piece)
+{
+	AUTO_BUF struct buf table = BUF_INIT;
+	uint64_t at = f->offset, put_at = f->length;
+
+	f->table_sum = 0;
+	f->sectors = 0;
+	while (at < f->before) {
+		uint64_t piece_end = (at / PIECE + 1) * PIECE;
+		size_t want = (size_t)((piece_end < f->before ? piece_end : f->before) - at), used = 0;
+		ssize_t got = io_pread(target, piece, want, at);
+
+		if (got < 0)
+			return -1;
+		if ((size_t)got < want) {
+			errno = ESTALE;
+			return -1;
+		}
+		buf_reset(&table);
+		while (used < want) {
+			size_t n = (size_t)(sector_end(f, at + used) - (at + used));
+			unsigned char number[8];
+
+			put(number, checksum(piece + used, n), 8);
+			buf_add(&table, number, 8);
+			used += n;
+			f->sectors++;
+		}
+		if (io_pwrite(fd, table.p, table.n, put_at) != 0)
+			return -1;
+		f->table_sum = checksum_add(f->table_sum, (const unsigned char *)table.p, table.n);
+		put_at += table.n;
+		at += want;
+	}
+	return 0;
+}
+
+static int write_trailer(int fd, const struct facts *f)
+{
+	unsigned char t[TRAILER] = {0};
+
+	put(t, f->dev, 8);
+	put(t + 8, f->ino, 8);
+	put(t + 16, f->offset, 8);
+	put(t + 24, f->length, 8);
+	put(t + 32, f->before, 8);
+	put(t + 40, f->sectors, 8);
+	put(t + 48, SECTOR, 4);
+	put(t + 56, f->content_sum, 8);
+	put(t + 64, f->table_sum, 8);
+	put(t + 72, (uint64_t)clock_seconds(), 8);
+	put(t + 104, checksum(t, 104), 8);
+	put(t + 112, VERSION, 4);
+	put(t + 116, TRAILER, 4);
+	memcpy(t + 120, magic_text, 8);
+	return io_pwrite(fd, t, sizeof(t), f->length + 8 * f->sectors);
+}
+
+/* Completes the journal's file for what is in [0, length) of it, syncs it. */
+static int seal(struct journal *j, uint64_t length, struct facts *f, struct err *e)
+{
+	AUTO_FREE unsigned char *piece = mem_alloc(PIECE);
+
+	*f = (struct facts){
+	    .dev = j->before.st_dev,
+	    .ino = j->before.st_ino,
+	    .offset = j->offset,
+	    .length = length,
+	    .before = (uint64_t)j->before.st_size,
+	};
+	if (checksum_file(j->fd, 0, length, piece, &f->content_sum) != 0 ||
+	    write_table(j->fd, j->target, f, piece) != 0 || write_trailer(j->fd, f) != 0 ||
+	    io_fsync(j->fd) != 0)
+		return err_errno(e, "%s: cannot write the rewrite journal", j->name);
+	return step("sealed", e);
+}
+
+/* Gives the complete journal its name, durably. */
+static int publish(struct journal *j, bool replace, struct err *e)
+{
+	char proc[40];
+	int r;
+
+	if (!j->named && replace) {
+		(void)unlinkat(j->dir, j->temp, 0);
+		snprintf(proc, sizeof(proc), "/proc/self/fd/%d", j->fd);
+		if (linkat(AT_FDCWD, proc, j->dir, j->temp, AT_SYMLINK_FOLLOW) != 0)
+			return err_errno(e, "%s: cannot name the rewrite journal", j->temp);
+		j->named = true;
+	}
+	if (j->named) {
+		r = renameat(j->dir, j->temp, j->dir, j->name);
+		if (r == 0)
+			j->named = false;
+	} else {
+		snprintf(proc, sizeof(proc), "/proc/self/fd/%d", j->fd);
+		r = linkat(AT_FDCWD, proc, j->dir, j->name, AT_SYMLINK_FOLLOW);
+	}
+	if (r != 0)
+		return err_errno(e, "%s: cannot name the rewrite journal", j->name);
+	if (sync_dir(j->dir) != 0)
+		return err_errno(e, "%s: cannot sync the journal directory", j->name);
+	return step("published", e);
+}
+
+/* Copies length octets of the journal over the target and makes it exactly that long. Can be repeated. */
+static int copy_in(int fd, int target, const struct facts *f, const char *name, struct err *e)
+{
+	AUTO_FREE unsigned char *piece = mem_alloc(PIECE);
+	uint64_t after = f->offset + f->length, at = 0;
+	struct stat st;
+
+	if (fstat(target, &st) != 0)
+		return err_errno(e, "%s: the mailbox file", name);
+	/* Extended at once, so that the file has only two sizes meanwhile and what others append is known. */
+	if ((uint64_t)st.st_size < after && ftruncate(target, (off_t)after) != 0)
+		return err_errno(e, "%s: cannot extend the mailbox file", name);
+	if (step("extended", e) != 0)
+		return e->code;
+	while (at < f->length) {
+		size_t want = f->length - at < PIECE ? (size_t)(f->length - at) : PIECE;
+		ssize_t got = io_pread(fd, piece, want, at);
+
+		if (got >= 0 && (size_t)got < want)
+			errno = EIO;
+		if (got < 0 || (size_t)got < want)
+			return err_errno(e, "%s: cannot read the journal", name);
+		if (io_pwrite(target, piece, want, f->offset + at) != 0)
+			return err_errno(e, "%s: cannot write the mailbox file", name);
+		at += want;
+		if (step("copied", e) != 0)
+			return e->code;
+	}
+	if (ftruncate(target, (off_t)after) != 0)
+		return err_errno(e, "%s: cannot cut the mailbox file", name);
+	if (step("cut", e) != 0)
+		return e->code;
+	if (io_fsync(target) != 0)
+		return err_errno(e, "%s: cannot sync the mailbox file", name);
+	return step("synced", e);
+}
+
+/* Room for a file that grows is taken before the journal has its name: full disks are met while nothing has
+ * happened yet. */
+static int reserve(const struct journal *j, uint64_t after, struct err *e)
+{
+	uint64_t before = (uint64_t)j->before.st_size;
+
+	if (after <= before ||
+	    fallocate(j->target, FALLOC_FL_KEEP_SIZE, (off_t)before, (off_t)(after - before)) == 0)
+		return 0;
+	if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL)
+		return 0;
+	return err_errno(e, "%s: no room to extend the mailbox file", j->name);
+}
+
+static int finish(struct journal *j, bool replace, struct err *e)
+{
+	struct stat st, now;
+	struct facts f;
+
+	if (fstat(j->fd, &st) != 0 || fstat(j->target, &now) != 0)
+		return err_errno(e, "%s", j->name);
+	if (now.st_size != j->before.st_size)
+		return err_fault(
+		    e, MORTISE_E_IO, "%s: the mailbox file changed its size under the lock", j->name);
+	if (reserve(j, j->offset + (uint64_t)st.st_size, e) != 0 ||
+	    seal(j, (uint64_t)st.st_size, &f, e) != 0 || publish(j, replace, e) != 0 ||
+	    copy_in(j->fd, j->target, &f, j->name, e) != 0)
+		return e->code;
+	/* Durably gone, or it would come back after later changes to the same file. */
+	if (unlinkat(j->dir, j->name, 0) != 0 || sync_dir(j->dir) != 0)
+		return err_errno(e, "%s: cannot remove the replayed journal", j->name);
+	return 0;
+}
+
+int journal_commit(struct journal **jp, struct err *e)
+{
+	struct err own = ERR_INIT;
+	struct journal *j;
+	int r;
+
+	TAKE_OBJ(j, jp, JOURNAL_MAGIC);
+	r = finish(j, false, &own);
+	journal_close(j, false);
+	if (r != 0)
+		err_take(e, &own);
+	return r;
+}
+
+/* ---- replaying ---- */
+
+enum verdict { REPLAY, COMPLETE, UNTOUCHED, FOREIGN };
+
+static int read_trailer(int fd, const struct stat *st, struct facts *f, const char *name, struct err *e)
+{
+	unsigned char t[TRAILER];
+	uint64_t size = (uint64_t)st->st_size;
+
+	if (size < 16)
+		return 0;
+	if (io_pread(fd, t + TRAILER - 16, 16, size - 16) != 16)
+		return err_errno(e, "%s", name);
+	if (memcmp(t + 120, magic_text, 8) != 0)
+		return 0;
+	if (get(t + 112, 4) != VERSION)
+		return err_fault(e, MORTISE_E_UNAVAILABLE,
+		    "%s: a rewrite journal of version %u, this server knows %u; it belongs to a mailbox that "
+		    "a newer server left half-written: use that server, or move the journal away",
+		    name, (unsigned)get(t + 112, 4), VERSION);
+	if (size < TRAILER || io_pread(fd, t, TRAILER, size - TRAILER) != (ssize_t)TRAILER)
+		return 0;
+	if (get(t + 116, 4) != TRAILER || get(t + 104, 8) != checksum(t, 104) || get(t + 48, 4) != SECTOR)
+		return 0;
+	f->dev = get(t, 8);
+	f->ino = get(t + 8, 8);
+	f->offset = get(t + 16, 8);
+	f->length = get(t + 24, 8);
+	f->before = get(t + 32, 8);
+	f->sectors = get(t + 40, 8);
+	f->content_sum = get(t + 56, 8);
+	f->table_sum = get(t + 64, 8);
+	if (f->offset > INT64_MAX / 4 || f->length > INT64_MAX / 4 || f->before > INT64_MAX / 4 ||
+	    f->offset > f->before || f->sectors != sector_count(f) ||
+	    size != f->length + 8 * f->sectors + TRAILER)
+		return 0;
+	return 1;
+}
+
+/* The checksums of what is inside, before any of it is believed. */
+static bool intact(int fd, const struct facts *f, unsigned char *piece)
+{
+	uint64_t sum, at = f->offset, from = f->length, total = 0;
+
+	if (checksum_file(fd, 0, f->length, piece, &sum) != 0 || sum != f->content_sum)
+		return false;
+	while (at < f->before) {
+		uint64_t piece_end = (at / PIECE + 1) * PIECE, stop;
+		size_t n = 0;
+
+		stop = piece_end < f->before ? piece_end : f->before;
+		for (; at < stop; at = sector_end(f, at))
+			n += 8;
+		if (io_pread(fd, piece, n, from) != (ssize_t)n)
+			return false;
+		total = checksum_add(total, piece, n);
+		from += n;
+	}
+	return total == f->table_sum;
+}
+
+/* What the mailbox file holds now, sector by sector. */
+struct survey {
+	bool all_old, all_new; /* of [offset, min(before, after)) */
+	bool tail_old;         /* [after, before) is there as it was */
+	bool torn;             /* one sector is neither; new ones before it, none behind it */
+	bool foreign;          /* a sector is neither old nor new, and not our torn one */
+};
+
+/* A write that was torn inside a sector leaves one that is neither, where the new ones end. */
+static void note_sector(struct survey *s, bool old, bool fresh, bool *seen_old)
+{
+	s->all_old = s->all_old && old;
+	s->all_new = s->all_new && fresh;
+	if (old && !fresh)
+		*seen_old = true;
+	if (old)
+		return;
+	if (s->torn || (!fresh && *seen_old))
+		s->foreign = true;
+	if (!fresh)
+		s->torn = true;
+}
+
+static int survey_old(int fd, int target, uint64_t size, const struct facts *f, struct survey *s)
+{
+	uint64_t at = f->offset, after = f->offset + f->length, from = f->length;
+	bool seen_old = false;
+
+	*s = (struct survey){.all_old = true, .all_new = true, .tail_old = size >= f->before};
+	while (at < f->before) {
+		uint64_t end = sector_end(f, at);
+		unsigned char now[SECTOR], fresh[SECTOR], number[8];
+		size_t n = (size_t)(end - at);
+		ssize_t got = io_pread(target, now, n, at);
+		bool old;
+
+		if (got < 0 || io_pread(fd, number, 8, from) != 8)
+			return -1;
+		old = (size_t)got == n && checksum(now, n) == get(number, 8);
+		if (at >= after) {
+			s->tail_old = s->tail_old && old;
+		} else {
+			if (io_pread(fd, fresh, n, at - f->offset) != (ssize_t)n)
+				return -1;
+			note_sector(s, old, (size_t)got == n && memcmp(now, fresh, n) == 0, &seen_old);
+		}
+		from += 8;
+		at = end;
+	}
+	return 0;
+}
+
+/*
+ * [before, after) of a file that grows: 1 when each sector is new, still empty, or torn between the two;
+ * 0 when it is something else, that is, what somebody appended. -1 on errors.
+ */
+static int survey_growth(int fd, int target, uint64_t size, const struct facts *f, struct survey *s)
+{
+	uint64_t at = f->before, after = f->offset + f->length;
+
+	if (size < after)
+		return 0;
+	while (at < after) {
+		unsigned char now[SECTOR], fresh[SECTOR];
+		size_t n = after - at < SECTOR ? (size_t)(after - at) : SECTOR, same = 0, i;
+
+		if (io_pread(target, now, n, at) != (ssize_t)n ||
+		    io_pread(fd, fresh, n, at - f->offset) != (ssize_t)n)
+			return -1;
+		while (same < n && now[same] == fresh[same])
+			same++;
+		for (i = same; i < n; i++)
+			if (now[i] != 0)
+				return 0;
+		s->all_new = s->all_new && same == n;
+		at += n;
+	}
+	return 1;
+}
+
+/*
+ * UNTOUCHED: nothing was written before the crash, the mailbox is what it was (and a message more, perhaps).
+ * REPLAY: half done; *extra octets from *base on were appended by others and must stay. COMPLETE: all done.
+ */
+static int judge(int fd, int target, const struct facts *f, enum verdict *v, uint64_t *base, uint64_t *extra)
+{
+	uint64_t size, after = f->offset + f->length;
+	struct survey s;
+	struct stat st;
+	int ours;
+
+	*v = FOREIGN;
+	*base = after;
+	if (fstat(target, &st) != 0)
+		return -1;
+	size = (uint64_t)st.st_size;
+	if (size < f->before && size < after)
+		return 0;
+	if (survey_old(fd, target, size, f, &s) != 0)
+		return -1;
+	if (after > f->before) {
+		ours = survey_growth(fd, target, size, f, &s);
+		if (ours < 0)
+			return -1;
+		if (ours == 0) {
+			*v = s.all_old ? UNTOUCHED : FOREIGN;
+			return 0;
+		}
+	} else if (s.all_old && s.tail_old && !(after == f->before && s.all_new)) {
+		*v = UNTOUCHED;
+		return 0;
+	} else if (s.tail_old) {
+		*base = f->before;
+	} else if (s.torn) {
+		return 0; /* it was cut, so the copy was complete: somebody else wrote here */
+	}
+	if (s.foreign)
+		return 0;
+	*extra = size - *base;
+	*v = s.all_new && *base == after ? COMPLETE : REPLAY;
+	return 0;
+}
+
+/* The same journal with what others appended behind it, so that a crash in the replay loses nothing either.
+ */
+static int replay_with_tail(
+    int dir, int fd, int target, const struct facts *f, uint64_t base, uint64_t extra, struct err *e)
+{
+	struct journal j = {
+	    .magic = JOURNAL_MAGIC, .dir = dir, .target = target, .offset = f->offset, .fd = -1};
+	AUTO_FREE unsigned char *piece = mem_alloc(PIECE);
+	uint64_t done = 0, total = f->length + extra;
+	int r;
+
+	if (fstat(target, &j.before) != 0)
+		return err_errno(e, "mailbox file");
+	journal_name(j.name, "journal", &j.before);
+	journal_name(j.temp, "new", &j.before);
+	j.fd = open_unnamed(&j);
+	if (j.fd < 0)
+		return err_errno(e, "%s: cannot write a new journal", j.name);
+	r = 0;
+	while (done < total && r == 0) {
+		uint64_t left = done < f->length ? f->length - done : total - done;
+		size_t want = left < PIECE ? (size_t)left : PIECE;
+		ssize_t got = done < f->length ? io_pread(fd, piece, want, done)
+		                               : io_pread(target, piece, want, base + (done - f->length));
+
+		if (got >= 0 && (size_t)got < want)
+			errno = EIO;
+		if (got != (ssize_t)want || io_pwrite(j.fd, piece, want, done) != 0)
+			r = err_errno(e, "%s: cannot write a new journal", j.name);
+		done += want;
+	}
+	if (r == 0)
+		r = finish(&j, true, e);
+	if (j.named)
+		(void)unlinkat(dir, j.temp, 0);
+	io_close(&j.fd);
+	return r;
+}
+
+static int set_aside(int dir, const char *name, const struct stat *st, const char *why, struct err *e)
+{
+	char kind[NAME_SIZE], to[NAME_SIZE + 24];
+
+	journal_name(kind, "aside", st);
+	snprintf(to, sizeof(to), "%s.%" PRId64, kind, clock_seconds());
+	if (renameat(dir, name, dir, to) != 0 || sync_dir(dir) != 0)
+		return err_errno(e, "%s: cannot set the journal aside", name);
+	log_msg(MSG_JOURNAL_ASIDE, "%s: %s; kept as %s", name, why, to);
+	return 0;
+}
+
+static int drop(int dir, const char *name, struct err *e)
+{
+	if (unlinkat(dir, name, 0) != 0 || sync_dir(dir) != 0)
+		return err_errno(e, "%s: cannot remove the journal", name);
+	return 0;
+}
+
+static int replay(int dir, int fd, int target, const char *name, const struct stat *st, struct err *e)
+{
+	AUTO_FREE unsigned char *piece = mem_alloc(PIECE);
+	struct facts f = {0};
+	enum verdict v = FOREIGN;
+	uint64_t base, extra = 0;
+	struct stat own;
+	int r;
+
+	if (fstat(fd, &own) != 0)
+		return err_errno(e, "%s", name);
+	r = S_ISREG(own.st_mode) ? read_trailer(fd, &own, &f, name, e) : 0;
+	if (r < 0)
+		return r;
+	if (r == 0 || !intact(fd, &f, piece))
+		return set_aside(dir, name, st, "the journal is damaged", e);
+	if (f.dev != (uint64_t)st->st_dev || f.ino != (uint64_t)st->st_ino)
+		return set_aside(dir, name, st, "the journal is of another file", e);
+	if (judge(fd, target, &f, &v, &base, &extra) != 0)
+		return err_errno(e, "%s: cannot compare the mailbox with its journal", name);
+	if (v == FOREIGN)
+		return set_aside(dir, name, st, "the mailbox was replaced or changed since the crash", e);
+	if (v == UNTOUCHED || v == COMPLETE)
+		return drop(dir, name, e);
+	if (extra > 0)
+		r = replay_with_tail(dir, fd, target, &f, base, extra, e);
+	else if ((r = copy_in(fd, target, &f, name, e)) == 0)
+		r = drop(dir, name, e);
+	if (r != 0)
+		return r;
+	log_msg(MSG_JOURNAL_REPLAYED,
+	    "%s: %" PRIu64 " octets written again from offset %" PRIu64 ", %" PRIu64 " appended since kept",
+	    name, f.length, f.offset, extra);
+	return 1;
+}
+
+int journal_replay(int journal_dir, int target, struct err *e)
+{
+	AUTO_CLOSE int fd = -1;
+	char name[NAME_SIZE];
+	struct stat st;
+
+	if (journal_dir < 0)
+		return 0;
+	if (fstat(target, &st) != 0)
+		return err_errno(e, "mailbox file");
+	if (!S_ISREG(st.st_mode))
+		return 0;
+	journal_name(name, "journal", &st);
+	fd = openat(journal_dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_errno(e, "%s", name);
+	return replay(journal_dir, fd, target, name, &st, e);
+}
