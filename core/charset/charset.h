@@ -17,7 +17,8 @@ bool charset_known(struct str name);
 /* Appends `in` as UTF-8. False when the charset is unknown or something had to be replaced. */
 bool charset_to_utf8(struct buf *out, struct str charset, struct str in);
 bool utf8_valid(struct str s);
-/* Streaming: feed chunks, then flush with an empty one. NULL for an unknown charset. */
+/* Streaming: feed chunks, then flush with an empty one. NULL for an unknown charset. False from then on, once
+ * something was replaced. */
 struct charset_stream;
 struct charset_stream *charset_stream_new(struct str charset);
 bool charset_stream_feed(struct charset_stream *cs, struct str in, struct buf *out);
@@ -27,11 +28,13 @@ void charset_stream_free(struct charset_stream **csp);
  * U+FFFD. */
 void charset_decode_header(struct buf *out, struct str value);
 
-/* Comparable form for SEARCH: i;unicode-casemap (RFC 5051): title case, canonical decomposition. */
+/* Comparable form for SEARCH: i;unicode-casemap (RFC 5051): each character's title case, fully decomposed
+ * (canonical and compatibility mappings). Works character by character, so a text may be folded in pieces
+ * that end between characters. */
 void charset_fold(struct buf *out, struct str utf8);
 
-/* Modified UTF-7 (RFC 3501 §5.1.3). Strict: false for what is not canonical. Output is UTF-8, NFC kept as
- * given. */
+/* Modified UTF-7 (RFC 3501 §5.1.3). Strict: false (and out as it was) for what is not canonical or holds a
+ * NUL. Output is UTF-8, NFC kept as given. */
 bool mutf7_to_utf8(struct buf *out, struct str in);
 void utf8_to_mutf7(struct buf *out, struct str in); /* in is valid UTF-8 */
 

@@ -1,0 +1,50 @@
+#include <utf8proc.h>
+
+#include "charset/charset_int.h"
+
+#include "base/object.h"
+#include "base/banned.h"
+
+#define DECOMPOSED_MAX 32 /* code points; the longest mapping of Unicode has 18 */
+
+static void fold_one(struct buf *out, uint32_t code)
+{
+	utf8proc_int32_t parts[DECOMPOSED_MAX];
+	utf8proc_ssize_t n, i;
+	int boundary = 0;
+
+	n = utf8proc_decompose_char(utf8proc_totitle((utf8proc_int32_t)code), parts, DECOMPOSED_MAX,
+	    UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT, &boundary);
+	if (n <= 0 || n > DECOMPOSED_MAX) {
+		utf8_put(out, code);
+		return;
+	}
+	for (i = 0; i < n; i++)
+		utf8_put(out, (uint32_t)parts[i]);
+}
+
+void charset_fold(struct buf *out, struct str utf8)
+{
+	while (utf8.n != 0) {
+		size_t run = 0, start = out->n, i;
+		uint32_t code;
+		int n;
+
+		while (run < utf8.n && (unsigned char)utf8.p[run] < 0x80)
+			run++;
+		buf_add(out, utf8.p, run);
+		for (i = start; i < out->n; i++)
+			out->p[i] = ascii_upper(out->p[i]);
+		utf8 = str_from(utf8, run);
+		if (utf8.n == 0)
+			return;
+		n = utf8_step(utf8, &code);
+		if (n > 0) {
+			fold_one(out, code);
+		} else {
+			buf_adds(out, REPLACEMENT);
+			n = n < 0 ? -n : (int)utf8.n;
+		}
+		utf8 = str_from(utf8, (size_t)n);
+	}
+}
