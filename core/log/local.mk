@@ -1,1 +1,6 @@
 # core/log: see the essays at the head of its headers.
+noinst_LIBRARIES += core/log/liblog.a
+core_log_liblog_a_SOURCES = \
+	core/log/messages.def core/log/log.h core/log/log_int.h core/log/log.c core/log/crash.c \
+	core/log/log_record.h core/log/log_record.c \
+	core/log/log_sink.h core/log/log_sink.c
