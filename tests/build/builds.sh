@@ -1,0 +1,71 @@
+#!/bin/bash
+# builds.sh: the other ways this tree is built: clang without a warning, the release archive out of tree and installed
+# below DESTDIR, modules linked in, unit tests under the sanitizers. TAP. Slow: minutes.
+set -u
+src=$(cd "${top_srcdir:-.}" && pwd)
+here=${top_builddir:-.}
+work=$(mktemp -d "${TMPDIR:-/tmp}/mortise-builds.XXXXXX")
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+n=0
+jobs=$(nproc)
+# A make above us must not pass its jobserver and its flags on.
+unset MAKEFLAGS MFLAGS MAKELEVEL TESTS CMOCKA_MESSAGE_OUTPUT
+
+ok() { # ok STATUS TITLE [LOG]
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $n - $2"
+	else
+		echo "not ok $n - $2"
+		[ -z "${3:-}" ] || tail -n 40 "$3" | sed 's/^/#   /'
+	fi
+}
+
+(
+	mkdir -p "$work/clang" && cd "$work/clang" &&
+		"$src/configure" -q CC=clang --enable-werror && make -s -j"$jobs"
+) >"$work/clang.log" 2>&1
+ok $? "clang builds it without a warning" "$work/clang.log"
+
+(
+	cd "$here" && make -s dist distdir="$work/mortise-dist" && ls "$work"
+) >"$work/dist.log" 2>&1
+status=$?
+if [ $status = 0 ]; then
+	(
+		set -e
+		cd "$work" && tar -xf mortise-dist.tar.xz
+		chmod -R a-w mortise-dist
+		mkdir out && cd out
+		../mortise-dist/configure -q --prefix=/usr --sysconfdir=/etc --with-systemdsystemunitdir=/lib/systemd/system
+		make -s -j"$jobs" && make -s install DESTDIR="$work/root"
+		test -x "$work/root/usr/sbin/imapd"
+		test -f "$work/root/usr/lib/mortise/modules/unix.so"
+		test -f "$work/root/usr/include/mortise/driver.h"
+		make -s uninstall DESTDIR="$work/root"
+		test -z "$(find "$work/root" -type f ! -path '*/imapd.conf' | head -n 1)"
+	) >>"$work/dist.log" 2>&1
+	status=$?
+fi
+ok $status "the release archive builds out of tree from a read-only source, installs below DESTDIR, uninstalls" "$work/dist.log"
+
+(
+	set -e
+	mkdir -p "$work/builtin" && cd "$work/builtin"
+	"$src/configure" -q --with-builtin-modules="unix file" && make -s -j"$jobs"
+	mkdir empty
+	printf 'module_loader = { path = "%s"; check_owner = false; };\ndrivers = [ "unix" ];\npasswords = ( { type = "file"; path = "/nonexistent"; } );\n' "$PWD/empty" >conf
+	out=$(./imapd --config conf --check-config 2>&1) || { echo "$out"; case $out in *'"unix"'*) exit 1 ;; esac; }
+) >"$work/builtin.log" 2>&1
+ok $? "modules named by --with-builtin-modules are linked in" "$work/builtin.log"
+
+(
+	set -e
+	mkdir -p "$work/asan" && cd "$work/asan"
+	"$src/configure" -q --enable-sanitizers --enable-werror
+	# Programs without an extension are the unit tests.
+	make -s -j"$jobs" check TESTS="$(cd "$src" && find core modules authn -name 'test-*.c' | sed 's/\.c$//' | tr '\n' ' ')"
+) >"$work/asan.log" 2>&1
+ok $? "unit tests pass under the address and undefined sanitizers" "$work/asan.log"
+
+echo "1..$n"
