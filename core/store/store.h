@@ -39,6 +39,7 @@ struct store_options {
 	bool hide_dot_files;
 	uint64_t message_size;       /* largest message taken: 1 GiB */
 	uint64_t subscription_limit; /* names in the subscription file */
+	uint64_t cache_size;         /* octets of envelopes and structures kept for one open mailbox: 4 MiB */
 };
 extern const struct conf_group store_conf_group;
 
@@ -69,6 +70,7 @@ struct list_entry {
 	char separator;   /* 0: NIL */
 	unsigned attributes;
 };
+/* Not 0 ends the listing with that code. */
 typedef int list_fn(void *arg, const struct list_entry *entry);
 /* LIST: reference and pattern as given (UTF-8; '*' and '%'). Entries come in directory order, INBOX first. */
 int store_list(

@@ -1,0 +1,262 @@
+/*
+ * place.c: from a checked name to a directory descriptor and a path below it.
+ *
+ * Mailboxes of the mail directory are below its descriptor. INBOX is below the directory of the place where
+ * it was found. With confine = false a link may lead anywhere; the target is then described by where the
+ * link ends, so that drivers, which never leave a root, work on it all the same.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/path.h"
+#include "log/log.h"
+#include "store/store_int.h"
+#include "base/banned.h"
+
+static void start(const struct store *s, struct target *t, int root, const char *directory, const char *path,
+    const struct name *n)
+{
+	*t = (struct target){
+	    .place = {.size = sizeof(t->place),
+	        .root = root,
+	        .path = path,
+	        .name = n->text,
+	        .inbox = n->inbox,
+	        .file_mode = s->o->file_mode,
+	        .dir_mode = s->o->directory_mode,
+	        .lock_timeout = s->o->lock_timeout},
+	    .directory = directory,
+	    .own_root = -1,
+	    .own_named = -1,
+	    .named_root = root,
+	    .named_path = path,
+	};
+}
+
+void target_close(struct target *t)
+{
+	io_close(&t->own_root);
+	io_close(&t->own_named);
+}
+
+/* Describes an existing object by its real place. A race only means that the old description stays. */
+static void follow(struct arena *a, struct target *t)
+{
+	AUTO_CLOSE int fd = path_open(t->place.root, t->place.path, O_PATH, 0, PATH_UNCONFINED);
+	char link[40], real[4096], *slash;
+	struct stat st, now;
+	ssize_t n;
+	int dir;
+
+	if (fd < 0 || fstat(fd, &st) != 0)
+		return;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, real, sizeof(real) - 1);
+	if (n <= 0 || real[0] != '/')
+		return;
+	real[n] = '\0';
+	slash = strrchr(real, '/');
+	if (path_clean(str_of(slash + 1)) != 0)
+		return;
+	*slash = '\0';
+	dir = open(real[0] != '\0' ? real : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return;
+	if (fstatat(dir, slash + 1, &now, AT_SYMLINK_NOFOLLOW) != 0 || now.st_dev != st.st_dev ||
+	    now.st_ino != st.st_ino) {
+		close(dir);
+		return;
+	}
+	t->own_root = t->place.root = dir;
+	t->place.path = arena_strdup(a, slash + 1);
+	t->directory = arena_strdup(a, real[0] != '\0' ? real : "/");
+}
+
+static int look(struct store *s, struct arena *a, struct target *t, struct err *e)
+{
+	if (!s->o->confine)
+		follow(a, t);
+	return recognise(s, t, e);
+}
+
+/* One place of INBOX. 1 it is here, 0 it is not, or a code. *usable: it could be made here. */
+static int try_place(
+    struct store *s, const struct name *n, size_t i, struct arena *a, struct target *t, struct err *e)
+{
+	const struct inbox_place *p = &s->places[i];
+	int dir = open(p->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0) {
+		if (errno == ENOENT || errno == ENOTDIR || errno == EACCES)
+			return 0;
+		return err_errno(e, "open %s", p->directory);
+	}
+	start(s, t, dir, p->directory, p->file, n);
+	t->own_named = dir;
+	if (look(s, a, t, e) != 0) {
+		target_close(t);
+		return e->code;
+	}
+	if (t->object == OBJECT_MAILBOX || t->object == OBJECT_MISSING)
+		return 1;
+	log_debug("store", "%s/%s is not a mailbox of a known format", p->directory, p->file);
+	target_close(t);
+	return 0;
+}
+
+/* The first place where INBOX is; else the first where it could be. */
+static int find_inbox(
+    struct store *s, const struct name *n, struct arena *a, struct target *out, struct err *e)
+{
+	bool have = false, writable = false;
+	size_t i;
+
+	for (i = 0; i < s->place_count; i++) {
+		struct target t;
+		bool w;
+		int r = try_place(s, n, i, a, &t, e);
+
+		if (r < 0) {
+			if (have)
+				target_close(out);
+			return r;
+		}
+		if (r == 0)
+			continue;
+		if (t.object == OBJECT_MAILBOX) {
+			if (have)
+				target_close(out);
+			*out = t;
+			return 0;
+		}
+		w = faccessat(t.place.root, ".", W_OK | X_OK, AT_EACCESS) == 0;
+		if (!have || (w && !writable)) {
+			if (have)
+				target_close(out);
+			*out = t;
+			have = true;
+			writable = w;
+		} else {
+			target_close(&t);
+		}
+	}
+	if (!have)
+		return err_fault(e, MORTISE_E_UNAVAILABLE, "none of the places for INBOX exists");
+	out->driver = n->driver != NULL ? n->driver : store_default_driver(s, e);
+	if (out->driver != NULL)
+		return 0;
+	target_close(out);
+	return e->code;
+}
+
+int target_path(struct store *s, const char *path, struct arena *a, struct target *out, struct err *e)
+{
+	const struct name n = {.text = path};
+
+	ASSERT(s->root >= 0);
+	start(s, out, s->root, s->root_path, path, &n);
+	if (look(s, a, out, e) != 0) {
+		target_close(out);
+		return e->code;
+	}
+	return 0;
+}
+
+int target_find(struct store *s, const struct name *n, struct arena *a, struct target *out, struct err *e)
+{
+	CHECK_OBJ(s, STORE_MAGIC);
+	if (n->inbox)
+		return find_inbox(s, n, a, out, e);
+	if (store_root(s, false, e) != 0)
+		return e->code;
+	return target_path(s, n->text, a, out, e);
+}
+
+int target_mailbox(
+    struct store *s, const char *name, unsigned how, struct arena *a, struct target *out, struct err *e)
+{
+	struct name n;
+
+	if (name_parse(s, name, how, a, &n, e) != 0 || target_find(s, &n, a, out, e) != 0)
+		return e->code;
+	if (out->object == OBJECT_MAILBOX && n.driver != NULL && n.driver != out->driver) {
+		if (out->st.st_size != 0 || !S_ISREG(out->st.st_mode)) {
+			target_close(out);
+			return err_fail(e, MORTISE_E_INVALID, "Mailbox has another format");
+		}
+		out->driver = n.driver;
+	}
+	if (out->object == OBJECT_MAILBOX || (out->object == OBJECT_MISSING && n.inbox))
+		return 0;
+	not_a_mailbox(out, e);
+	target_close(out);
+	return e->code;
+}
+
+int target_parents(struct store *s, const struct target *t, unsigned *made, struct err *e)
+{
+	AUTO_FREE char *path = mem_strdup(t->named_path);
+	char *p = path, *slash;
+
+	*made = 0;
+	for (; (slash = strchr(p, '/')) != NULL; p = slash + 1) {
+		AUTO_CLOSE int dir = -1;
+		const char *last;
+
+		*slash = '\0';
+		dir = path_parent(t->named_root, path, &last, store_how(s));
+		if (dir < 0)
+			goto failed;
+		if (mkdirat(dir, last, s->o->directory_mode) == 0) {
+			++*made;
+			if (fchmodat(dir, last, s->o->directory_mode, 0) != 0 ||
+			    path_sync_parent(t->named_root, path, store_how(s)) != 0)
+				goto failed;
+		} else if (errno != EEXIST) {
+			goto failed;
+		}
+		*slash = '/';
+	}
+	return 0;
+failed:
+	if (errno == ENOTDIR)
+		err_fail(e, MORTISE_E_INVALID, "A mailbox of this format cannot have others below it");
+	else
+		err_errno(e, "mkdir %s/%s", t->directory, path);
+	target_parents_undo(s, t, *made);
+	return e->code;
+}
+
+/* Takes the last `made` levels above the target away again, as far as they are empty. */
+void target_parents_undo(struct store *s, const struct target *t, unsigned made)
+{
+	AUTO_FREE char *path = mem_strdup(t->named_path);
+
+	while (made-- > 0) {
+		AUTO_CLOSE int dir = -1;
+		char *slash = strrchr(path, '/');
+		const char *last;
+
+		ASSERT(slash != NULL);
+		*slash = '\0';
+		dir = path_parent(t->named_root, path, &last, store_how(s));
+		if (dir < 0 || unlinkat(dir, last, AT_REMOVEDIR) != 0)
+			return;
+	}
+}
+
+int target_sync_parent(struct store *s, const struct target *t, struct err *e)
+{
+	if (path_sync_parent(t->named_root, t->named_path, store_how(s)) != 0)
+		return err_errno(e, "fsync of the directory of %s/%s", t->directory, t->named_path);
+	return 0;
+}
+
+bool target_same(const struct target *a, const struct target *b)
+{
+	if (a->object == OBJECT_MISSING || b->object == OBJECT_MISSING)
+		return strcmp(a->place.name, b->place.name) == 0;
+	return a->st.st_dev == b->st.st_dev && a->st.st_ino == b->st.st_ino;
+}

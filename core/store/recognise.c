@@ -1,0 +1,112 @@
+/*
+ * recognise.c: which driver knows what is at a place.
+ *
+ * Only regular files and directories are ever opened for reading: the type is looked at through an O_PATH
+ * descriptor first and again on what was really opened, so a FIFO or a device put there in between is not
+ * waited for. Looking does not change the access time, which LIST reads as "has been read" (\Unmarked).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/path.h"
+#include "store/driver.h"
+#include "store/store_int.h"
+#include "base/banned.h"
+
+int not_a_mailbox(const struct target *t, struct err *e)
+{
+	switch (t->object) {
+	case OBJECT_MISSING:
+		return err_fail(e, MORTISE_E_NOTFOUND, "No such mailbox");
+	case OBJECT_DIRECTORY:
+		return err_fail(
+		    e, MORTISE_E_UNSUPPORTED, "Not a selectable mailbox: only a level with others below");
+	default:
+		return err_fail(e, MORTISE_E_UNSUPPORTED, "Not a mailbox of a known format");
+	}
+}
+
+/* For reading, without touching the access time where the system lets us. */
+static int open_quietly(const struct store *s, const struct target *t)
+{
+	int flags = O_RDONLY | O_NONBLOCK;
+	int fd = path_open(t->place.root, t->place.path, flags | O_NOATIME, 0, store_how(s));
+
+	if (fd < 0 && errno == EPERM)
+		fd = path_open(t->place.root, t->place.path, flags, 0, store_how(s));
+	return fd;
+}
+
+static int ask(struct store *s, struct target *t, int fd, struct err *e)
+{
+	unsigned char head[PROBE_SIZE];
+	struct mortise_probe probe = {
+	    .size = sizeof(probe), .place = &t->place, .fd = fd, .st = &t->st, .head = head};
+	bool directory = S_ISDIR(t->st.st_mode);
+	size_t i;
+
+	if (!directory) {
+		ssize_t n = io_pread(fd, head, sizeof(head), 0);
+
+		if (n < 0)
+			return err_errno(e, "read %s/%s", t->directory, t->place.path);
+		probe.head_size = (size_t)n;
+	}
+	for (i = 0; i < s->driver_count; i++) {
+		int r;
+
+		if (driver_ops(s->drivers[i])->traits->directory != directory)
+			continue;
+		r = driver_recognise(s, s->drivers[i], &probe, e);
+		if (r < 0)
+			return r;
+		if (r == MORTISE_MINE) {
+			t->object = OBJECT_MAILBOX;
+			t->driver = s->drivers[i];
+			return 0;
+		}
+		if (!directory && lseek(fd, 0, SEEK_SET) != 0)
+			return err_errno(e, "seek in %s/%s", t->directory, t->place.path);
+	}
+	return 0;
+}
+
+int recognise(struct store *s, struct target *t, struct err *e)
+{
+	AUTO_CLOSE int look = path_open(t->place.root, t->place.path, O_PATH, 0, store_how(s));
+	AUTO_CLOSE int fd = -1;
+
+	t->object = OBJECT_MISSING;
+	t->driver = NULL;
+	if (look < 0) {
+		if (errno == ENOENT || errno == ENOTDIR)
+			return 0;
+		return err_errno(e, "open %s/%s", t->directory, t->place.path);
+	}
+	if (fstat(look, &t->st) != 0)
+		return err_errno(e, "stat %s/%s", t->directory, t->place.path);
+	t->object = S_ISDIR(t->st.st_mode) ? OBJECT_DIRECTORY : OBJECT_OTHER;
+	if (!S_ISDIR(t->st.st_mode) && !S_ISREG(t->st.st_mode))
+		return 0;
+	if (S_ISREG(t->st.st_mode) && t->st.st_size == 0) {
+		t->driver = store_default_driver(s, e);
+		t->object = OBJECT_MAILBOX;
+		return t->driver != NULL ? 0 : e->code;
+	}
+	fd = open_quietly(s, t);
+	if (fd < 0) {
+		if (errno == ENOENT) {
+			t->object = OBJECT_MISSING;
+			return 0;
+		}
+		return err_errno(e, "open %s/%s", t->directory, t->place.path);
+	}
+	if (fstat(fd, &t->st) != 0)
+		return err_errno(e, "stat %s/%s", t->directory, t->place.path);
+	t->object = S_ISDIR(t->st.st_mode) ? OBJECT_DIRECTORY : OBJECT_OTHER;
+	if (!S_ISDIR(t->st.st_mode) && !S_ISREG(t->st.st_mode))
+		return 0;
+	return ask(s, t, fd, e);
+}

@@ -1,0 +1,163 @@
+/*
+ * rename.c: RENAME.
+ *
+ * What is below a mailbox or level goes along, being below its directory. The target's name is taken with
+ * RENAME_NOREPLACE: whatever appears there in the last moment is not lost. RENAME of INBOX moves its messages
+ * into a new mailbox: copied first, then taken out, so that at no time a message is in neither.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/path.h"
+#include "store/driver.h"
+#include "base/banned.h"
+
+static int move_name(struct store *s, const struct target *from, const struct target *to, struct err *e)
+{
+	AUTO_CLOSE int old_dir = -1;
+	AUTO_CLOSE int new_dir = -1;
+	const char *old_last, *new_last;
+
+	old_dir = path_parent(from->named_root, from->named_path, &old_last, store_how(s));
+	new_dir = path_parent(to->named_root, to->named_path, &new_last, store_how(s));
+	if (old_dir < 0 || new_dir < 0 ||
+	    renameat2(old_dir, old_last, new_dir, new_last, RENAME_NOREPLACE) != 0) {
+		if (errno == EXDEV)
+			return err_fault(e, MORTISE_E_UNSUPPORTED, "rename %s to %s: another file system",
+			    from->named_path, to->named_path);
+		return err_errno(e, "rename %s/%s to %s", from->directory, from->named_path, to->named_path);
+	}
+	if (target_sync_parent(s, to, e) != 0)
+		return e->code;
+	return target_sync_parent(s, from, e);
+}
+
+static int move_file(
+    struct store *s, const struct target *from, const struct target *to, struct mailbox *m, struct err *e)
+{
+	int r;
+
+	if (mailbox_recover(m, e) != 0 || box_lock(m, MORTISE_LOCK_EXCLUSIVE, lock_deadline(m), e) != 0)
+		return e->code;
+	r = move_name(s, from, to, e);
+	change_end(m);
+	return r;
+}
+
+static int move_locked(struct store *s, struct target *from, const struct target *to, struct err *e)
+{
+	struct mailbox *m = mailbox_already(s, from);
+	struct target copy = *from;
+
+	if (m != NULL)
+		return move_file(s, from, to, m, e);
+	copy.own_root = copy.own_named = -1;
+	if (mailbox_attach(s, &copy, arena_new("rename"), 0, &m, e) != 0)
+		return e->code;
+	move_file(s, from, to, m, e);
+	mailbox_close(&m);
+	return e->code;
+}
+
+static int move(struct store *s, struct target *from, const struct target *to, struct err *e)
+{
+	if (from->object == OBJECT_MAILBOX && driver_ops(from->driver)->rename != NULL) {
+		if (driver_rename(s, from->driver, &from->place, &to->place, e) != 0 ||
+		    target_sync_parent(s, to, e) != 0)
+			return e->code;
+		return target_sync_parent(s, from, e);
+	}
+	if (from->object == OBJECT_DIRECTORY || S_ISDIR(from->st.st_mode))
+		return move_name(s, from, to, e);
+	return move_locked(s, from, to, e);
+}
+
+static int rename_found(
+    struct store *s, struct target *from, const struct name *name, struct arena *a, struct err *e)
+{
+	unsigned made = 0;
+	struct target to;
+
+	if (target_find(s, name, a, &to, e) != 0)
+		return e->code;
+	if (to.object != OBJECT_MISSING)
+		err_fail(e, MORTISE_E_EXISTS, "Mailbox already exists");
+	else if (target_parents(s, &to, &made, e) == 0 && move(s, from, &to, e) != 0)
+		target_parents_undo(s, &to, made);
+	target_close(&to);
+	return e->code;
+}
+
+/* Everything that was in INBOX a moment ago, and is now in `to` as well, leaves INBOX. */
+static int empty(struct mailbox *inbox, const struct copy_result *done, struct err *e)
+{
+	VEC(struct record *) moved = VEC_INIT;
+	size_t i;
+
+	if (change_begin(inbox, e) != 0)
+		return e->code;
+	for (i = 0; i < done->count; i++) {
+		struct record *r = record_find(inbox, done->from[i]);
+
+		if (r != NULL)
+			*vec_push(&moved) = r;
+	}
+	expunge_records(inbox, moved.v, moved.n, e);
+	vec_free(&moved);
+	change_end(inbox);
+	return e->code;
+}
+
+static int rename_inbox(struct store *s, const char *to, struct err *e)
+{
+	AUTO_ARENA struct arena *a = arena_new("rename inbox");
+	struct set_range everything = {1, UINT32_MAX};
+	struct number_set all = {&everything, 1};
+	struct copy_result done;
+	struct err undo = ERR_INIT;
+	struct mailbox *inbox;
+
+	if (mailbox_open(s, "INBOX", 0, &inbox, e) != 0)
+		return e->code;
+	if (mailbox_read_only(inbox)) {
+		err_fail(e, MORTISE_E_PERM, "INBOX is read-only");
+	} else if (store_create(s, to, e) == 0) {
+		if (mailbox_copy(inbox, &all, to, a, &done, e) != 0)
+			store_delete(s, to, &undo);
+		else if (done.count > 0)
+			empty(inbox, &done, e);
+	}
+	mailbox_close(&inbox);
+	return e->code;
+}
+
+int store_rename(struct store *s, const char *from, const char *to, struct err *e)
+{
+	AUTO_ARENA struct arena *a = arena_new("rename");
+	struct name old, new;
+	struct target t;
+	size_t n;
+
+	CHECK_OBJ(s, STORE_MAGIC);
+	if (name_parse(s, from, NAME_DIRECTORY, a, &old, e) != 0 ||
+	    name_parse(s, to, NAME_NEW | NAME_DIRECTORY, a, &new, e) != 0)
+		return e->code;
+	if (new.inbox)
+		return err_fail(e, MORTISE_E_EXISTS, "INBOX is always there");
+	if (old.inbox)
+		return rename_inbox(s, new.text, e);
+	n = strlen(old.text);
+	if (strncmp(old.text, new.text, n) == 0 && new.text[n] == '/')
+		return err_fail(e, MORTISE_E_INVALID, "A mailbox cannot be moved below itself");
+	if (target_find(s, &old, a, &t, e) != 0)
+		return e->code;
+	if (t.object == OBJECT_MISSING || t.object == OBJECT_OTHER)
+		not_a_mailbox(&t, e);
+	else
+		rename_found(s, &t, &new, a, e);
+	target_close(&t);
+	return e->code;
+}

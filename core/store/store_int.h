@@ -1,0 +1,145 @@
+/*
+ * store_int.h: inside the store room: what a store holds, and the way from a name to a driver.
+ *
+ * A name goes through three steps. names.c says whether it is a name at all. place.c turns it into a target:
+ * a directory descriptor and a path below it. recognise.c looks at what is there and finds the driver.
+ * driver.c is the only file that calls into drivers.
+ *
+ * Strings of a target live in the arena that was given when it was made.
+ */
+#ifndef MORTISE_STORE_STORE_INT_H
+#define MORTISE_STORE_STORE_INT_H
+
+#include <sys/stat.h>
+
+#include <mortise/driver.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+#include "base/vec.h"
+#include "store/store.h"
+
+#define STORE_MAGIC 0x53746f72u /* "Stor" */
+#define NAME_LIMIT 1000u        /* octets of a mailbox name: what path_clean allows */
+#define LEVEL_LIMIT 255u        /* octets of one level: NAME_MAX */
+#define PROBE_SIZE 4096u        /* octets of a file that drivers are shown */
+
+struct mailbox;
+
+/* A place where INBOX may be: an absolute path, cut in two. */
+struct inbox_place {
+	const char *directory;
+	const char *file;
+};
+
+struct store {
+	uint32_t magic;
+	const struct store_options *o;
+	const char *user, *home;
+	uid_t uid;
+	struct arena *arena;
+	struct instance *const *drivers; /* in order of recognition */
+	size_t driver_count;
+	const char *root_path; /* mail_dir, expanded */
+	int root;              /* of root_path; -1 while it is not there */
+	struct inbox_place *places;
+	size_t place_count;
+	const char *state_path;
+	int journals;          /* directory of rewrite journals, or -1 */
+	bool journals_tried;   /* making it failed: do not try (and log) again */
+	struct timespec quiet; /* mtime of the journal directory when it was found empty */
+	const char *subscriptions_path;
+	int (*stop)(void *arg);
+	void *stop_arg;
+	struct mailbox *open; /* open mailboxes, linked */
+};
+
+/* store_open for code that brings its drivers along (unit tests, tools). The array must outlive the store. */
+int store_open_drivers(const struct store_options *o, const struct store_user *u,
+    struct instance *const *drivers, size_t driver_count, struct store **out, struct err *e);
+int store_stopped(const struct store *s, struct err *e); /* 0, or the stop code with e set */
+/* The mail directory's descriptor; made when `create`. NOTFOUND while it is not there. */
+int store_root(struct store *s, bool create, struct err *e);
+/* For call_env: the journal directory, made when `create`, or -1. */
+int store_journals(struct store *s, bool create);
+/* Whether any journal is waiting there (one fstat when nothing changed since it was found empty). */
+bool store_journals_waiting(struct store *s);
+
+static inline const struct mortise_driver_ops *driver_ops(const struct instance *i)
+{
+	return i->ops;
+}
+struct instance *store_driver(const struct store *s, struct str name); /* or NULL */
+struct instance *store_default_driver(const struct store *s, struct err *e);
+
+/* ---- names.c ---- */
+struct name {
+	const char *text;        /* canonical: INBOX in capitals, without prefix and trailing separator */
+	bool inbox;              /* INBOX itself */
+	bool directory;          /* it ended with the separator */
+	struct instance *driver; /* from "#driver.NAME/", or NULL */
+};
+#define NAME_MAY_CHOOSE 0x01u /* "#driver.NAME/x" is allowed */
+#define NAME_NEW 0x02u        /* for something to be made: stricter */
+#define NAME_DIRECTORY 0x04u  /* a trailing separator is allowed */
+/* Checks and takes apart. INVALID, NOTFOUND (no such namespace), LIMIT. */
+int name_parse(
+    const struct store *s, const char *text, unsigned how, struct arena *a, struct name *out, struct err *e);
+/* Whether a file or directory called `path` (below the mail directory) may be seen at all. */
+bool name_hidden(const struct store *s, const char *path);
+
+/* ---- place.c ---- */
+enum object { OBJECT_MISSING, OBJECT_MAILBOX, OBJECT_DIRECTORY, OBJECT_OTHER };
+struct target {
+	struct mortise_place place;
+	const char *directory;   /* absolute path of place.root: for watches and messages */
+	int own_root, own_named; /* descriptors that are closed with the target, or -1 */
+	int named_root; /* what the name itself means, before links were followed (confine = false) */
+	const char *named_path;
+	enum object object;
+	struct instance *driver; /* of OBJECT_MAILBOX; of a missing INBOX: what would make it */
+	struct stat st;          /* when not MISSING */
+};
+/* Where a name points to and what is there. A missing INBOX is MISSING at the first usable place. */
+int target_find(struct store *s, const struct name *n, struct arena *a, struct target *out, struct err *e);
+/* What is at a clean path below the mail directory. The mail directory must be open. */
+int target_path(struct store *s, const char *path, struct arena *a, struct target *out, struct err *e);
+/* The same for what must be a mailbox, or an INBOX that is not there yet. */
+int target_mailbox(
+    struct store *s, const char *name, unsigned how, struct arena *a, struct target *out, struct err *e);
+void target_close(struct target *t);
+/* Parent directories of a target that is to be made; *made: how many levels are new. Synced. */
+int target_parents(struct store *s, const struct target *t, unsigned *made, struct err *e);
+void target_parents_undo(struct store *s, const struct target *t, unsigned made);
+/* fsync of the directory that holds it. */
+int target_sync_parent(struct store *s, const struct target *t, struct err *e);
+bool target_same(const struct target *a, const struct target *b);
+static inline unsigned store_how(const struct store *s)
+{
+	return s->o->confine ? 0 : 2u; /* PATH_UNCONFINED */
+}
+
+/* ---- recognise.c ---- */
+/* Fills object, driver, st. Errors: PERM, CORRUPT (the driver says damaged), IO… */
+int recognise(struct store *s, struct target *t, struct err *e);
+/* Refused with the right words when it is not a mailbox. */
+int not_a_mailbox(const struct target *t, struct err *e);
+
+/* ---- create.c ---- */
+/* Makes a mailbox where nothing is (an empty directory is nothing to a directory format). */
+int mailbox_make(struct store *s, struct target *t, struct instance *driver, struct err *e);
+
+/* ---- match.c ---- */
+#define PATTERN_LIMIT (2 * NAME_LIMIT + 2)
+struct pattern {
+	char text[PATTERN_LIMIT];
+	size_t n;
+	char separator;
+	bool never; /* longer than any name */
+};
+void pattern_set(struct pattern *p, const char *reference, const char *pattern, char separator);
+bool pattern_match(const struct pattern *p, struct str name);
+/* Whether a name that begins with `prefix` could match. */
+bool pattern_below(const struct pattern *p, struct str prefix);
+
+#endif

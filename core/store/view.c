@@ -1,0 +1,284 @@
+/*
+ * view.c: what one session has been told of a mailbox.
+ *
+ * A view is the list of records by sequence number, with the flags the client was last told. Comparing it
+ * with the mailbox gives the untagged responses; when the mailbox's change counter has not moved there is
+ * nothing to compare.
+ */
+#include "store/mailbox_int.h"
+#include "base/banned.h"
+
+struct seat {
+	struct record *r;
+	uint32_t flags;
+	uint64_t keywords;
+};
+
+struct view {
+	uint32_t magic;
+	struct mailbox *m;
+	VEC(struct seat) seats;
+	uint32_t highest; /* UID of the last message taken in, ever */
+	uint32_t recent;  /* told */
+	size_t keyword_count;
+	uint64_t changes; /* of the mailbox when everything had been told */
+	bool ghosts;      /* expunged messages that the client does not know of */
+};
+
+static bool recent(const struct view *v, size_t i)
+{
+	return v->seats.v[i].r->m.recent;
+}
+
+static uint32_t count_recent(const struct view *v)
+{
+	uint32_t n = 0;
+	size_t i;
+
+	for (i = 0; i < v->seats.n; i++)
+		n += recent(v, i) ? 1 : 0;
+	return n;
+}
+
+static void told(struct seat *s)
+{
+	s->flags = s->r->m.flags;
+	s->keywords = s->r->m.keywords;
+}
+
+/* Messages the mailbox has and the view has not. All of them have higher UIDs than the view ever had. */
+static size_t take_new(struct view *v)
+{
+	const struct mailbox *m = v->m;
+	size_t first = m->records.n, i;
+
+	while (first > 0 && m->records.v[first - 1]->m.uid > v->highest)
+		first--;
+	vec_reserve(&v->seats, v->seats.n + (m->records.n - first));
+	for (i = first; i < m->records.n; i++) {
+		struct seat *s = vec_push(&v->seats);
+
+		s->r = m->records.v[i];
+		s->r->views++;
+		told(s);
+		v->highest = s->r->m.uid;
+	}
+	return m->records.n - first;
+}
+
+int view_open(struct mailbox *m, struct view **out, struct err *e)
+{
+	struct view *v;
+
+	CHECK_OBJ(m, MAILBOX_MAGIC);
+	*out = NULL;
+	if (mailbox_sync(m, e) < 0)
+		return e->code;
+	v = mem_new(struct view);
+	v->magic = VIEW_MAGIC;
+	v->m = m;
+	take_new(v);
+	v->recent = count_recent(v);
+	v->keyword_count = m->keyword_count;
+	v->changes = m->changes;
+	*out = v;
+	return 0;
+}
+
+void view_close(struct view **vp)
+{
+	struct view *v;
+	size_t i;
+
+	if (*vp == NULL)
+		return;
+	TAKE_OBJ(v, vp, VIEW_MAGIC);
+	for (i = 0; i < v->seats.n; i++)
+		record_leave(v->m, v->seats.v[i].r);
+	vec_free(&v->seats);
+	v->magic = 0;
+	mem_free(v);
+}
+
+struct mailbox *view_mailbox(const struct view *v)
+{
+	CHECK_OBJ(v, VIEW_MAGIC);
+	return v->m;
+}
+
+uint32_t view_count(const struct view *v)
+{
+	CHECK_OBJ(v, VIEW_MAGIC);
+	return (uint32_t)v->seats.n;
+}
+
+uint32_t view_recent(const struct view *v)
+{
+	CHECK_OBJ(v, VIEW_MAGIC);
+	return v->recent;
+}
+
+uint32_t view_first_unseen(const struct view *v)
+{
+	size_t i;
+
+	CHECK_OBJ(v, VIEW_MAGIC);
+	for (i = 0; i < v->seats.n; i++)
+		if ((v->seats.v[i].r->m.flags & MORTISE_FLAG_SEEN) == 0)
+			return (uint32_t)i + 1;
+	return 0;
+}
+
+const struct message *view_message(const struct view *v, uint32_t sequence)
+{
+	CHECK_OBJ(v, VIEW_MAGIC);
+	ASSERT(sequence >= 1 && sequence <= v->seats.n);
+	return &v->seats.v[sequence - 1].r->m;
+}
+
+/* Index of the first seat with that UID or a higher one. */
+static size_t lower_bound(const struct view *v, uint32_t uid)
+{
+	size_t low = 0, high = v->seats.n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (v->seats.v[mid].r->m.uid < uid)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+uint32_t view_sequence(const struct view *v, uint32_t uid)
+{
+	size_t i;
+
+	CHECK_OBJ(v, VIEW_MAGIC);
+	i = lower_bound(v, uid);
+	return i < v->seats.n && v->seats.v[i].r->m.uid == uid ? (uint32_t)i + 1 : 0;
+}
+
+bool view_uids_of_sequences(
+    const struct view *v, const struct number_set *s, struct arena *a, struct number_set *out)
+{
+	size_t i, cap = 0;
+
+	CHECK_OBJ(v, VIEW_MAGIC);
+	*out = (struct number_set){0};
+	for (i = 0; i < s->n; i++)
+		if (s->v[i].low == 0 || s->v[i].high > v->seats.n)
+			return false;
+	for (i = 0; i < s->n; i++) {
+		size_t n;
+
+		for (n = s->v[i].low; n <= s->v[i].high; n++)
+			set_add(a, out, &cap, v->seats.v[n - 1].r->m.uid);
+	}
+	return true;
+}
+
+void view_uids_of_uids(
+    const struct view *v, const struct number_set *s, struct arena *a, struct number_set *out)
+{
+	size_t i, cap = 0;
+
+	CHECK_OBJ(v, VIEW_MAGIC);
+	*out = (struct number_set){0};
+	for (i = 0; i < s->n; i++) {
+		size_t n = lower_bound(v, s->v[i].low);
+
+		for (; n < v->seats.n && v->seats.v[n].r->m.uid <= s->v[i].high; n++)
+			if (!v->seats.v[n].r->m.expunged)
+				set_add(a, out, &cap, v->seats.v[n].r->m.uid);
+	}
+}
+
+static void tell_expunged(struct view *v, const struct view_events *ev)
+{
+	size_t i, kept = 0;
+
+	for (i = 0; i < v->seats.n; i++) {
+		struct seat s = v->seats.v[i];
+
+		if (!s.r->m.expunged) {
+			v->seats.v[kept++] = s;
+			continue;
+		}
+		if (ev->expunged != NULL)
+			ev->expunged(ev->arg, (uint32_t)kept + 1, s.r->m.uid);
+		record_leave(v->m, s.r);
+	}
+	v->seats.n = kept;
+	v->ghosts = false;
+}
+
+static void find_ghosts(struct view *v)
+{
+	size_t i;
+
+	v->ghosts = false;
+	for (i = 0; i < v->seats.n && !v->ghosts; i++)
+		v->ghosts = v->seats.v[i].r->m.expunged;
+}
+
+static void tell_flags(struct view *v, const struct view_events *ev)
+{
+	size_t i;
+
+	for (i = 0; i < v->seats.n; i++) {
+		struct seat *s = &v->seats.v[i];
+
+		if (s->r->m.expunged || (s->flags == s->r->m.flags && s->keywords == s->r->m.keywords))
+			continue;
+		told(s);
+		if (ev->flags != NULL)
+			ev->flags(ev->arg, (uint32_t)i + 1, &s->r->m);
+	}
+}
+
+int view_update(struct view *v, unsigned how, const struct view_events *ev, struct err *e)
+{
+	bool expunge = (how & VIEW_MAY_EXPUNGE) != 0, more;
+	uint32_t now;
+
+	CHECK_OBJ(v, VIEW_MAGIC);
+	if ((how & VIEW_NO_SYNC) == 0 && mailbox_sync(v->m, e) < 0)
+		return e->code;
+	if (v->changes == v->m->changes && !(v->ghosts && expunge))
+		return 0;
+	if (expunge)
+		tell_expunged(v, ev);
+	else
+		find_ghosts(v);
+	more = take_new(v) > 0;
+	now = count_recent(v);
+	if (more && ev->exists != NULL)
+		ev->exists(ev->arg, (uint32_t)v->seats.n);
+	if ((more || now != v->recent) && ev->recent != NULL)
+		ev->recent(ev->arg, now);
+	v->recent = now;
+	if (v->keyword_count != v->m->keyword_count) {
+		v->keyword_count = v->m->keyword_count;
+		if (ev->keywords != NULL)
+			ev->keywords(ev->arg);
+	}
+	tell_flags(v, ev);
+	v->changes = v->m->changes;
+	return 0;
+}
+
+void view_told_flags(struct view *v, const struct number_set *uids)
+{
+	size_t i;
+
+	CHECK_OBJ(v, VIEW_MAGIC);
+	for (i = 0; i < uids->n; i++) {
+		size_t n = lower_bound(v, uids->v[i].low);
+
+		for (; n < v->seats.n && v->seats.v[n].r->m.uid <= uids->v[i].high; n++)
+			told(&v->seats.v[n]);
+	}
+}

@@ -1,0 +1,114 @@
+/*
+ * watch.c: knowing that a mailbox may have changed, without asking.
+ *
+ * One inotify descriptor an open mailbox. The mailbox's file is watched, not its directory: in a mail spool
+ * the directory changes whenever anybody gets mail. A file that is replaced tells so itself (its inode loses
+ * the name), and mailbox_watch_read then watches what is there now. Only while there is nothing (a missing
+ * INBOX, a file between two lives) the directory is watched for its coming.
+ */
+#include <errno.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "log/log.h"
+#include "store/driver.h"
+#include "base/banned.h"
+
+#define FILE_EVENTS                                                                                       \
+	(IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF | IN_CREATE | IN_DELETE | \
+	    IN_MOVE)
+#define COMING_EVENTS (IN_CREATE | IN_MOVED_TO)
+
+static int watch_path(struct mailbox *m, const char *path)
+{
+	AUTO_BUF struct buf full = BUF_INIT;
+	int wd;
+
+	buf_printf(&full, "%s/%s", m->target.directory, path);
+	wd = inotify_add_watch(m->watch, buf_cstr(&full), FILE_EVENTS);
+	if (wd >= 0 || errno != ENOENT)
+		return wd;
+	buf_truncate(&full, (size_t)(strrchr(full.p, '/') - full.p));
+	return inotify_add_watch(m->watch, full.n > 0 ? buf_cstr(&full) : "/", COMING_EVENTS | IN_MASK_ADD);
+}
+
+/* Watches of what was there before and is elsewhere now. */
+static void unwatch(struct mailbox *m, const int *now, size_t count)
+{
+	size_t i, j;
+
+	for (i = 0; i < m->watched_count; i++) {
+		for (j = 0; j < count && now[j] != m->watched[i]; j++)
+			;
+		if (j == count)
+			inotify_rm_watch(m->watch, m->watched[i]);
+	}
+	memcpy(m->watched, now, count * sizeof(*now));
+	m->watched_count = count;
+}
+
+static int watch_all(struct mailbox *m, struct err *e)
+{
+	struct mortise_watch w;
+	int now[MORTISE_WATCH_MAX];
+	size_t i;
+
+	if (box_watch(m, &w, e) != 0)
+		return e->code;
+	if (w.count == 0 || w.count > MORTISE_WATCH_MAX) {
+		w.count = 1;
+		w.paths[0] = m->target.place.path;
+	}
+	for (i = 0; i < w.count; i++) {
+		now[i] = watch_path(m, w.paths[i]);
+		if (now[i] < 0)
+			return err_errno(e, "watch %s/%s", m->target.directory, w.paths[i]);
+	}
+	unwatch(m, now, w.count);
+	m->watch_stale = false;
+	return 0;
+}
+
+int mailbox_watch(struct mailbox *m, struct err *e)
+{
+	CHECK_OBJ(m, MAILBOX_MAGIC);
+	if (m->watch >= 0 && !m->watch_stale)
+		return m->watch;
+	if (m->watch < 0)
+		m->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (m->watch < 0) {
+		err_errno(e, "inotify");
+		return -1;
+	}
+	if (watch_all(m, e) != 0) {
+		io_close(&m->watch);
+		return -1;
+	}
+	return m->watch;
+}
+
+void mailbox_watch_read(struct mailbox *m)
+{
+	_Alignas(struct inotify_event) char events[4096];
+	struct err e = ERR_INIT;
+	ssize_t n;
+
+	CHECK_OBJ(m, MAILBOX_MAGIC);
+	if (m->watch < 0)
+		return;
+	while ((n = read(m->watch, events, sizeof(events))) > 0) {
+		const char *p = events;
+
+		while (p < events + n) {
+			const struct inotify_event *x = (const struct inotify_event *)(const void *)p;
+
+			if ((x->mask &
+			        (IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF | IN_CREATE | IN_MOVED_TO)) != 0)
+				m->watch_stale = true;
+			p += sizeof(*x) + x->len;
+		}
+	}
+	if (m->watch_stale && watch_all(m, &e) != 0)
+		log_debug("store", "%s", e.admin);
+}
