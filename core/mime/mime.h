@@ -25,9 +25,12 @@ struct mime_limits {
 	uint32_t parts;       /* in one message */
 	uint32_t header_size; /* octets of one header block that are looked at */
 	uint32_t header_fields;
-	uint32_t addresses;  /* in one field */
-	uint32_t parameters; /* of one field */
+	uint32_t addresses;      /* in one field */
+	uint32_t parameters;     /* of one field */
+	uint32_t structure_size; /* octets of memory one part tree may take; when they are used up, the last
+	                            part reaches to the end of the message */
 };
+/* A zero means the default; so does a NULL for the whole. */
 extern const struct mime_limits mime_limits_default;
 
 struct mime_parameter {

@@ -1,0 +1,155 @@
+#include "mime/mime_int.h"
+
+#include "base/object.h"
+#include "base/banned.h"
+
+#define FIELDS_MAGIC 0x6d666c64u
+
+const struct mime_limits mime_limits_default = {.depth = 100,
+    .parts = 10000,
+    .header_size = 1024 * 1024,
+    .header_fields = 10000,
+    .addresses = 10000,
+    .parameters = 1000,
+    .structure_size = 16 * 1024 * 1024};
+
+static uint32_t or_default(uint32_t v, uint32_t fallback)
+{
+	return v != 0 ? v : fallback;
+}
+
+struct mime_limits mime_limits_of(const struct mime_limits *l)
+{
+	const struct mime_limits *d = &mime_limits_default;
+
+	if (l == NULL)
+		return *d;
+	return (struct mime_limits){.depth = or_default(l->depth, d->depth),
+	    .parts = or_default(l->parts, d->parts),
+	    .header_size = or_default(l->header_size, d->header_size),
+	    .header_fields = or_default(l->header_fields, d->header_fields),
+	    .addresses = or_default(l->addresses, d->addresses),
+	    .parameters = or_default(l->parameters, d->parameters),
+	    .structure_size = or_default(l->structure_size, d->structure_size)};
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* ftext (RFC 5322 §3.6.8), white space before the colon allowed (§4.5). Empty: this is no field. */
+static struct str name_of(struct str raw, size_t *colon)
+{
+	struct str name;
+	size_t i;
+
+	*colon = str_find(str_sub(raw, 0, str_find(raw, '\n')), ':');
+	name = str_sub(raw, 0, *colon);
+	while (name.n != 0 && is_blank(name.p[name.n - 1]))
+		name.n--;
+	for (i = 0; i < name.n; i++)
+		if (name.p[i] <= ' ' || name.p[i] >= 0x7f)
+			return STR_NONE;
+	return *colon < raw.n && raw.p[*colon] == ':' ? name : STR_NONE;
+}
+
+bool field_step(struct field_cursor *c, struct raw_field *out)
+{
+	struct str rest = c->rest;
+	size_t end = 0, colon;
+
+	if (rest.n == 0 || rest.p[0] == '\n' || (rest.n >= 2 && rest.p[0] == '\r' && rest.p[1] == '\n'))
+		return false;
+	do {
+		end += str_find(str_from(rest, end), '\n');
+		end += end < rest.n;
+	} while (end < rest.n && is_blank(rest.p[end]));
+	out->raw = str_sub(rest, 0, end);
+	out->name = name_of(out->raw, &colon);
+	out->value = out->name.n != 0 ? str_from(out->raw, colon + 1) : STR_NONE;
+	c->rest = str_from(rest, end);
+	return true;
+}
+
+struct str field_unfold(struct str folded, struct arena *a)
+{
+	struct str s = str_trim(folded);
+	size_t i, n = 0;
+	char *p;
+
+	if (str_find(s, '\n') == s.n)
+		return s.n != 0 ? s : STR("");
+	p = arena_alloc(a, s.n + 1);
+	for (i = 0; i < s.n; i++) {
+		if (s.p[i] == '\n')
+			continue;
+		if (s.p[i] == '\r' && i + 1 < s.n && s.p[i + 1] == '\n')
+			continue;
+		p[n++] = s.p[i];
+	}
+	return str_mem(p, n);
+}
+
+/* ---- the public walk ---- */
+
+struct mime_fields {
+	uint32_t magic;
+	uint32_t left;
+	struct field_cursor cursor;
+	struct arena *arena;
+};
+
+int mime_fields_open(struct source *s, uint64_t from, uint64_t to, const struct mime_limits *l,
+    struct arena *a, struct mime_fields **out, struct err *e)
+{
+	struct mime_limits limits = mime_limits_of(l);
+	struct mime_fields *f = arena_new_of(a, struct mime_fields);
+	int r;
+
+	*out = NULL;
+	if (to > from && to - from > limits.header_size)
+		to = from + limits.header_size;
+	r = source_read(s, from, to, limits.header_size, a, &f->cursor.rest, e);
+	if (r != 0)
+		return r;
+	f->magic = FIELDS_MAGIC;
+	f->left = limits.header_fields;
+	f->arena = a;
+	*out = f;
+	return 0;
+}
+
+bool mime_fields_next(struct mime_fields *f, struct mime_field *out)
+{
+	struct raw_field raw;
+
+	CHECK_OBJ(f, FIELDS_MAGIC);
+	do {
+		if (f->left == 0 || !field_step(&f->cursor, &raw))
+			return false;
+		f->left--;
+	} while (raw.name.n == 0);
+	out->name = raw.name;
+	out->raw = raw.raw;
+	out->value = field_unfold(raw.value, f->arena);
+	return true;
+}
+
+bool mime_field_get(struct source *s, uint64_t from, uint64_t to, struct str name,
+    const struct mime_limits *l, struct arena *a, struct str *value, struct err *e)
+{
+	struct mime_fields *f;
+	struct mime_field field;
+
+	*value = STR_NONE;
+	if (mime_fields_open(s, from, to, l, a, &f, e) != 0)
+		return false;
+	while (mime_fields_next(f, &field)) {
+		if (str_ieq(field.name, name)) {
+			*value = field.value;
+			return true;
+		}
+	}
+	return false;
+}
