@@ -5,4 +5,4 @@ core_imap_libimap_a_SOURCES = \
 	core/imap/parse.h core/imap/parse.c \
 	core/imap/response.h core/imap/response.c \
 	core/imap/capability.h core/imap/capability.c \
-	core/imap/prelogin.h core/imap/prelogin.c
+	core/imap/prelogin.h core/imap/prelogin.c core/imap/session.h
