@@ -55,6 +55,7 @@ void conf_problem(struct conf_report *r, int number, const char *file, int line,
 void conf_warning(struct conf_report *r, int number, const char *file, int line, const char *format, ...)
     PRINTF_LIKE(5, 6);
 size_t conf_errors(const struct conf_report *r);
+size_t conf_warnings(const struct conf_report *r);
 void conf_report_print(const struct conf_report *r, FILE *out); /* "FILE:LINE: text [MRT-0213]" */
 void conf_report_log(const struct conf_report *r);              /* the same through log_msg */
 
@@ -78,6 +79,7 @@ struct conf_instance {
 	const char *file; /* origin */
 	int line;
 	const struct conf_node *node; /* its group, or NULL for a bare name */
+	const char *list;             /* "drivers"; a static string of the caller */
 };
 /* List `name` ("drivers"), or `fallback` (NULL-terminated names) when the configuration does not have it. */
 size_t conf_instances(struct conf *c, const char *name, const char *const *fallback, struct arena *a,

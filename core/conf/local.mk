@@ -1,1 +1,14 @@
 # core/conf: see the essays at the head of its headers.
+noinst_LIBRARIES += core/conf/libconf.a
+core_conf_libconf_a_CPPFLAGS = $(AM_CPPFLAGS) $(LIBCONFIG_CFLAGS)
+core_conf_libconf_a_SOURCES = \
+	core/conf/conf.h core/conf/conf_int.h \
+	core/conf/report.c core/conf/scan.c core/conf/load.c core/conf/value.c core/conf/secret.c core/conf/fill.c
+
+if HAVE_CMOCKA
+check_PROGRAMS += core/conf/test-conf
+TESTS += core/conf/test-conf
+core_conf_test_conf_SOURCES = core/conf/test-conf.c
+core_conf_test_conf_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_conf_test_conf_LDADD = core/conf/libconf.a core/log/liblog.a core/base/libbase.a $(LIBCONFIG_LIBS) $(CMOCKA_LIBS)
+endif
