@@ -100,6 +100,61 @@ struct mime_fields {
 	struct arena *arena;
 };
 
+/* Where the header ends: behind its empty line. `from` is where to begin to look; 0: not yet. */
+static size_t header_end(struct str s, size_t from)
+{
+	for (;;) {
+		size_t at;
+
+		/* At the start of a line. */
+		if (from < s.n && s.p[from] == '\n')
+			return from + 1;
+		if (from + 1 < s.n && s.p[from] == '\r' && s.p[from + 1] == '\n')
+			return from + 2;
+		at = str_find(str_from(s, from), '\n');
+		if (from + at >= s.n)
+			return 0;
+		from += at + 1;
+	}
+}
+
+/* Start of the last line of s. */
+static size_t last_line(struct str s)
+{
+	const char *p = s.n != 0 ? memrchr(s.p, '\n', s.n) : NULL;
+
+	return p != NULL ? (size_t)(p - s.p) + 1 : 0;
+}
+
+/* A header block, up to its empty line, `to` or the limit: no more of the source is read than that. */
+static int read_header(struct source *s, uint64_t from, uint64_t to, size_t limit, struct arena *a,
+    struct str *out, struct err *e)
+{
+	struct buf b = BUF_INIT;
+	size_t line = 0, end = 0;
+	int r = 0;
+
+	while (end == 0 && b.n < limit && from + b.n < to) {
+		struct str chunk;
+		/* Twice as much each time: a long line is then looked at twice, not a thousand times. */
+		size_t most = b.n < 4096 ? 4096 : b.n;
+
+		r = source_chunk(s, from + b.n, &chunk, e);
+		if (r != 0 || chunk.n == 0)
+			break;
+		if (most > limit - b.n)
+			most = limit - b.n;
+		if (most > to - from - b.n)
+			most = (size_t)(to - from - b.n);
+		buf_addstr(&b, str_sub(chunk, 0, most));
+		end = header_end(buf_str(&b), line);
+		line = last_line(buf_str(&b));
+	}
+	*out = arena_str(a, str_sub(buf_str(&b), 0, end != 0 ? end : b.n));
+	buf_free(&b);
+	return r;
+}
+
 int mime_fields_open(struct source *s, uint64_t from, uint64_t to, const struct mime_limits *l,
     struct arena *a, struct mime_fields **out, struct err *e)
 {
@@ -108,9 +163,7 @@ int mime_fields_open(struct source *s, uint64_t from, uint64_t to, const struct 
 	int r;
 
 	*out = NULL;
-	if (to > from && to - from > limits.header_size)
-		to = from + limits.header_size;
-	r = source_read(s, from, to, limits.header_size, a, &f->cursor.rest, e);
+	r = read_header(s, from, to > from ? to : from, limits.header_size, a, &f->cursor.rest, e);
 	if (r != 0)
 		return r;
 	f->magic = FIELDS_MAGIC;

@@ -103,7 +103,10 @@ int mime_find(struct source *s, const struct mime_part *root, const struct mime_
 /* The part of a path, or NULL. */
 const struct mime_part *mime_part_at(const struct mime_part *root, const uint32_t *numbers, size_t count);
 
-/* Header fields of a block, one at a time, unfolded into the arena. */
+/*
+ * Header fields of a block, one at a time, unfolded into the arena. The block ends at its empty line, so `to`
+ * may be anything behind it. Lines that are no fields are passed over.
+ */
 struct mime_field {
 	struct str name, value; /* value: unfolded, outer white space trimmed */
 	struct str raw;         /* the field as it stands, with its CRLFs */

@@ -70,13 +70,28 @@ struct search {
 	struct str field;
 	struct str text;   /* UTF-8 as given */
 	struct str folded; /* charset_fold of it; filled by search_prepare */
+	/* Filled by search_prepare too. */
+	const uint32_t *borders; /* of `folded`, for the search in one pass (text.h) */
+	unsigned cost;           /* the dearest key at or below this one */
 };
 
-/* After parsing: folds texts, orders children cheap first. */
+/*
+ * After parsing, before the first match: folds texts, orders children cheap first. Neither this nor the
+ * evaluation recurses: a program may be nested as deeply as its parser allowed.
+ */
 void search_prepare(struct search *s, struct arena *a);
 bool search_needs_message(const struct search *s); /* any key that reads the message */
 
-/* The message under test. `open` is called at most once, when a key needs the text. */
+/*
+ * The message under test. `open` is called at most once, when a key needs the text; the source is closed when
+ * the match is done.
+ *
+ * What the keys read: HEADER, address keys and SUBJECT the decoded text of every field of that name. TEXT the
+ * header of the message and what BODY reads: text/… and message/… parts, decoded and converted, and the
+ * headers of parts and of messages inside. A charset that is not known is read as octets. BEFORE, ON, SINCE
+ * and SENT… compare the date as it is written, without time and zone; a message without a readable Date
+ * matches no SENT… key. OLDER and YOUNGER include the second itself.
+ */
 struct search_target {
 	uint32_t sequence, uid, flags; /* MORTISE_FLAG_… */
 	bool recent;
@@ -89,7 +104,7 @@ struct search_target {
 	int64_t now;
 	const struct mime_limits *limits;
 };
-/* 1 match, 0 no match, or a code. */
+/* 1 match, 0 no match, or a code. What is parsed stays in `scratch`: clear it between messages. */
 int search_match(const struct search *s, struct search_target *t, struct arena *scratch, struct err *e);
 
 #endif

@@ -1,0 +1,393 @@
+/*
+ * Evaluation of a program for one message. Groups are walked with a stack of their own. What a key needs of
+ * the message (source, header fields, part tree) is made when the first key asks for it and kept for the
+ * others.
+ */
+#include <mortise/driver.h>
+
+#include "search/search.h"
+
+#include "base/object.h"
+#include "base/vec.h"
+#include "charset/charset.h"
+#include "search/text.h"
+#include "base/banned.h"
+
+#define PIECE 32768u /* octets that are decoded at a time */
+
+struct field {
+	struct str name, value;
+	struct str folded; /* p NULL until somebody asks */
+	struct field *next;
+};
+
+struct match {
+	struct search_target *target;
+	struct arena *arena;
+	struct source *source;
+	bool have_header;
+	struct field *header;
+	struct mime_part *root;
+	struct buf decoded, utf8, folded;
+};
+
+static int open_message(struct match *m, struct err *e)
+{
+	return m->source != NULL ? 0 : m->target->open(m->target->arg, &m->source, e);
+}
+
+/* ---- header keys ---- */
+
+static int load_header(struct match *m, struct err *e)
+{
+	struct mime_fields *fields;
+	struct mime_field f;
+	struct field **end = &m->header;
+	int r;
+
+	if (m->have_header)
+		return 0;
+	r = open_message(m, e);
+	if (r == 0)
+		r = mime_fields_open(m->source, 0, UINT64_MAX, m->target->limits, m->arena, &fields, e);
+	if (r != 0)
+		return r;
+	while (mime_fields_next(fields, &f)) {
+		*end = arena_new_of(m->arena, struct field);
+		(*end)->name = f.name;
+		(*end)->value = f.value;
+		end = &(*end)->next;
+	}
+	m->have_header = true;
+	return 0;
+}
+
+/* Decodes and folds into m->folded. */
+static struct str fold_value(struct match *m, struct str value)
+{
+	buf_reset(&m->utf8);
+	buf_reset(&m->folded);
+	charset_decode_header(&m->utf8, value);
+	charset_fold(&m->folded, buf_str(&m->utf8));
+	return buf_str(&m->folded);
+}
+
+static bool has_text(const struct search *s, struct str folded)
+{
+	struct matcher k;
+
+	matcher_start(&k, s->folded, s->borders);
+	return matcher_feed(&k, folded) || k.found;
+}
+
+static int match_field(struct match *m, const struct search *s, struct str name, struct err *e)
+{
+	struct field *f;
+	int r = load_header(m, e);
+
+	if (r != 0)
+		return r;
+	for (f = m->header; f != NULL; f = f->next) {
+		if (!str_ieq(f->name, name))
+			continue;
+		if (s->folded.n == 0)
+			return 1;
+		if (f->folded.p == NULL)
+			f->folded = arena_str(m->arena, fold_value(m, f->value));
+		if (has_text(s, f->folded))
+			return 1;
+	}
+	return 0;
+}
+
+/* The day a clock showed, whatever its zone. */
+static int64_t day_of(int64_t when, int zone)
+{
+	int64_t local = when + (int64_t)zone * 60;
+
+	return (local >= 0 ? local : local - 86399) / 86400;
+}
+
+static int sent_day(struct match *m, int64_t *day, struct err *e)
+{
+	struct field *f;
+	int64_t when;
+	int zone, r = load_header(m, e);
+
+	if (r != 0)
+		return r;
+	for (f = m->header; f != NULL; f = f->next) {
+		if (!str_ieqc(f->name, "Date"))
+			continue;
+		if (!mime_date(f->value, &when, &zone))
+			return 0;
+		*day = day_of(when, zone);
+		return 1;
+	}
+	return 0;
+}
+
+static int match_sent(struct match *m, const struct search *s, struct err *e)
+{
+	int64_t day = 0;
+	int r = sent_day(m, &day, e);
+
+	if (r <= 0)
+		return r;
+	return s->key == SEARCH_SENTBEFORE ? day < s->day
+	       : s->key == SEARCH_SENTON   ? day == s->day
+	                                   : day >= s->day;
+}
+
+/* ---- TEXT and BODY ---- */
+
+/* Any field of the header block [from, to): "Name: value", decoded. */
+static int match_block(struct match *m, const struct search *s, uint64_t from, uint64_t to, struct err *e)
+{
+	struct arena_mark mark = arena_mark(m->arena);
+	struct mime_fields *fields;
+	struct mime_field f;
+	int r = mime_fields_open(m->source, from, to, m->target->limits, m->arena, &fields, e);
+	struct buf line = BUF_INIT;
+
+	while (r == 0 && mime_fields_next(fields, &f)) {
+		buf_reset(&line);
+		buf_addstr(&line, f.name);
+		buf_adds(&line, ": ");
+		buf_addstr(&line, f.value);
+		if (has_text(s, fold_value(m, buf_str(&line))))
+			r = 1;
+	}
+	buf_free(&line);
+	arena_release(m->arena, mark);
+	return r;
+}
+
+/* One piece of a body through transfer encoding, charset and folding; an empty one ends it. */
+static bool feed_piece(
+    struct match *m, struct mime_decoder *d, struct charset_stream *cs, struct matcher *k, struct str piece)
+{
+	buf_reset(&m->decoded);
+	buf_reset(&m->utf8);
+	buf_reset(&m->folded);
+	if (piece.n != 0)
+		mime_decoder_feed(d, piece, &m->decoded);
+	else
+		mime_decoder_flush(d, &m->decoded);
+	if (m->decoded.n != 0)
+		charset_stream_feed(cs, buf_str(&m->decoded), &m->utf8);
+	if (piece.n == 0)
+		charset_stream_feed(cs, STR_NONE, &m->utf8);
+	charset_fold(&m->folded, buf_str(&m->utf8));
+	return matcher_feed(k, buf_str(&m->folded));
+}
+
+static struct charset_stream *stream_of(const struct mime_part *part)
+{
+	struct charset_stream *cs = NULL;
+	size_t i;
+
+	for (i = 0; i < part->parameters.n && cs == NULL; i++)
+		if (str_ieqc(part->parameters.v[i].name, "charset"))
+			cs = charset_stream_new(part->parameters.v[i].value);
+	return cs != NULL ? cs : charset_stream_new(STR("US-ASCII"));
+}
+
+static int match_leaf(struct match *m, const struct search *s, const struct mime_part *part, struct err *e)
+{
+	struct mime_decoder *d = mime_decoder_new(part->encoding);
+	struct charset_stream *cs = stream_of(part);
+	uint64_t at = part->body_start;
+	struct matcher k;
+	int r = 0;
+
+	matcher_start(&k, s->folded, s->borders);
+	while (r == 0 && at < part->end && !k.found) {
+		struct str chunk;
+
+		r = source_chunk(m->source, at, &chunk, e);
+		if (r != 0 || chunk.n == 0)
+			break;
+		if (chunk.n > part->end - at)
+			chunk.n = (size_t)(part->end - at);
+		chunk = str_sub(chunk, 0, PIECE);
+		at += chunk.n;
+		feed_piece(m, d, cs, &k, chunk);
+	}
+	if (r == 0 && !k.found)
+		feed_piece(m, d, cs, &k, STR_NONE);
+	mime_decoder_free(&d);
+	charset_stream_free(&cs);
+	return r != 0 ? r : k.found;
+}
+
+/* Next part of the tree, parents first; NULL at the end. */
+static const struct mime_part *next_part(const struct mime_part *part)
+{
+	if (part->child != NULL)
+		return part->child;
+	while (part != NULL && part->next == NULL)
+		part = part->parent;
+	return part != NULL ? part->next : NULL;
+}
+
+static int match_part(struct match *m, const struct search *s, const struct mime_part *part, struct err *e)
+{
+	int r = 0;
+
+	if (part->parent != NULL && part->body_start > part->header_start)
+		r = match_block(m, s, part->header_start, part->body_start, e);
+	if (r == 0 &&
+	    (part->kind == MIME_TEXT || (part->kind == MIME_LEAF && str_ieqc(part->type, "MESSAGE"))))
+		r = match_leaf(m, s, part, e);
+	return r;
+}
+
+static int match_body(struct match *m, const struct search *s, struct err *e)
+{
+	const struct mime_part *part;
+	int r = open_message(m, e);
+
+	if (r == 0 && s->folded.n == 0)
+		return 1;
+	if (r == 0 && m->root == NULL)
+		r = mime_parse(m->source, m->target->limits, m->arena, &m->root, e);
+	for (part = m->root; r == 0 && part != NULL; part = next_part(part))
+		r = match_part(m, s, part, e);
+	return r;
+}
+
+static int match_text(struct match *m, const struct search *s, struct err *e)
+{
+	int r = open_message(m, e);
+
+	if (r == 0)
+		r = match_block(m, s, 0, UINT64_MAX, e);
+	return r != 0 ? r : match_body(m, s, e);
+}
+
+/* ---- single keys ---- */
+
+static bool match_record(const struct search *s, const struct search_target *t)
+{
+	int64_t day = day_of(t->internal_date, t->zone), age = t->now - t->internal_date;
+
+	switch (s->key) {
+	case SEARCH_ALL:
+		return true;
+	case SEARCH_SEQUENCE:
+		return set_has(&s->set, t->sequence);
+	case SEARCH_UID:
+		return set_has(&s->set, t->uid);
+	case SEARCH_FLAG:
+		return (t->flags & s->flag) != 0;
+	case SEARCH_KEYWORD:
+		return t->has_keyword != NULL && t->has_keyword(t->arg, s->text);
+	case SEARCH_NEW:
+		return t->recent && (t->flags & MORTISE_FLAG_SEEN) == 0;
+	case SEARCH_RECENT:
+		return t->recent;
+	case SEARCH_LARGER:
+		return t->octets > s->number;
+	case SEARCH_SMALLER:
+		return t->octets < s->number;
+	case SEARCH_BEFORE:
+		return day < s->day;
+	case SEARCH_ON:
+		return day == s->day;
+	case SEARCH_SINCE:
+		return day >= s->day;
+	case SEARCH_OLDER:
+		return age >= 0 && (uint64_t)age >= s->number;
+	case SEARCH_YOUNGER:
+		return age < 0 || (uint64_t)age <= s->number;
+	default:
+		UNREACHABLE("search key");
+	}
+}
+
+static int match_key(struct match *m, const struct search *s, struct err *e)
+{
+	switch (s->key) {
+	case SEARCH_SENTBEFORE:
+	case SEARCH_SENTON:
+	case SEARCH_SENTSINCE:
+		return match_sent(m, s, e);
+	case SEARCH_HEADER:
+	case SEARCH_ADDRESS:
+		return match_field(m, s, s->field, e);
+	case SEARCH_SUBJECT:
+		return match_field(m, s, STR("Subject"), e);
+	case SEARCH_BODY:
+		return match_body(m, s, e);
+	case SEARCH_TEXT:
+		return match_text(m, s, e);
+	default:
+		return match_record(s, m->target);
+	}
+}
+
+/* ---- groups ---- */
+
+static bool is_group(const struct search *s)
+{
+	return s->key == SEARCH_AND || s->key == SEARCH_OR || s->key == SEARCH_NOT;
+}
+
+struct frame {
+	const struct search *group;
+	const struct search *next; /* child to be asked */
+};
+
+/* Whether a child's value settles its group, and what the group is then. */
+static bool settles(enum search_key group, bool child, bool *value)
+{
+	*value = group == SEARCH_NOT ? !child : child;
+	return group == SEARCH_NOT || child == (group == SEARCH_OR);
+}
+
+static int evaluate(struct match *m, const struct search *root, struct err *e)
+{
+	VEC(struct frame) stack = VEC_INIT;
+	const struct search *s = root;
+	int r = 0;
+
+	for (;;) {
+		/* Down to a key, or to a group with nothing in it. */
+		while (is_group(s) && s->child != NULL) {
+			*vec_push(&stack) = (struct frame){s, s->child->next};
+			s = s->child;
+		}
+		r = is_group(s) ? s->key == SEARCH_AND : match_key(m, s, e);
+		/* Up, as long as what is known is enough. */
+		s = NULL;
+		while (r >= 0 && s == NULL && stack.n != 0) {
+			struct frame *f = vec_last(&stack);
+			bool value;
+
+			if (settles(f->group->key, r != 0, &value) || f->next == NULL) {
+				r = value;
+				stack.n--;
+			} else {
+				s = f->next;
+				f->next = s->next;
+			}
+		}
+		if (s == NULL)
+			break;
+	}
+	vec_free(&stack);
+	return r;
+}
+
+int search_match(const struct search *s, struct search_target *t, struct arena *scratch, struct err *e)
+{
+	struct match m = {.target = t, .arena = scratch};
+	int r = evaluate(&m, s, e);
+
+	source_close(&m.source);
+	buf_free(&m.decoded);
+	buf_free(&m.utf8);
+	buf_free(&m.folded);
+	return r;
+}

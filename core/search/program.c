@@ -1,0 +1,108 @@
+#include "search/search.h"
+
+#include "base/object.h"
+#include "base/vec.h"
+#include "charset/charset.h"
+#include "search/text.h"
+#include "base/banned.h"
+
+enum cost { COST_RECORD, COST_HEADER, COST_BODY, COSTS };
+
+static enum cost cost_of(enum search_key key)
+{
+	switch (key) {
+	case SEARCH_SENTBEFORE:
+	case SEARCH_SENTON:
+	case SEARCH_SENTSINCE:
+	case SEARCH_HEADER:
+	case SEARCH_ADDRESS:
+	case SEARCH_SUBJECT:
+		return COST_HEADER;
+	case SEARCH_BODY:
+	case SEARCH_TEXT:
+		return COST_BODY;
+	default:
+		return COST_RECORD;
+	}
+}
+
+typedef VEC(struct search *) search_vec;
+
+/* Every key of the program, parents before children. */
+static void flatten(struct search *root, search_vec *all)
+{
+	size_t done = 0;
+	struct search *child;
+
+	*vec_push(all) = root;
+	for (done = 0; done < all->n; done++)
+		for (child = all->v[done]->child; child != NULL; child = child->next)
+			*vec_push(all) = child;
+}
+
+static void fold_text(struct search *s, struct arena *a)
+{
+	struct buf b = BUF_INIT;
+
+	charset_fold(&b, s->text);
+	s->folded = arena_str(a, buf_str(&b));
+	s->borders = matcher_borders(a, s->folded);
+	buf_free(&b);
+}
+
+/* Children, already prepared, by cost; those of one cost stay in order. */
+static void order_children(struct search *s)
+{
+	struct search *first[COSTS] = {NULL}, **end[COSTS], *child, **link = &s->child;
+	unsigned cost;
+
+	for (cost = 0; cost < COSTS; cost++)
+		end[cost] = &first[cost];
+	for (child = s->child; child != NULL; child = child->next) {
+		*end[child->cost] = child;
+		end[child->cost] = &child->next;
+	}
+	for (cost = 0; cost < COSTS; cost++) {
+		*end[cost] = NULL;
+		if (first[cost] == NULL)
+			continue;
+		*link = first[cost];
+		link = end[cost];
+		s->cost = cost;
+	}
+}
+
+void search_prepare(struct search *s, struct arena *a)
+{
+	search_vec all = VEC_INIT;
+	size_t i;
+
+	flatten(s, &all);
+	for (i = all.n; i-- > 0;) {
+		struct search *key = all.v[i];
+
+		key->cost = cost_of(key->key);
+		if (key->text.p != NULL)
+			fold_text(key, a);
+		if (key->child != NULL)
+			order_children(key);
+	}
+	vec_free(&all);
+}
+
+bool search_needs_message(const struct search *s)
+{
+	VEC(const struct search *) todo = VEC_INIT;
+	bool needs = false;
+
+	*vec_push(&todo) = s;
+	while (todo.n != 0 && !needs) {
+		const struct search *key = todo.v[--todo.n], *child;
+
+		needs = cost_of(key->key) != COST_RECORD;
+		for (child = key->child; child != NULL; child = child->next)
+			*vec_push(&todo) = child;
+	}
+	vec_free(&todo);
+	return needs;
+}
