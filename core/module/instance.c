@@ -1,6 +1,7 @@
 /* instance.c: configured uses of a module, apart from where modules come from. */
 #include "base/arena.h"
 #include "conf/conf.h"
+#include "log/log.h"
 #include "module/module_int.h"
 #include "base/banned.h"
 
@@ -39,6 +40,16 @@ struct instance *instance_builtin(struct arena *a, const struct mortise_module *
 	return instance_new(a, m, name, options);
 }
 
+void instance_free(struct instance **ip)
+{
+	struct instance *i;
+	struct arena *a;
+
+	TAKE_OBJ(i, ip, INSTANCE_MAGIC);
+	a = i->arena;
+	arena_free(&a);
+}
+
 void instance_suspect(struct instance *i)
 {
 	const struct module_kind *kind;
@@ -48,6 +59,7 @@ void instance_suspect(struct instance *i)
 		return;
 	kind = module_kind_of(i->module->kind);
 	ASSERT(kind != NULL);
+	log_msg(MSG_MODULE_SUSPECT, "%s \"%s\"", kind->name, i->pub.name);
 	i->suspect = true;
 	kind->suspect((void *)(uintptr_t)i->ops);
 }

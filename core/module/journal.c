@@ -20,6 +20,7 @@
 #define SECTOR 512u
 #define PIECE 65536u /* a multiple of SECTOR */
 #define NAME_SIZE 80
+#define F_SECOND 1u /* the old file was itself half-written: there is no way back to it */
 #define K1 UINT64_C(0x9e3779b97f4a7c15)
 #define K2 UINT64_C(0xc2b2ae3d27d4eb4f)
 
@@ -30,13 +31,15 @@ struct journal {
 	int fd, target, dir;
 	uint64_t offset;
 	struct stat before;
-	bool named; /* written under temp, because it could not be linked from nowhere */
+	bool second; /* see F_SECOND */
+	bool named;  /* written under temp, because it could not be linked from nowhere */
 	char name[NAME_SIZE], temp[NAME_SIZE];
 };
 
 /* What a trailer says. */
 struct facts {
 	uint64_t dev, ino, offset, length, before;
+	uint32_t flags;
 	uint64_t sectors, content_sum, table_sum;
 };
 
@@ -301,6 +304,7 @@ static int write_trailer(int fd, const struct facts *f)
 	put(t + 32, f->before, 8);
 	put(t + 40, f->sectors, 8);
 	put(t + 48, SECTOR, 4);
+	put(t + 52, f->flags, 4);
 	put(t + 56, f->content_sum, 8);
 	put(t + 64, f->table_sum, 8);
 	put(t + 72, (uint64_t)clock_seconds(), 8);
@@ -322,6 +326,7 @@ static int seal(struct journal *j, uint64_t length, struct facts *f, struct err 
 	    .offset = j->offset,
 	    .length = length,
 	    .before = (uint64_t)j->before.st_size,
+	    .flags = j->second ? F_SECOND : 0,
 	};
 	if (checksum_file(j->fd, 0, length, piece, &f->content_sum) != 0 ||
 	    write_table(j->fd, j->target, f, piece) != 0 || write_trailer(j->fd, f) != 0 ||
@@ -473,6 +478,7 @@ static int read_trailer(int fd, const struct stat *st, struct facts *f, const ch
 	f->length = get(t + 24, 8);
 	f->before = get(t + 32, 8);
 	f->sectors = get(t + 40, 8);
+	f->flags = (uint32_t)get(t + 52, 4);
 	f->content_sum = get(t + 56, 8);
 	f->table_sum = get(t + 64, 8);
 	if (f->offset > INT64_MAX / 4 || f->length > INT64_MAX / 4 || f->before > INT64_MAX / 4 ||
@@ -568,7 +574,8 @@ static int survey_growth(int fd, int target, uint64_t size, const struct facts *
 		return 0;
 	while (at < after) {
 		unsigned char now[SECTOR], fresh[SECTOR];
-		size_t n = after - at < SECTOR ? (size_t)(after - at) : SECTOR, same = 0, i;
+		uint64_t end = (at / SECTOR + 1) * SECTOR;
+		size_t n = (size_t)((end < after ? end : after) - at), same = 0, i;
 
 		if (io_pread(target, now, n, at) != (ssize_t)n ||
 		    io_pread(fd, fresh, n, at - f->offset) != (ssize_t)n)
@@ -612,7 +619,8 @@ static int judge(int fd, int target, const struct facts *f, enum verdict *v, uin
 			*v = s.all_old ? UNTOUCHED : FOREIGN;
 			return 0;
 		}
-	} else if (s.all_old && s.tail_old && !(after == f->before && s.all_new)) {
+	} else if ((f->flags & F_SECOND) == 0 && s.all_old && s.tail_old &&
+	           !(after == f->before && s.all_new)) {
 		*v = UNTOUCHED;
 		return 0;
 	} else if (s.tail_old) {
@@ -632,8 +640,12 @@ static int judge(int fd, int target, const struct facts *f, enum verdict *v, uin
 static int replay_with_tail(
     int dir, int fd, int target, const struct facts *f, uint64_t base, uint64_t extra, struct err *e)
 {
-	struct journal j = {
-	    .magic = JOURNAL_MAGIC, .dir = dir, .target = target, .offset = f->offset, .fd = -1};
+	struct journal j = {.magic = JOURNAL_MAGIC,
+	    .dir = dir,
+	    .target = target,
+	    .offset = f->offset,
+	    .second = true,
+	    .fd = -1};
 	AUTO_FREE unsigned char *piece = mem_alloc(PIECE);
 	uint64_t done = 0, total = f->length + extra;
 	int r;
@@ -669,10 +681,15 @@ static int replay_with_tail(
 static int set_aside(int dir, const char *name, const struct stat *st, const char *why, struct err *e)
 {
 	char kind[NAME_SIZE], to[NAME_SIZE + 24];
+	int64_t when = clock_seconds();
+	int r;
 
 	journal_name(kind, "aside", st);
-	snprintf(to, sizeof(to), "%s.%" PRId64, kind, clock_seconds());
-	if (renameat(dir, name, dir, to) != 0 || sync_dir(dir) != 0)
+	do /* never over an earlier one */
+		snprintf(to, sizeof(to), "%s.%" PRId64, kind, when);
+	while (
+	    (r = linkat(dir, name, dir, to, 0)) != 0 && errno == EEXIST && when++ < clock_seconds() + 1000);
+	if (r != 0 || unlinkat(dir, name, 0) != 0 || sync_dir(dir) != 0)
 		return err_errno(e, "%s: cannot set the journal aside", name);
 	log_msg(MSG_JOURNAL_ASIDE, "%s: %s; kept as %s", name, why, to);
 	return 0;

@@ -31,7 +31,7 @@
  *        +32       8     B
  *        +40       8     N
  *        +48       4     sector size, 512
- *        +52       4     zero
+ *        +52       4     1 when the old file was itself half-written (written by a replay), else 0
  *        +56       8     checksum of the new octets
  *        +64       8     checksum of the N checksums
  *        +72       8     wall clock when it was written, seconds

@@ -66,6 +66,18 @@ void instance_suspect(struct instance *i);
 /* lifecycle->prepare / start of every instance of the kind; a failure disables the instance and is logged. */
 void registry_prepare(struct registry *g, uint32_t kind);
 void registry_start(struct registry *g, uint32_t kind);
+/* lifecycle->stop of every instance of the kind, last one first, before the process ends. */
+void registry_stop(struct registry *g, uint32_t kind);
+/*
+ * The modules that are part of this program. A program with built-in modules is linked with
+ * $(BUILTIN_LDFLAGS) and says in main(), before anything else of this room:
+ *
+ *     LTDL_SET_PRELOADED_SYMBOLS();
+ *     module_set_builtin(lt_preloaded_symbols);         // <ltdl.h>
+ *
+ * Without it there are none.
+ */
+void module_set_builtin(const void *symbols);
 
 /*
  * One call into a module. The caller keeps it on the stack, and env (NULL: nothing to say) with it:
@@ -114,8 +126,18 @@ void call_clear(struct call *c);
  */
 int journal_replay(int journal_dir, int target, struct err *e);
 
-/* For mortise-module: what a file says about itself, found in a probe child. JSON lines or a refusal. */
-int module_describe(const char *file, const struct module_options *o, enum conf_format format,
-    struct buf *out, struct err *e);
+/*
+ * For mortise-module: what a file says about itself, found in a probe child. `type` is a name or the whole
+ * path of a file. format: option tables are described in it. output: what it wrote to its standard output.
+ */
+struct module_facts {
+	const char *name, *kind, *version, *summary, *licence, *url;
+	uint32_t api_major, api_minor, host_minor;
+	const char *options; /* as conf_describe prints them, "" without any */
+};
+int module_inspect(const char *type, const struct module_options *o, enum conf_format format, struct arena *a,
+    struct module_facts **facts, size_t *count, struct buf *output, struct err *e);
+/* "NAME" of the built-in modules, in order; NULL behind the last. */
+const char *module_builtin(struct arena *a, size_t index);
 
 #endif
