@@ -110,7 +110,7 @@ struct mortise_lifecycle {
 	void (*stop)(struct mortise_call *call, struct mortise_instance *inst);
 };
 
-#define MORTISE_EXPORT __attribute__((visibility("default"), used))
+#define MORTISE_EXPORT __attribute__((visibility("default")))
 
 #define MORTISE_MODULE_HEAD                                                   \
 	.magic = MORTISE_MODULE_MAGIC, .size = sizeof(struct mortise_module), \
