@@ -1,1 +1,4 @@
 # modules
+include modules/memory/local.mk
+include modules/fail/local.mk
+include modules/debug/local.mk

@@ -56,7 +56,7 @@ int store_create(struct store *s, const char *name, struct err *e)
 		return err_fail(e, MORTISE_E_EXISTS, "INBOX is always there");
 	if (!n.inbox && store_root(s, true, e) != 0)
 		return e->code;
-	if (target_find(s, &n, a, &t, e) != 0)
+	if (target_find(s, &n, &t, e) != 0)
 		return e->code;
 	make(s, &n, &t, e);
 	target_close(&t);

@@ -18,11 +18,11 @@ static int remove_name(struct store *s, const struct target *t, int flags, struc
 	AUTO_CLOSE int dir = -1;
 	const char *last;
 
-	dir = path_parent(t->named_root, t->named_path, &last, store_how(s));
+	dir = path_parent(t->place.root, t->place.path, &last, store_how(s));
 	if (dir < 0 || unlinkat(dir, last, flags) != 0) {
 		if (errno == ENOTEMPTY || (errno == EEXIST && flags != 0))
 			return err_fail(e, MORTISE_E_INVALID, "Mailbox has others below it");
-		return err_errno(e, "remove %s/%s", t->directory, t->named_path);
+		return err_errno(e, "remove %s/%s", t->directory, t->place.path);
 	}
 	return target_sync_parent(s, t, e);
 }
@@ -46,7 +46,7 @@ static int remove_locked(struct store *s, struct target *t, struct err *e)
 
 	if (m != NULL)
 		return remove_file(s, t, m, e);
-	copy.own_root = copy.own_named = -1; /* they stay ours */
+	copy.own_root = -1; /* they stay ours */
 	if (mailbox_attach(s, &copy, arena_new("delete"), 0, &m, e) != 0)
 		return e->code;
 	remove_file(s, t, m, e);
@@ -65,7 +65,7 @@ int store_delete(struct store *s, const char *name, struct err *e)
 		return e->code;
 	if (n.inbox)
 		return err_fail(e, MORTISE_E_INVALID, "INBOX cannot be deleted");
-	if (target_find(s, &n, a, &t, e) != 0)
+	if (target_find(s, &n, &t, e) != 0)
 		return e->code;
 	if (t.object == OBJECT_DIRECTORY)
 		remove_name(s, &t, AT_REMOVEDIR, e);

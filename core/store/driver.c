@@ -7,22 +7,22 @@ struct frame {
 	struct call_env env;
 };
 
-static int enter(struct frame *f, const struct store *s, struct instance *i, struct arena *box,
-    const char *op, struct err *e)
+static void enter(
+    struct frame *f, const struct store *s, struct instance *i, struct arena *box, const char *op)
 {
-	if (i->suspect)
-		return err_fault(e, MORTISE_E_UNAVAILABLE, "driver \"%s\" crashed too often", i->pub.name);
-	f->env = (struct call_env){
-	    .box = box, .stop = s->stop, .stop_arg = s->stop_arg, .journal_dir = s->journals};
+	f->env = (struct call_env){.box = box,
+	    .stop = s->stop,
+	    .stop_arg = s->stop_arg,
+	    .journal_dir = s->journals,
+	    .unconfined = !s->o->confine};
 	call_begin(&f->c, i, &f->env, op);
-	return 0;
 }
 
-static int enter_box(struct frame *f, struct mailbox *m, const char *op, struct err *e)
+static void enter_box(struct frame *f, struct mailbox *m, const char *op)
 {
 	CHECK_OBJ(m, MAILBOX_MAGIC);
 	m->calls++;
-	return enter(f, m->store, m->driver, m->arena, op, e);
+	enter(f, m->store, m->driver, m->arena, op);
 }
 
 /* Callbacks here know 0 and failures only. */
@@ -38,17 +38,21 @@ static int leave(struct frame *f, int r, struct err *e)
 
 int driver_recognise(struct store *s, struct instance *i, const struct mortise_probe *p, struct err *e)
 {
+	struct err said = ERR_INIT;
 	struct frame f;
 	int r;
 
-	if (enter(&f, s, i, NULL, "recognise", e) != 0)
-		return e->code;
-	r = driver_ops(i)->recognise(&f.c.pub, p);
+	enter(&f, s, i, NULL, "recognise");
+	r = call_end(&f.c, driver_ops(i)->recognise(&f.c.pub, p), &said);
 	if (r == MORTISE_DAMAGED) {
-		call_end(&f.c, MORTISE_E_CORRUPT, e);
-		return MORTISE_E_CORRUPT;
+		if (said.code == 0)
+			err_fault(&said, MORTISE_E_CORRUPT, "driver \"%s\": %s is damaged", i->pub.name,
+			    p->place->path);
+		said.code = MORTISE_E_CORRUPT;
+		return err_take(e, &said);
 	}
-	r = call_end(&f.c, r, e);
+	if (r < 0)
+		return err_take(e, &said);
 	if (r > 0 && r != MORTISE_MINE)
 		return err_fault(
 		    e, MORTISE_E_INTERNAL, "driver \"%s\": recognise returned %d", i->pub.name, r);
@@ -59,8 +63,7 @@ int driver_create(struct store *s, struct instance *i, const struct mortise_plac
 {
 	struct frame f;
 
-	if (enter(&f, s, i, NULL, "create", e) != 0)
-		return e->code;
+	enter(&f, s, i, NULL, "create");
 	return leave(&f, driver_ops(i)->create(&f.c.pub, p), e);
 }
 
@@ -68,8 +71,7 @@ int driver_remove(struct store *s, struct instance *i, const struct mortise_plac
 {
 	struct frame f;
 
-	if (enter(&f, s, i, NULL, "remove", e) != 0)
-		return e->code;
+	enter(&f, s, i, NULL, "remove");
 	return leave(&f, driver_ops(i)->remove(&f.c.pub, p), e);
 }
 
@@ -78,8 +80,7 @@ int driver_rename(struct store *s, struct instance *i, const struct mortise_plac
 {
 	struct frame f;
 
-	if (enter(&f, s, i, NULL, "rename", e) != 0)
-		return e->code;
+	enter(&f, s, i, NULL, "rename");
 	return leave(&f, driver_ops(i)->rename(&f.c.pub, from, to), e);
 }
 
@@ -88,8 +89,7 @@ int box_open(struct mailbox *m, bool read_only, struct err *e)
 	struct frame f;
 	int r;
 
-	if (enter_box(&f, m, "open", e) != 0)
-		return e->code;
+	enter_box(&f, m, "open");
 	m->info = (struct mortise_box_info){.size = sizeof(m->info)};
 	r = leave(&f,
 	    driver_ops(m->driver)->open(
@@ -109,10 +109,9 @@ void box_close(struct mailbox *m)
 
 	if (m->box == NULL)
 		return;
-	if (enter_box(&f, m, "close", &e) == 0) {
-		driver_ops(m->driver)->close(&f.c.pub, m->box);
-		call_end(&f.c, 0, &e);
-	}
+	enter_box(&f, m, "close");
+	driver_ops(m->driver)->close(&f.c.pub, m->box);
+	call_end(&f.c, 0, &e);
 	m->box = NULL;
 }
 
@@ -120,8 +119,7 @@ int box_sync(struct mailbox *m, struct mortise_cursor *c, const struct mortise_s
 {
 	struct frame f;
 
-	if (enter_box(&f, m, "sync", e) != 0)
-		return e->code;
+	enter_box(&f, m, "sync");
 	return leave(&f, driver_ops(m->driver)->sync(&f.c.pub, m->box, c, sink), e);
 }
 
@@ -129,8 +127,7 @@ int box_lock(struct mailbox *m, int mode, uint64_t deadline, struct err *e)
 {
 	struct frame f;
 
-	if (enter_box(&f, m, "lock", e) != 0)
-		return e->code;
+	enter_box(&f, m, "lock");
 	return leave(&f, driver_ops(m->driver)->lock(&f.c.pub, m->box, mode, deadline), e);
 }
 
@@ -138,8 +135,7 @@ int box_read(struct mailbox *m, const struct mortise_ref *r, struct mortise_sour
 {
 	struct frame f;
 
-	if (enter_box(&f, m, "read", e) != 0)
-		return e->code;
+	enter_box(&f, m, "read");
 	*out = (struct mortise_source){.size = sizeof(*out), .fd = -1};
 	return leave(&f, driver_ops(m->driver)->read(&f.c.pub, m->box, r, out), e);
 }
@@ -148,8 +144,7 @@ int box_set_flags(struct mailbox *m, const struct mortise_flag_change *c, size_t
 {
 	struct frame f;
 
-	if (enter_box(&f, m, "set_flags", e) != 0)
-		return e->code;
+	enter_box(&f, m, "set_flags");
 	return leave(&f, driver_ops(m->driver)->set_flags(&f.c.pub, m->box, c, n), e);
 }
 
@@ -157,8 +152,7 @@ int box_expunge(struct mailbox *m, const struct mortise_ref *refs, size_t n, str
 {
 	struct frame f;
 
-	if (enter_box(&f, m, "expunge", e) != 0)
-		return e->code;
+	enter_box(&f, m, "expunge");
 	return leave(&f, driver_ops(m->driver)->expunge(&f.c.pub, m->box, refs, n), e);
 }
 
@@ -169,8 +163,7 @@ int box_add_keyword(struct mailbox *m, const char *name, unsigned *bit, struct e
 
 	if (driver_ops(m->driver)->add_keyword == NULL)
 		return err_fail(e, MORTISE_E_UNSUPPORTED, "This mailbox cannot keep new keywords");
-	if (enter_box(&f, m, "add_keyword", e) != 0)
-		return e->code;
+	enter_box(&f, m, "add_keyword");
 	r = leave(&f, driver_ops(m->driver)->add_keyword(&f.c.pub, m->box, name, bit), e);
 	if (r == 0 && *bit >= KEYWORDS_MAX)
 		return err_fault(
@@ -184,8 +177,7 @@ int box_seen_recent(struct mailbox *m, const struct mortise_ref *refs, size_t n,
 
 	if (driver_ops(m->driver)->seen_recent == NULL)
 		return 0;
-	if (enter_box(&f, m, "seen_recent", e) != 0)
-		return e->code;
+	enter_box(&f, m, "seen_recent");
 	return leave(&f, driver_ops(m->driver)->seen_recent(&f.c.pub, m->box, refs, n), e);
 }
 
@@ -196,8 +188,7 @@ int box_watch(struct mailbox *m, struct mortise_watch *w, struct err *e)
 	*w = (struct mortise_watch){.count = 0};
 	if (m->box == NULL || driver_ops(m->driver)->watch == NULL)
 		return 0;
-	if (enter_box(&f, m, "watch", e) != 0)
-		return e->code;
+	enter_box(&f, m, "watch");
 	return leave(&f, driver_ops(m->driver)->watch(&f.c.pub, m->box, w), e);
 }
 
@@ -205,8 +196,7 @@ int box_append_begin(struct mailbox *m, void **tx, struct err *e)
 {
 	struct frame f;
 
-	if (enter_box(&f, m, "append_begin", e) != 0)
-		return e->code;
+	enter_box(&f, m, "append_begin");
 	return leave(&f, driver_ops(m->driver)->append_begin(&f.c.pub, m->box, tx), e);
 }
 
@@ -214,8 +204,7 @@ int box_append_message(struct mailbox *m, void *tx, const struct mortise_append_
 {
 	struct frame f;
 
-	if (enter_box(&f, m, "append_message", e) != 0)
-		return e->code;
+	enter_box(&f, m, "append_message");
 	return leave(&f, driver_ops(m->driver)->append_message(&f.c.pub, tx, i), e);
 }
 
@@ -223,8 +212,7 @@ int box_append_write(struct mailbox *m, void *tx, const void *p, size_t n, struc
 {
 	struct frame f;
 
-	if (enter_box(&f, m, "append_write", e) != 0)
-		return e->code;
+	enter_box(&f, m, "append_write");
 	return leave(&f, driver_ops(m->driver)->append_write(&f.c.pub, tx, p, n), e);
 }
 
@@ -233,10 +221,7 @@ int box_append_commit(
 {
 	struct frame f;
 
-	if (enter_box(&f, m, "append_commit", e) != 0) {
-		box_append_abort(m, tx);
-		return e->code;
-	}
+	enter_box(&f, m, "append_commit");
 	return leave(&f, driver_ops(m->driver)->append_commit(&f.c.pub, tx, uidvalidity, uids, n), e);
 }
 
@@ -245,8 +230,7 @@ void box_append_abort(struct mailbox *m, void *tx)
 	struct err e = ERR_INIT;
 	struct frame f;
 
-	if (enter_box(&f, m, "append_abort", &e) != 0)
-		return;
+	enter_box(&f, m, "append_abort");
 	driver_ops(m->driver)->append_abort(&f.c.pub, tx);
 	call_end(&f.c, 0, &e);
 }

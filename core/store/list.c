@@ -118,10 +118,10 @@ static enum object look_at(struct walk *w, const char *name, struct target *t)
 {
 	struct err e = ERR_INIT;
 
-	if (target_path(w->s, name, w->a, t, &e) == 0)
+	if (target_path(w->s, name, t, &e) == 0)
 		return t->object;
 	log_debug("store", "LIST %s: %s", name, e.admin);
-	*t = (struct target){.own_root = -1, .own_named = -1};
+	*t = (struct target){.own_root = -1};
 	return e.code == MORTISE_E_CORRUPT ? OBJECT_MAILBOX : OBJECT_OTHER;
 }
 
@@ -236,7 +236,7 @@ static int list_inbox(struct walk *w)
 	if (!pattern_match(&p, STR("INBOX")))
 		return 0;
 	bits = w->s->root >= 0 && has_children(w, "INBOX", NULL) ? LIST_HASCHILDREN : LIST_HASNOCHILDREN;
-	if (target_find(w->s, &n, w->a, &t, &e) == 0) {
+	if (target_find(w->s, &n, &t, &e) == 0) {
 		bits |= marks(&t);
 		target_close(&t);
 	}

@@ -63,7 +63,7 @@ int mailbox_attach(
 	m->flags = flags;
 	m->arena = a;
 	m->target = *t;
-	*t = (struct target){.own_root = -1, .own_named = -1};
+	*t = (struct target){.own_root = -1};
 	m->driver = m->target.driver;
 	m->watch = -1;
 	m->same_bits = true;

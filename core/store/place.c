@@ -2,8 +2,7 @@
  * place.c: from a checked name to a directory descriptor and a path below it.
  *
  * Mailboxes of the mail directory are below its descriptor. INBOX is below the directory of the place where
- * it was found. With confine = false a link may lead anywhere; the target is then described by where the
- * link ends, so that drivers, which never leave a root, work on it all the same.
+ * it was found.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,61 +28,16 @@ static void start(const struct store *s, struct target *t, int root, const char 
 	        .lock_timeout = s->o->lock_timeout},
 	    .directory = directory,
 	    .own_root = -1,
-	    .own_named = -1,
-	    .named_root = root,
-	    .named_path = path,
 	};
 }
 
 void target_close(struct target *t)
 {
 	io_close(&t->own_root);
-	io_close(&t->own_named);
-}
-
-/* Describes an existing object by its real place. A race only means that the old description stays. */
-static void follow(struct arena *a, struct target *t)
-{
-	AUTO_CLOSE int fd = path_open(t->place.root, t->place.path, O_PATH, 0, PATH_UNCONFINED);
-	char link[40], real[4096], *slash;
-	struct stat st, now;
-	ssize_t n;
-	int dir;
-
-	if (fd < 0 || fstat(fd, &st) != 0)
-		return;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, real, sizeof(real) - 1);
-	if (n <= 0 || real[0] != '/')
-		return;
-	real[n] = '\0';
-	slash = strrchr(real, '/');
-	if (path_clean(str_of(slash + 1)) != 0)
-		return;
-	*slash = '\0';
-	dir = open(real[0] != '\0' ? real : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return;
-	if (fstatat(dir, slash + 1, &now, AT_SYMLINK_NOFOLLOW) != 0 || now.st_dev != st.st_dev ||
-	    now.st_ino != st.st_ino) {
-		close(dir);
-		return;
-	}
-	t->own_root = t->place.root = dir;
-	t->place.path = arena_strdup(a, slash + 1);
-	t->directory = arena_strdup(a, real[0] != '\0' ? real : "/");
-}
-
-static int look(struct store *s, struct arena *a, struct target *t, struct err *e)
-{
-	if (!s->o->confine)
-		follow(a, t);
-	return recognise(s, t, e);
 }
 
 /* One place of INBOX. 1 it is here, 0 it is not, or a code. *usable: it could be made here. */
-static int try_place(
-    struct store *s, const struct name *n, size_t i, struct arena *a, struct target *t, struct err *e)
+static int try_place(struct store *s, const struct name *n, size_t i, struct target *t, struct err *e)
 {
 	const struct inbox_place *p = &s->places[i];
 	int dir = open(p->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -94,8 +48,8 @@ static int try_place(
 		return err_errno(e, "open %s", p->directory);
 	}
 	start(s, t, dir, p->directory, p->file, n);
-	t->own_named = dir;
-	if (look(s, a, t, e) != 0) {
+	t->own_root = dir;
+	if (recognise(s, t, e) != 0) {
 		target_close(t);
 		return e->code;
 	}
@@ -107,8 +61,7 @@ static int try_place(
 }
 
 /* The first place where INBOX is; else the first where it could be. */
-static int find_inbox(
-    struct store *s, const struct name *n, struct arena *a, struct target *out, struct err *e)
+static int find_inbox(struct store *s, const struct name *n, struct target *out, struct err *e)
 {
 	bool have = false, writable = false;
 	size_t i;
@@ -116,7 +69,7 @@ static int find_inbox(
 	for (i = 0; i < s->place_count; i++) {
 		struct target t;
 		bool w;
-		int r = try_place(s, n, i, a, &t, e);
+		int r = try_place(s, n, i, &t, e);
 
 		if (r < 0) {
 			if (have)
@@ -151,27 +104,27 @@ static int find_inbox(
 	return e->code;
 }
 
-int target_path(struct store *s, const char *path, struct arena *a, struct target *out, struct err *e)
+int target_path(struct store *s, const char *path, struct target *out, struct err *e)
 {
 	const struct name n = {.text = path};
 
 	ASSERT(s->root >= 0);
 	start(s, out, s->root, s->root_path, path, &n);
-	if (look(s, a, out, e) != 0) {
+	if (recognise(s, out, e) != 0) {
 		target_close(out);
 		return e->code;
 	}
 	return 0;
 }
 
-int target_find(struct store *s, const struct name *n, struct arena *a, struct target *out, struct err *e)
+int target_find(struct store *s, const struct name *n, struct target *out, struct err *e)
 {
 	CHECK_OBJ(s, STORE_MAGIC);
 	if (n->inbox)
-		return find_inbox(s, n, a, out, e);
+		return find_inbox(s, n, out, e);
 	if (store_root(s, false, e) != 0)
 		return e->code;
-	return target_path(s, n->text, a, out, e);
+	return target_path(s, n->text, out, e);
 }
 
 int target_mailbox(
@@ -179,7 +132,7 @@ int target_mailbox(
 {
 	struct name n;
 
-	if (name_parse(s, name, how, a, &n, e) != 0 || target_find(s, &n, a, out, e) != 0)
+	if (name_parse(s, name, how, a, &n, e) != 0 || target_find(s, &n, out, e) != 0)
 		return e->code;
 	if (out->object == OBJECT_MAILBOX && n.driver != NULL && n.driver != out->driver) {
 		if (out->st.st_size != 0 || !S_ISREG(out->st.st_mode)) {
@@ -197,7 +150,7 @@ int target_mailbox(
 
 int target_parents(struct store *s, const struct target *t, unsigned *made, struct err *e)
 {
-	AUTO_FREE char *path = mem_strdup(t->named_path);
+	AUTO_FREE char *path = mem_strdup(t->place.path);
 	char *p = path, *slash;
 
 	*made = 0;
@@ -206,13 +159,13 @@ int target_parents(struct store *s, const struct target *t, unsigned *made, stru
 		const char *last;
 
 		*slash = '\0';
-		dir = path_parent(t->named_root, path, &last, store_how(s));
+		dir = path_parent(t->place.root, path, &last, store_how(s));
 		if (dir < 0)
 			goto failed;
 		if (mkdirat(dir, last, s->o->directory_mode) == 0) {
 			++*made;
 			if (fchmodat(dir, last, s->o->directory_mode, 0) != 0 ||
-			    path_sync_parent(t->named_root, path, store_how(s)) != 0)
+			    path_sync_parent(t->place.root, path, store_how(s)) != 0)
 				goto failed;
 		} else if (errno != EEXIST) {
 			goto failed;
@@ -232,7 +185,7 @@ failed:
 /* Takes the last `made` levels above the target away again, as far as they are empty. */
 void target_parents_undo(struct store *s, const struct target *t, unsigned made)
 {
-	AUTO_FREE char *path = mem_strdup(t->named_path);
+	AUTO_FREE char *path = mem_strdup(t->place.path);
 
 	while (made-- > 0) {
 		AUTO_CLOSE int dir = -1;
@@ -241,7 +194,7 @@ void target_parents_undo(struct store *s, const struct target *t, unsigned made)
 
 		ASSERT(slash != NULL);
 		*slash = '\0';
-		dir = path_parent(t->named_root, path, &last, store_how(s));
+		dir = path_parent(t->place.root, path, &last, store_how(s));
 		if (dir < 0 || unlinkat(dir, last, AT_REMOVEDIR) != 0)
 			return;
 	}
@@ -249,8 +202,8 @@ void target_parents_undo(struct store *s, const struct target *t, unsigned made)
 
 int target_sync_parent(struct store *s, const struct target *t, struct err *e)
 {
-	if (path_sync_parent(t->named_root, t->named_path, store_how(s)) != 0)
-		return err_errno(e, "fsync of the directory of %s/%s", t->directory, t->named_path);
+	if (path_sync_parent(t->place.root, t->place.path, store_how(s)) != 0)
+		return err_errno(e, "fsync of the directory of %s/%s", t->directory, t->place.path);
 	return 0;
 }
 

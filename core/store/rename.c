@@ -21,14 +21,14 @@ static int move_name(struct store *s, const struct target *from, const struct ta
 	AUTO_CLOSE int new_dir = -1;
 	const char *old_last, *new_last;
 
-	old_dir = path_parent(from->named_root, from->named_path, &old_last, store_how(s));
-	new_dir = path_parent(to->named_root, to->named_path, &new_last, store_how(s));
+	old_dir = path_parent(from->place.root, from->place.path, &old_last, store_how(s));
+	new_dir = path_parent(to->place.root, to->place.path, &new_last, store_how(s));
 	if (old_dir < 0 || new_dir < 0 ||
 	    renameat2(old_dir, old_last, new_dir, new_last, RENAME_NOREPLACE) != 0) {
 		if (errno == EXDEV)
 			return err_fault(e, MORTISE_E_UNSUPPORTED, "rename %s to %s: another file system",
-			    from->named_path, to->named_path);
-		return err_errno(e, "rename %s/%s to %s", from->directory, from->named_path, to->named_path);
+			    from->place.path, to->place.path);
+		return err_errno(e, "rename %s/%s to %s", from->directory, from->place.path, to->place.path);
 	}
 	if (target_sync_parent(s, to, e) != 0)
 		return e->code;
@@ -54,7 +54,7 @@ static int move_locked(struct store *s, struct target *from, const struct target
 
 	if (m != NULL)
 		return move_file(s, from, to, m, e);
-	copy.own_root = copy.own_named = -1;
+	copy.own_root = -1;
 	if (mailbox_attach(s, &copy, arena_new("rename"), 0, &m, e) != 0)
 		return e->code;
 	move_file(s, from, to, m, e);
@@ -75,13 +75,12 @@ static int move(struct store *s, struct target *from, const struct target *to, s
 	return move_locked(s, from, to, e);
 }
 
-static int rename_found(
-    struct store *s, struct target *from, const struct name *name, struct arena *a, struct err *e)
+static int rename_found(struct store *s, struct target *from, const struct name *name, struct err *e)
 {
 	unsigned made = 0;
 	struct target to;
 
-	if (target_find(s, name, a, &to, e) != 0)
+	if (target_find(s, name, &to, e) != 0)
 		return e->code;
 	if (to.object != OBJECT_MISSING)
 		err_fail(e, MORTISE_E_EXISTS, "Mailbox already exists");
@@ -152,12 +151,12 @@ int store_rename(struct store *s, const char *from, const char *to, struct err *
 	n = strlen(old.text);
 	if (strncmp(old.text, new.text, n) == 0 && new.text[n] == '/')
 		return err_fail(e, MORTISE_E_INVALID, "A mailbox cannot be moved below itself");
-	if (target_find(s, &old, a, &t, e) != 0)
+	if (target_find(s, &old, &t, e) != 0)
 		return e->code;
 	if (t.object == OBJECT_MISSING || t.object == OBJECT_OTHER)
 		not_a_mailbox(&t, e);
 	else
-		rename_found(s, &t, &new, a, e);
+		rename_found(s, &t, &new, e);
 	target_close(&t);
 	return e->code;
 }

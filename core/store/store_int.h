@@ -92,18 +92,16 @@ bool name_hidden(const struct store *s, const char *path);
 enum object { OBJECT_MISSING, OBJECT_MAILBOX, OBJECT_DIRECTORY, OBJECT_OTHER };
 struct target {
 	struct mortise_place place;
-	const char *directory;   /* absolute path of place.root: for watches and messages */
-	int own_root, own_named; /* descriptors that are closed with the target, or -1 */
-	int named_root; /* what the name itself means, before links were followed (confine = false) */
-	const char *named_path;
+	const char *directory; /* absolute path of place.root: for watches and messages */
+	int own_root;          /* place.root when it is closed with the target, else -1 */
 	enum object object;
 	struct instance *driver; /* of OBJECT_MAILBOX; of a missing INBOX: what would make it */
 	struct stat st;          /* when not MISSING */
 };
 /* Where a name points to and what is there. A missing INBOX is MISSING at the first usable place. */
-int target_find(struct store *s, const struct name *n, struct arena *a, struct target *out, struct err *e);
+int target_find(struct store *s, const struct name *n, struct target *out, struct err *e);
 /* What is at a clean path below the mail directory. The mail directory must be open. */
-int target_path(struct store *s, const char *path, struct arena *a, struct target *out, struct err *e);
+int target_path(struct store *s, const char *path, struct target *out, struct err *e);
 /* The same for what must be a mailbox, or an INBOX that is not there yet. */
 int target_mailbox(
     struct store *s, const char *name, unsigned how, struct arena *a, struct target *out, struct err *e);
