@@ -3,7 +3,8 @@ noinst_LIBRARIES += core/conf/libconf.a
 core_conf_libconf_a_CPPFLAGS = $(AM_CPPFLAGS) $(LIBCONFIG_CFLAGS)
 core_conf_libconf_a_SOURCES = \
 	core/conf/conf.h core/conf/conf_int.h \
-	core/conf/report.c core/conf/scan.c core/conf/load.c core/conf/value.c core/conf/secret.c core/conf/fill.c
+	core/conf/report.c core/conf/scan.c core/conf/load.c core/conf/value.c core/conf/secret.c core/conf/fill.c \
+	core/conf/seal.c core/conf/log_options.h core/conf/log_options.c
 
 if HAVE_CMOCKA
 check_PROGRAMS += core/conf/test-conf
