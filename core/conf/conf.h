@@ -66,6 +66,7 @@ struct conf *conf_parse(struct str text, const char *name, struct conf_report *r
 int conf_seal(const struct conf *c, struct err *e);
 struct conf *conf_unseal(int fd, struct err *e);
 void conf_free(struct conf **cp);
+#define AUTO_CONF __attribute__((cleanup(conf_free)))
 const char *conf_file(const struct conf *c); /* main file's path, or "(none)" */
 
 /* Fills out (size octets, zeroed here) from group `name`; reports unknown, mistyped, out-of-range settings.
@@ -103,7 +104,8 @@ size_t conf_modules(struct conf *c, struct arena *a, struct conf_module **out, s
 /* After every group was filled: settings nobody asked for, with the nearest known name. */
 void conf_check_unused(struct conf *c, struct conf_report *r);
 /* --dump-config. `changed`: only what differs from the default. Origin as a comment. Secrets redacted. */
-void conf_dump(struct conf *c, const struct conf_group *groups, size_t count, bool changed, FILE *out);
+void conf_dump(
+    struct conf *c, const struct conf_group *const *groups, size_t count, bool changed, FILE *out);
 
 /* Manual text from a table: mdoc list items, plain text, JSON, or a commented sample stanza. */
 enum conf_format { CONF_TEXT, CONF_JSON, CONF_MDOC, CONF_SAMPLE };

@@ -4,7 +4,9 @@ core_conf_libconf_a_CPPFLAGS = $(AM_CPPFLAGS) $(LIBCONFIG_CFLAGS)
 core_conf_libconf_a_SOURCES = \
 	core/conf/conf.h core/conf/conf_int.h \
 	core/conf/report.c core/conf/scan.c core/conf/load.c core/conf/value.c core/conf/secret.c core/conf/fill.c \
-	core/conf/seal.c core/conf/log_options.h core/conf/log_options.c
+	core/conf/seal.c core/conf/log_options.h core/conf/log_options.c \
+	core/conf/mdoc.h core/conf/describe.c core/conf/table.c core/conf/dump.c \
+	core/conf/manual.h core/conf/manual.c core/conf/commands.h core/conf/commands.c
 
 if HAVE_CMOCKA
 check_PROGRAMS += core/conf/test-conf
