@@ -83,6 +83,7 @@ int conf_value(const struct mortise_option *o, void *out, struct str text, const
 int conf_value_list(
     const struct mortise_option *o, void *out, const struct conf_node *n, struct arena *a, struct err *e);
 const char *conf_type_name(uint32_t type);
+const char *conf_type_article(uint32_t type); /* "a" or "an" */
 /* How the type is written in a file: "a number of octets: digits and k, M, G or T". */
 const char *conf_type_hint(uint32_t type);
 size_t conf_type_size(uint32_t type); /* 0: unknown */

@@ -116,8 +116,9 @@ static void fill_from(
 	n->used = true;
 	n->option = o;
 	if (!kind_fits(o, n)) {
-		conf_problem(f->r, MSG_CONF_TYPE, n->file, n->line, "%s\"%s\" is %s; it must be a %s: %s",
-		    label, o->name, kind_name(n), conf_type_name(o->type), conf_type_hint(o->type));
+		conf_problem(f->r, MSG_CONF_TYPE, n->file, n->line, "%s\"%s\" is %s; it must be %s %s: %s",
+		    label, o->name, kind_name(n), conf_type_article(o->type), conf_type_name(o->type),
+		    conf_type_hint(o->type));
 		return;
 	}
 	if ((o->flags & MORTISE_OPTION_DEPRECATED) != 0)

@@ -49,6 +49,13 @@ const char *conf_type_name(uint32_t type)
 	return t != NULL ? t->name : "unknown";
 }
 
+const char *conf_type_article(uint32_t type)
+{
+	const char *name = conf_type_name(type);
+
+	return name[0] == 'a' || name[0] == 'i' ? "an" : "a";
+}
+
 const char *conf_type_hint(uint32_t type)
 {
 	const struct type *t = find_type(type);
@@ -221,23 +228,24 @@ static int refuse(const struct mortise_option *o, const char *what, struct err *
 {
 	if (what[0] != '\0')
 		return err_fault(e, MORTISE_E_INVALID, "%s", what);
-	return err_fault(
-	    e, MORTISE_E_INVALID, "is not a %s: %s", conf_type_name(o->type), conf_type_hint(o->type));
+	return err_fault(e, MORTISE_E_INVALID, "is not %s %s: %s", conf_type_article(o->type),
+	    conf_type_name(o->type), conf_type_hint(o->type));
 }
 
 static int set_number(const struct mortise_option *o, void *field, struct str text, struct err *e)
 {
-	uint64_t bound = 0; /* room for any number type */
-	const char *wrong = parse_number(o->type, field, text);
+	uint64_t value = 0, bound = 0; /* room for any number type */
+	const char *wrong = parse_number(o->type, &value, text);
 
 	if (wrong != NULL)
 		return refuse(o, wrong, e);
 	if (o->min != NULL && parse_number(o->type, &bound, str_of(o->min)) == NULL &&
-	    compare_number(o->type, field, &bound) < 0)
+	    compare_number(o->type, &value, &bound) < 0)
 		return err_fault(e, MORTISE_E_LIMIT, "is less than the minimum, %s", o->min);
 	if (o->max != NULL && parse_number(o->type, &bound, str_of(o->max)) == NULL &&
-	    compare_number(o->type, field, &bound) > 0)
+	    compare_number(o->type, &value, &bound) > 0)
 		return err_fault(e, MORTISE_E_LIMIT, "is more than the maximum, %s", o->max);
+	memcpy(field, &value, conf_type_size(o->type)); /* only now: a refused value leaves the default */
 	return 0;
 }
 
