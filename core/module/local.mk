@@ -9,9 +9,13 @@ core_module_libmodule_a_SOURCES = \
 	core/module/registry.c core/module/inspect.c
 
 if HAVE_CMOCKA
-check_PROGRAMS += core/module/test-journal
-TESTS += core/module/test-journal
+check_PROGRAMS += core/module/test-journal core/module/test-registry
+TESTS += core/module/test-journal core/module/test-registry
 core_module_test_journal_SOURCES = core/module/test-journal.c
 core_module_test_journal_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_module_test_journal_LDADD = core/module/libmodule.a core/log/liblog.a core/base/libbase.a $(CMOCKA_LIBS)
+core_module_test_registry_SOURCES = core/module/test-registry.c
+core_module_test_registry_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_module_test_registry_LDADD = core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
+	$(CMOCKA_LIBS) $(LIBCONFIG_LIBS) $(LTDL_LIBS) -ldl
 endif

@@ -1,0 +1,7 @@
+/* no-descriptor: some shared object, not one of ours. */
+int some_function(void);
+
+int some_function(void)
+{
+	return 1;
+}
