@@ -308,7 +308,7 @@ static void take(struct parser *p)
 
 void address_write(struct buf *out, struct str value, uint32_t *left)
 {
-	struct parser p = {.in = value, .out = out, .left = left};
+	struct parser p = {.in = str_trim(value), .out = out, .left = left};
 
 	while (p.in.n != 0 && *left != 0)
 		take(&p);

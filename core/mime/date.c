@@ -120,12 +120,16 @@ static bool take_zone(struct str *s, int *zone)
 	return true;
 }
 
+static struct str unquoted(struct str s)
+{
+	return s.n >= 2 && s.p[0] == '"' && s.p[s.n - 1] == '"' ? str_sub(s, 1, s.n - 2) : s;
+}
+
 bool imap_date_time(struct str s, int64_t *when, int *zone)
 {
 	struct moment m = {0};
 
-	if (s.n >= 2 && s.p[0] == '"' && s.p[s.n - 1] == '"')
-		s = str_sub(s, 1, s.n - 2);
+	s = unquoted(s);
 	if (!(take_char(&s, ' ') ? take_digits(&s, 1, &m.day) : take_digits(&s, 2, &m.day)) ||
 	    !take_month_year(&s, &m) || !take_char(&s, ' ') || !take_digits(&s, 2, &m.hour) ||
 	    !take_char(&s, ':') || !take_digits(&s, 2, &m.minute) || !take_char(&s, ':') ||
@@ -159,11 +163,10 @@ void imap_date_time_write(struct buf *out, int64_t when, int zone)
 bool imap_date(struct str s, int64_t *day)
 {
 	struct moment m = {0};
-	size_t digits = s.n > 1 && ascii_digit(s.p[1]) ? 2 : 1;
 
-	if (s.n >= 2 && s.p[0] == '"' && s.p[s.n - 1] == '"')
-		return imap_date(str_sub(s, 1, s.n - 2), day);
-	if (!take_digits(&s, digits, &m.day) || !take_month_year(&s, &m) || s.n != 0 || !is_moment(&m))
+	s = unquoted(s);
+	if (!take_digits(&s, s.n > 1 && ascii_digit(s.p[1]) ? 2 : 1, &m.day) || !take_month_year(&s, &m) ||
+	    s.n != 0 || !is_moment(&m))
 		return false;
 	*day = days_of(m.year, m.month, m.day);
 	return true;
