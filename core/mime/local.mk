@@ -7,7 +7,7 @@ core_mime_libmime_a_SOURCES = \
 	core/mime/parse.c core/mime/structure.c core/mime/section.c core/mime/decode.c
 
 if HAVE_CMOCKA
-mime_tests = core/mime/test-string core/mime/test-envelope
+mime_tests = core/mime/test-string core/mime/test-envelope core/mime/test-parse
 check_PROGRAMS += $(mime_tests)
 TESTS += $(mime_tests)
 mime_test_libs = core/mime/libmime.a core/base/libbase.a $(CMOCKA_LIBS)
@@ -15,4 +15,6 @@ core_mime_test_string_SOURCES = core/mime/test-string.c core/mime/test-mime.h
 core_mime_test_string_LDADD = $(mime_test_libs)
 core_mime_test_envelope_SOURCES = core/mime/test-envelope.c core/mime/test-mime.h
 core_mime_test_envelope_LDADD = $(mime_test_libs)
+core_mime_test_parse_SOURCES = core/mime/test-parse.c core/mime/test-mime.h
+core_mime_test_parse_LDADD = $(mime_test_libs)
 endif
