@@ -559,7 +559,7 @@ static void mutated_text_never_crashes(void **state)
 	static const char pieces[] = "{}[]()=:;,\"\\@/*#\n -+.0x9LtrueA\x01\xff";
 	uint64_t random = 88172645463325252u;
 	char text[2 * sizeof(seed)];
-	unsigned round, k;
+	unsigned round, k, whole = 0;
 	FILE *out = fopen("/dev/null", "w");
 
 	(void)state;
@@ -600,6 +600,7 @@ static void mutated_text_never_crashes(void **state)
 			}
 		}
 		c = conf_parse(str_mem(text, n), "fuzz", r);
+		whole += conf_errors(r) == 0;
 		conf_fill(c, &all_group, &v, a, r);
 		conf_instances(c, "drivers", NULL, a, &i, r);
 		conf_check_unused(c, r);
@@ -609,6 +610,8 @@ static void mutated_text_never_crashes(void **state)
 		arena_free(&a);
 	}
 	fclose(out);
+	assert_in_range(
+	    whole, 2000, 18000); /* the mutations reach both what is behind the scan and what is not */
 }
 
 int main(void)
