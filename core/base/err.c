@@ -28,6 +28,7 @@ int err_fail(struct err *e, int code, const char *format, ...)
 	return code;
 }
 
+static int fault(struct err *e, int code, const char *format, va_list ap) PRINTF_LIKE(3, 0);
 static int fault(struct err *e, int code, const char *format, va_list ap)
 {
 	if (e->code != 0)

@@ -242,6 +242,7 @@ static bool within_rate(size_t slot)
 	return false;
 }
 
+static void format_text(char *out, size_t room, const char *format, va_list ap) PRINTF_LIKE(3, 0);
 static void format_text(char *out, size_t room, const char *format, va_list ap)
 {
 	char raw[LOG_TEXT_MAX];

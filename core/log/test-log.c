@@ -212,6 +212,7 @@ static void levels_and_debug_areas(void **state)
 	assert_false(log_debugging("anything"));
 }
 
+static void say_module(const char *instance, int level, const char *format, ...) PRINTF_LIKE(3, 4);
 static void say_module(const char *instance, int level, const char *format, ...)
 {
 	va_list ap;
