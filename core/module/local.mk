@@ -9,13 +9,24 @@ core_module_libmodule_a_SOURCES = \
 	core/module/registry.c core/module/inspect.c
 
 if HAVE_CMOCKA
-check_PROGRAMS += core/module/test-journal core/module/test-registry
-TESTS += core/module/test-journal core/module/test-registry
+MODULE_TESTS = core/module/test-journal core/module/test-host core/module/test-registry core/module/test-builtin
+MODULE_TEST_LIBS = core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
+	$(CMOCKA_LIBS) $(LIBCONFIG_LIBS) $(LTDL_LIBS) -ldl
+check_PROGRAMS += $(MODULE_TESTS)
+TESTS += $(MODULE_TESTS)
 core_module_test_journal_SOURCES = core/module/test-journal.c
 core_module_test_journal_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
-core_module_test_journal_LDADD = core/module/libmodule.a core/log/liblog.a core/base/libbase.a $(CMOCKA_LIBS)
+core_module_test_journal_LDADD = $(MODULE_TEST_LIBS)
+core_module_test_host_SOURCES = core/module/test-host.c
+core_module_test_host_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_module_test_host_LDADD = $(MODULE_TEST_LIBS)
 core_module_test_registry_SOURCES = core/module/test-registry.c
 core_module_test_registry_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
-core_module_test_registry_LDADD = core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
-	$(CMOCKA_LIBS) $(LIBCONFIG_LIBS) $(LTDL_LIBS) -ldl
+core_module_test_registry_LDADD = $(MODULE_TEST_LIBS)
+core_module_test_builtin_SOURCES = core/module/test-builtin.c
+core_module_test_builtin_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_module_test_builtin_LDFLAGS = $(AM_LDFLAGS) -dlpreopen tests/modules/inside.la -dlpreopen tests/modules/inside-two.la
+core_module_test_builtin_LDADD = $(MODULE_TEST_LIBS)
+core_module_test_builtin_DEPENDENCIES = core/module/libmodule.a core/conf/libconf.a core/log/liblog.a \
+	core/base/libbase.a tests/modules/inside.la tests/modules/inside-two.la
 endif

@@ -16,3 +16,16 @@ check_DATA += $(TEST_MODULE_FILES)
 CLEANFILES += $(TEST_MODULE_FILES) tests/modules/libgone.so
 EXTRA_DIST += $(TEST_MODULES:%=tests/modules/%.c) tests/modules/missing-library.c tests/modules/gone.c \
 	tests/modules/empty-driver.h
+
+# What core/module/test-builtin has inside: archives only, as --with-builtin-modules makes them.
+check_LTLIBRARIES += tests/modules/inside.la tests/modules/inside-two.la
+tests_modules_inside_la_SOURCES = tests/modules/inside.c
+tests_modules_inside_la_CPPFLAGS = $(MODULE_CPPFLAGS)
+tests_modules_inside_la_CFLAGS = $(AM_CFLAGS) -Wno-override-init
+tests_modules_inside_la_LDFLAGS = -module -rpath /nowhere
+tests_modules_inside_la_LIBTOOLFLAGS = --tag=disable-shared
+tests_modules_inside_two_la_SOURCES = tests/modules/inside-two.c
+tests_modules_inside_two_la_CPPFLAGS = $(MODULE_CPPFLAGS)
+tests_modules_inside_two_la_CFLAGS = $(AM_CFLAGS) -Wno-override-init
+tests_modules_inside_two_la_LDFLAGS = -module -rpath /nowhere
+tests_modules_inside_two_la_LIBTOOLFLAGS = --tag=disable-shared
