@@ -60,7 +60,7 @@ int privilege_drop(uid_t uid, gid_t gid, const gid_t *groups, size_t count, stru
 	return check_dropped(uid, gid, e);
 }
 
-int privilege_harden(struct err *e)
+int privilege_conceal(struct err *e)
 {
 	struct rlimit none = {0, 0};
 
@@ -68,6 +68,13 @@ int privilege_harden(struct err *e)
 		return err_errno(e, "setrlimit RLIMIT_CORE");
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
 		return err_errno(e, "PR_SET_DUMPABLE");
+	return 0;
+}
+
+int privilege_harden(struct err *e)
+{
+	if (privilege_conceal(e) != 0)
+		return e->code;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return err_errno(e, "PR_SET_NO_NEW_PRIVS");
 	return 0;

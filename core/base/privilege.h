@@ -17,7 +17,9 @@
  * is that uid and cannot change its groups (unprivileged mode), this only checks. uid 0 or gid 0 is refused.
  */
 int privilege_drop(uid_t uid, gid_t gid, const gid_t *groups, size_t count, struct err *e);
-/* No core dumps, no ptrace by the same uid, no privileges through exec. */
+/* No core dumps, no ptrace by the same uid. */
+int privilege_conceal(struct err *e);
+/* The same, and no privileges through exec, here and in children. */
 int privilege_harden(struct err *e);
 /* The uid and gid of an account, by name or digits; falls back to nobody when `fallback`. */
 int privilege_account(const char *name, bool fallback, uid_t *uid, gid_t *gid, struct err *e);

@@ -11,6 +11,7 @@
 
 static const int crash_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 static const char *volatile crumb_instance, *volatile crumb_callback;
+static const char *volatile *shared_crumb;
 static char build_id[41] = "unknown";
 static uintptr_t load_address;
 
@@ -18,6 +19,13 @@ void log_crumb(const char *instance, const char *callback)
 {
 	crumb_instance = instance;
 	crumb_callback = callback;
+	if (shared_crumb != NULL)
+		*shared_crumb = instance;
+}
+
+void log_crumb_share(const char *volatile *place)
+{
+	shared_crumb = place;
 }
 
 static size_t note_size(uint32_t n)

@@ -68,5 +68,10 @@ void log_catch_crashes(void);
 /* The module instance and callback being run ("unix", "append"), NULL NULL when back. The strings must be
  * static or outlive. */
 void log_crumb(const char *instance, const char *callback);
+/*
+ * From now on the instance is also written to `place`, which a parent process shares and reads after this one
+ * has died. It is a pointer of this process: the parent may only compare it with pointers it had before the fork.
+ */
+void log_crumb_share(const char *volatile *place);
 
 #endif

@@ -316,18 +316,6 @@ void channel_free(struct channel **cp)
 	close(fd);
 }
 
-int channel_release(struct channel **cp)
-{
-	struct channel *c;
-	int fd;
-
-	TAKE_OBJ(c, cp, CHANNEL_MAGIC);
-	ASSERT(c->ssl == NULL && c->out.n == 0);
-	fd = c->fd;
-	dismantle(c);
-	return fd;
-}
-
 /* Counts messages of the handshake layer that come after it: a flood of KeyUpdate costs more than it says. */
 static void on_message(
     int writing, int version UNUSED, int type, const void *p UNUSED, size_t n UNUSED, SSL *ssl, void *arg)
@@ -416,4 +404,10 @@ int channel_fd(const struct channel *c)
 {
 	CHECK_OBJ(c, CHANNEL_MAGIC);
 	return c->fd;
+}
+
+void channel_set_events(struct channel *c, const struct channel_events *events)
+{
+	CHECK_OBJ(c, CHANNEL_MAGIC);
+	c->events = events;
 }

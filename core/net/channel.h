@@ -35,8 +35,6 @@ struct channel_events {
 /* Takes the descriptor (made non-blocking). */
 struct channel *channel_new(struct event_base *base, int fd, const struct channel_events *events, void *arg);
 void channel_free(struct channel **cp); /* closes at once */
-/* Gives the descriptor back, frees the rest. Only in clear, with nothing pending. */
-int channel_release(struct channel **cp);
 
 /*
  * Begins the server's handshake. Whatever was read in clear and not consumed is thrown away (a STARTTLS
@@ -54,5 +52,6 @@ size_t channel_pending(const struct channel *c);
 void channel_finish(struct channel *c);
 bool channel_finished(const struct channel *c); /* the end was sent */
 int channel_fd(const struct channel *c);
+void channel_set_events(struct channel *c, const struct channel_events *events); /* the argument stays */
 
 #endif

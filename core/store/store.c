@@ -190,6 +190,22 @@ void store_close(struct store **sp)
 	mem_free(s);
 }
 
+size_t store_directories(const struct store *s, struct arena *a, const char *const **out)
+{
+	const char **list = arena_array(a, s->place_count + 4, sizeof(*list));
+	const char *slash = strrchr(s->subscriptions_path, '/');
+	size_t n = 0, i;
+
+	list[n++] = s->home;
+	list[n++] = s->root_path;
+	list[n++] = s->state_path;
+	list[n++] = arena_strndup(a, s->subscriptions_path, (size_t)(slash - s->subscriptions_path) + 1);
+	for (i = 0; i < s->place_count; i++)
+		list[n++] = s->places[i].directory;
+	*out = list;
+	return n;
+}
+
 void store_set_stop(struct store *s, int (*stop)(void *arg), void *arg)
 {
 	CHECK_OBJ(s, STORE_MAGIC);
