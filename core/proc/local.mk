@@ -1,1 +1,14 @@
 # core/proc: see the essays at the head of its headers.
+noinst_LIBRARIES += core/proc/libproc.a
+core_proc_libproc_a_SOURCES = \
+	core/proc/roles.h core/proc/options.h core/proc/options.c core/proc/check.c \
+	core/proc/link.h core/proc/link.c \
+	core/proc/start.h core/proc/start.c \
+	core/proc/notify.h core/proc/notify.c \
+	core/proc/table.h core/proc/table.c \
+	core/proc/sandbox.h core/proc/sandbox.c \
+	core/proc/master_int.h core/proc/master.c core/proc/generation.c core/proc/children.c \
+	core/proc/logger.c \
+	core/proc/front_int.h core/proc/front.c core/proc/front_connection.c core/proc/front_login.c core/proc/front_proxy.c \
+	core/proc/spawner_int.h core/proc/spawner.c \
+	core/proc/session.h core/proc/session.c core/proc/preauth.c

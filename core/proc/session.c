@@ -1,0 +1,147 @@
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/privilege.h"
+#include "imap/response.h"
+#include "imap/session.h"
+#include "log/log.h"
+#include "net/stream.h"
+#include "proc/sandbox.h"
+#include "proc/session.h"
+#include "base/banned.h"
+
+int session_settings_fill(
+    struct session_settings *s, struct conf *conf, struct arena *a, struct conf_report *r)
+{
+	struct limit_options limits;
+
+	conf_fill(conf, &store_conf_group, &s->store, a, r);
+	conf_fill(conf, &limit_conf_group, &limits, a, r);
+	s->imap = arena_alloc(a, imap_conf_group.size);
+	conf_fill(conf, &imap_conf_group, s->imap, a, r);
+	s->write_timeout = limits.write_timeout;
+	s->output_buffer = limits.output_buffer;
+	return conf_errors(r) == 0 ? 0 : MORTISE_E_INVALID;
+}
+
+/* "name=value" of the user's record, for options that a record may set. */
+static void apply_user_option(struct session_settings *s, const char *text, struct arena *a)
+{
+	const struct conf_group *g = &store_conf_group;
+	struct str value = str_of(text), name = str_cut(&value, '=');
+	size_t i;
+
+	for (i = 0; i < g->count; i++) {
+		const struct mortise_option *o = &g->options[i];
+		struct err e = ERR_INIT;
+
+		if (!str_eqc(name, o->name) || (o->flags & MORTISE_OPTION_PER_USER) == 0 || value.p == NULL)
+			continue;
+		if (conf_set(o, &s->store, value, a, &e) != 0)
+			log_err(MSG_SESSION_FAILED, &e, "the user's record");
+		return;
+	}
+	log_msg(MSG_USER_OPTION, "the user's record sets \"%.*s\", which it may not or which does not exist",
+	    STR_FMT(name));
+}
+
+static int confine(const struct session_settings *s, struct store *store, struct arena *a, struct err *e)
+{
+	const char *const *directories;
+	const char **all;
+	size_t n = store_directories(store, a, &directories);
+
+	if (!s->store.confine)
+		return 0; /* the open view of the whole machine was asked for; the account is the wall */
+	all = arena_array(a, n + 2, sizeof(*all));
+	memcpy(all, directories, n * sizeof(*all));
+	all[n++] = "/tmp"; /* lock files of old programs */
+	all[n++] = "/var/tmp";
+	return sandbox_session_files(all, n, e);
+}
+
+static int stop_descriptor(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* Long operations look here: 0, or CANCELLED once the session was told to stop. */
+static int stopped(void *arg)
+{
+	const int *fd = arg;
+
+	return *fd >= 0 && io_wait(*fd, POLLIN, 1) == 1 ? MORTISE_E_CANCELLED : 0;
+}
+
+/* A login that was right and a session that cannot be: the client is told, the administrator told why. */
+static int cannot_serve(struct stream *stream, const struct session_request *q, const struct err *e)
+{
+	log_err(MSG_SESSION_FAILED, e, "setting up the session");
+	if (!q->preauth)
+		response(stream_output(stream), q->tag, RESPONSE_NO, mortise_error_imap(e->code),
+		    "The mail cannot be opened");
+	response(stream_output(stream), STR(""), RESPONSE_BYE, NULL, "No session");
+	(void)stream_flush(stream);
+	return 1;
+}
+
+int session_run(struct session_settings *s, const struct session_request *q)
+{
+	AUTO_ARENA struct arena *a = arena_new("session");
+	struct stream *stream = stream_new(q->in, q->out, s->output_buffer);
+	struct store_user user = {.name = q->user, .home = q->home, .uid = q->uid};
+	struct store *store = NULL;
+	struct err e = ERR_INIT;
+	int stop_fd = stop_descriptor(), result;
+	size_t i;
+
+	log_set_session(q->id);
+	log_set_user(q->user);
+	stream_set_write_timeout(stream, s->write_timeout);
+	stream_unread(stream, q->input);
+	for (i = 0; i < q->option_count; i++)
+		apply_user_option(s, q->options[i], a);
+	if (privilege_drop(q->uid, q->gid, q->groups, q->group_count, &e) != 0 || privilege_harden(&e) != 0 ||
+	    store_open(&s->store, &user, s->registry, &store, &e) != 0 || confine(s, store, a, &e) != 0) {
+		result = cannot_serve(stream, q, &e);
+		stream_free(&stream);
+		return result;
+	}
+	registry_start(s->registry, MORTISE_KIND_DRIVER);
+	if (sandbox_session_calls(&e) != 0) {
+		result = cannot_serve(stream, q, &e);
+	} else {
+		struct imap_session_setup setup = {.stream = stream,
+		    .store = store,
+		    .options = s->imap,
+		    .user = q->user,
+		    .session = q->id,
+		    .remote = q->remote,
+		    .tls = q->tls,
+		    .preauth = q->preauth,
+		    .tag = q->tag,
+		    .ok_text = q->ok_text,
+		    .stop_fd = stop_fd};
+
+		store_set_stop(store, stopped, &stop_fd);
+		log_msg(MSG_LOGIN, "logged in from %s%s", q->remote, q->tls ? " over TLS" : "");
+		result = imap_session_run(&setup);
+		log_msg(MSG_LOGOUT, "ended%s%s; %llu octets in, %llu out", result != 0 ? ": " : "",
+		    result != 0 ? mortise_error_text(result) : "",
+		    (unsigned long long)stream_octets_in(stream),
+		    (unsigned long long)stream_octets_out(stream));
+	}
+	store_close(&store);
+	registry_stop(s->registry, MORTISE_KIND_DRIVER);
+	stream_free(&stream);
+	return result != 0;
+}
