@@ -5,3 +5,10 @@ core_charset_libcharset_a_SOURCES = \
 	core/charset/names.c core/charset/stream.c core/charset/utf8.c \
 	core/charset/fold.c core/charset/word.c core/charset/mutf7.c
 core_charset_libcharset_a_CPPFLAGS = $(AM_CPPFLAGS) $(UTF8PROC_CFLAGS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += core/charset/test-charset
+TESTS += core/charset/test-charset
+core_charset_test_charset_SOURCES = core/charset/test-charset.c
+core_charset_test_charset_LDADD = core/charset/libcharset.a core/base/libbase.a $(CMOCKA_LIBS) $(UTF8PROC_LIBS)
+endif
