@@ -6,3 +6,10 @@ core_imap_libimap_a_SOURCES = \
 	core/imap/response.h core/imap/response.c \
 	core/imap/capability.h core/imap/capability.c \
 	core/imap/prelogin.h core/imap/prelogin.c core/imap/session.h
+
+if HAVE_CMOCKA
+IMAP_TESTS = core/imap/test-reader
+check_PROGRAMS += $(IMAP_TESTS)
+TESTS += $(IMAP_TESTS)
+core_imap_test_reader_LDADD = core/imap/libimap.a core/base/libbase.a $(CMOCKA_LIBS)
+endif
