@@ -1,6 +1,13 @@
 # core/net: see the essays at the head of its headers.
 noinst_LIBRARIES += core/net/libnet.a
 core_net_libnet_a_SOURCES = \
+	core/net/stream.h core/net/stream.c \
 	core/net/tls.h core/net/tls.c \
 	core/net/listen.h core/net/listen.c core/net/address.c \
 	core/net/channel.h core/net/channel.c
+
+if HAVE_CMOCKA
+check_PROGRAMS += core/net/test-stream
+TESTS += core/net/test-stream
+core_net_test_stream_LDADD = core/net/libnet.a core/base/libbase.a $(CMOCKA_LIBS) -lpthread
+endif

@@ -1,0 +1,268 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "net/stream.h"
+#include "base/banned.h"
+
+#define STREAM_MAGIC 0x5374726du
+#define WINDOW 65536u                /* octets read at once */
+#define WRITE_TIMEOUT_DEFAULT 60000u /* ms */
+#define CLOSE_TIMEOUT 2000u          /* ms the last flush may take */
+
+struct stream {
+	uint32_t magic;
+	int in, out;
+	bool in_blocked, out_blocked; /* as they were: others may share the open file (a terminal) */
+	bool dead;
+	struct buf input; /* octets received, not yet consumed: [taken, input.n) */
+	size_t taken;
+	struct buf output;
+	size_t output_limit;
+	uint64_t write_timeout;
+	uint64_t octets_in, octets_out;
+};
+
+/* Whether it was blocking. */
+static bool make_nonblocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || (flags & O_NONBLOCK) != 0)
+		return false;
+	io_nonblock(fd, 1);
+	return true;
+}
+
+struct stream *stream_new(int in, int out, size_t output_limit)
+{
+	struct stream *s = mem_new(struct stream);
+
+	s->magic = STREAM_MAGIC;
+	s->in = in;
+	s->out = out;
+	s->output_limit = output_limit;
+	s->write_timeout = WRITE_TIMEOUT_DEFAULT;
+	/* Deadlines are kept with poll: no call may block beyond them. */
+	s->in_blocked = make_nonblocking(in);
+	s->out_blocked = out != in && make_nonblocking(out);
+	return s;
+}
+
+void stream_free(struct stream **sp)
+{
+	struct stream *s;
+
+	if (*sp == NULL)
+		return;
+	TAKE_OBJ(s, sp, STREAM_MAGIC);
+	if (s->write_timeout > CLOSE_TIMEOUT)
+		s->write_timeout = CLOSE_TIMEOUT;
+	stream_flush(s);
+	if (s->out_blocked)
+		io_nonblock(s->out, 0);
+	if (s->in_blocked)
+		io_nonblock(s->in, 0);
+	if (s->out != s->in)
+		io_close(&s->out);
+	io_close(&s->in);
+	buf_wipe(&s->input);
+	buf_free(&s->output);
+	s->magic = 0;
+	mem_free(s);
+}
+
+void stream_unread(struct stream *s, struct str octets)
+{
+	struct buf b = BUF_INIT;
+
+	CHECK_OBJ(s, STREAM_MAGIC);
+	buf_addstr(&b, octets);
+	buf_addstr(&b, stream_input(s));
+	buf_wipe(&s->input);
+	s->input = b;
+	s->taken = 0;
+}
+
+struct str stream_input(const struct stream *s)
+{
+	CHECK_OBJ(s, STREAM_MAGIC);
+	return str_from(buf_str(&s->input), s->taken);
+}
+
+void stream_consume(struct stream *s, size_t n)
+{
+	CHECK_OBJ(s, STREAM_MAGIC);
+	ASSERT(n <= s->input.n - s->taken);
+	s->taken += n;
+}
+
+/* One read. OK with an empty window: nothing is there now. */
+static enum stream_result read_once(struct stream *s)
+{
+	ssize_t n;
+
+	buf_truncate(&s->input, 0);
+	s->taken = 0;
+	buf_reserve(&s->input, WINDOW);
+	do
+		n = read(s->in, s->input.p, WINDOW);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return STREAM_OK;
+	if (n <= 0) {
+		bool reset = n < 0 && errno != ECONNRESET && errno != EPIPE;
+
+		return reset ? STREAM_ERROR : STREAM_EOF;
+	}
+	s->input.n = (size_t)n;
+	s->input.p[n] = '\0';
+	s->octets_in += (uint64_t)n;
+	return STREAM_OK;
+}
+
+static int wait_time(uint64_t deadline)
+{
+	uint64_t now = clock_ms();
+
+	if (deadline == 0)
+		return -1;
+	if (deadline <= now)
+		return 0;
+	return deadline - now > 1000u * 1000u ? 1000 * 1000 : (int)(deadline - now);
+}
+
+enum stream_result stream_wait(struct stream *s, int other_fd, uint64_t deadline)
+{
+	CHECK_OBJ(s, STREAM_MAGIC);
+	for (;;) {
+		struct pollfd p[2] = {{.fd = s->in, .events = POLLIN}, {.fd = other_fd, .events = POLLIN}};
+		enum stream_result result;
+		int n;
+
+		if (s->taken < s->input.n)
+			return STREAM_OK;
+		if (s->dead)
+			return STREAM_ERROR;
+		n = poll(p, 2, wait_time(deadline));
+		if (n < 0 && errno != EINTR)
+			return STREAM_ERROR;
+		if (n <= 0) {
+			if (n == 0 && deadline != 0 && clock_ms() >= deadline)
+				return STREAM_TIMEOUT;
+			continue;
+		}
+		if (p[0].revents != 0) {
+			result = read_once(s);
+			if (result != STREAM_OK || s->input.n > 0)
+				return result;
+		}
+		if (other_fd >= 0 && p[1].revents != 0)
+			return STREAM_OK;
+	}
+}
+
+enum stream_result stream_fill(struct stream *s, uint64_t deadline)
+{
+	return stream_wait(s, -1, deadline);
+}
+
+int stream_in_fd(const struct stream *s)
+{
+	CHECK_OBJ(s, STREAM_MAGIC);
+	return s->in;
+}
+
+/* A socket whose peer is gone must not raise SIGPIPE; a pipe cannot be asked not to, its owner ignores it. */
+static ssize_t write_once(int fd, const void *p, size_t n)
+{
+	ssize_t w = send(fd, p, n, MSG_NOSIGNAL);
+
+	return w < 0 && errno == ENOTSOCK ? write(fd, p, n) : w;
+}
+
+/* Writes what is there; the octets are the caller's or the buffer's. */
+static bool write_all(struct stream *s, struct str octets)
+{
+	uint64_t deadline = clock_ms() + s->write_timeout;
+
+	while (octets.n > 0 && !s->dead) {
+		ssize_t n = write_once(s->out, octets.p, octets.n);
+
+		if (n > 0) {
+			octets = str_from(octets, (size_t)n);
+			s->octets_out += (uint64_t)n;
+			deadline = clock_ms() + s->write_timeout; /* it is slow, but it goes on */
+		} else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			if (io_wait(s->out, POLLOUT, deadline) != 1)
+				s->dead = true;
+		} else if (n < 0 && errno != EINTR) {
+			s->dead = true;
+		}
+	}
+	return !s->dead;
+}
+
+bool stream_flush(struct stream *s)
+{
+	CHECK_OBJ(s, STREAM_MAGIC);
+	write_all(s, buf_str(&s->output));
+	buf_reset(&s->output);
+	return !s->dead;
+}
+
+void stream_write(struct stream *s, struct str octets)
+{
+	CHECK_OBJ(s, STREAM_MAGIC);
+	if (s->dead)
+		return;
+	if (octets.n >= s->output_limit) {
+		/* Large pieces go out from where they are. */
+		if (stream_flush(s))
+			write_all(s, octets);
+		return;
+	}
+	buf_addstr(&s->output, octets);
+	stream_written(s);
+}
+
+struct buf *stream_output(struct stream *s)
+{
+	CHECK_OBJ(s, STREAM_MAGIC);
+	return &s->output;
+}
+
+bool stream_written(struct stream *s)
+{
+	CHECK_OBJ(s, STREAM_MAGIC);
+	return s->output.n > s->output_limit || s->dead ? stream_flush(s) : true;
+}
+
+bool stream_dead(const struct stream *s)
+{
+	CHECK_OBJ(s, STREAM_MAGIC);
+	return s->dead;
+}
+
+void stream_set_write_timeout(struct stream *s, uint64_t ms)
+{
+	CHECK_OBJ(s, STREAM_MAGIC);
+	s->write_timeout = ms;
+}
+
+uint64_t stream_octets_in(const struct stream *s)
+{
+	CHECK_OBJ(s, STREAM_MAGIC);
+	return s->octets_in;
+}
+
+uint64_t stream_octets_out(const struct stream *s)
+{
+	CHECK_OBJ(s, STREAM_MAGIC);
+	return s->octets_out;
+}
