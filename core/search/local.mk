@@ -4,3 +4,15 @@ core_search_libsearch_a_SOURCES = \
 	core/search/search.h core/search/set.c \
 	core/search/text.h core/search/text.c \
 	core/search/program.c core/search/match.c
+
+if HAVE_CMOCKA
+search_tests = core/search/test-set core/search/test-search
+check_PROGRAMS += $(search_tests)
+TESTS += $(search_tests)
+search_test_libs = core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a core/base/libbase.a \
+	$(CMOCKA_LIBS) $(UTF8PROC_LIBS)
+core_search_test_set_SOURCES = core/search/test-set.c
+core_search_test_set_LDADD = $(search_test_libs)
+core_search_test_search_SOURCES = core/search/test-search.c core/mime/test-mime.h
+core_search_test_search_LDADD = $(search_test_libs)
+endif

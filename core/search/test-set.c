@@ -1,0 +1,155 @@
+/* Number sets. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "search/search.h"
+#include "base/object.h"
+#include "base/banned.h"
+
+#define HANG_SECONDS 300
+
+static void set_01_parse(void **state UNUSED)
+{
+	static const struct {
+		const char *text;
+		uint32_t star;
+		const char *expected; /* NULL: refused */
+	} cases[] = {
+	    {"1", 9, "1"},
+	    {"1:3,5", 9, "1:3,5"},
+	    {"*", 9, "9"},
+	    {"7:*", 9, "7:9"},
+	    {"*:7", 9, "7:9"},
+	    {"12:*", 9, "9:12"},
+	    {"*:*", 9, "9"},
+	    {"*", SET_STAR, "4294967295"},
+	    /* attack-82 */
+	    {"5,3:4,1:2", 9, "1:5"},
+	    {"3:1", 9, "1:3"},
+	    {"1:5,2:3,4:8", 9, "1:8"},
+	    {"1,1,1", 9, "1"},
+	    {"4294967295", 9, "4294967295"},
+	    {"1:4294967295,4294967295", 9, "1:4294967295"},
+	    {"4294967296", 9, NULL},
+	    {"99999999999999999999", 9, NULL},
+	    {"0", 9, NULL},
+	    {"0:1", 9, NULL},
+	    {"1:0", 9, NULL},
+	    {"01", 9, NULL},
+	    {"", 9, NULL},
+	    {",", 9, NULL},
+	    {"1,", 9, NULL},
+	    {",1", 9, NULL},
+	    {"1:", 9, NULL},
+	    {":1", 9, NULL},
+	    {"1:2:3", 9, NULL},
+	    {"**", 9, NULL},
+	    {"1 ", 9, NULL},
+	    {"-1", 9, NULL},
+	    {"$", 9, NULL},
+	    /* an empty mailbox */
+	    {"*", 0, ""},
+	    {"1:*", 0, "1"},
+	    {"*:*", 0, ""},
+	};
+	struct arena *a = arena_new("test");
+	struct buf b = BUF_INIT;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		struct number_set s;
+		bool ok = set_parse(a, str_of(cases[i].text), cases[i].star, &s);
+
+		if (ok != (cases[i].expected != NULL))
+			fail_msg("%s", cases[i].text);
+		if (!ok)
+			continue;
+		set_write(&b, &s);
+		assert_string_equal(buf_cstr(&b), cases[i].expected);
+		buf_reset(&b);
+	}
+	assert_false(set_parse(a, STR("1\0"), 9, &(struct number_set){0}));
+	buf_free(&b);
+	arena_free(&a);
+}
+
+static void set_02_has(void **state UNUSED)
+{
+	struct arena *a = arena_new("test");
+	struct number_set s;
+	uint32_t n;
+
+	assert_true(set_parse(a, STR("2:3,7,10:12,4294967295"), 1, &s));
+	for (n = 0; n < 20; n++)
+		assert_int_equal(set_has(&s, n), n == 2 || n == 3 || n == 7 || (n >= 10 && n <= 12));
+	assert_true(set_has(&s, UINT32_MAX));
+	assert_false(set_has(&s, UINT32_MAX - 1));
+	s.n = 0;
+	assert_false(set_has(&s, 1));
+	arena_free(&a);
+}
+
+static void set_03_add(void **state UNUSED)
+{
+	static const uint32_t numbers[] = {1, 2, 2, 3, 5, 7, 8, 4294967294u, UINT32_MAX, UINT32_MAX};
+	struct arena *a = arena_new("test");
+	struct number_set s = {NULL, 0};
+	struct buf b = BUF_INIT;
+	size_t i, cap = 0;
+
+	for (i = 0; i < ARRAY_LEN(numbers); i++)
+		set_add(a, &s, &cap, numbers[i]);
+	set_write(&b, &s);
+	assert_string_equal(buf_cstr(&b), "1:3,5,7:8,4294967294:4294967295");
+	s = (struct number_set){NULL, 0};
+	cap = 0;
+	for (i = 0; i < 100000; i++)
+		set_add(a, &s, &cap, (uint32_t)(2 * i + 1));
+	assert_int_equal(s.n, 100000);
+	assert_true(set_has(&s, 199999) && !set_has(&s, 199998));
+	buf_free(&b);
+	arena_free(&a);
+}
+
+static void set_04_floods(void **state UNUSED)
+{
+	struct arena *a = arena_new("test");
+	struct number_set s;
+	struct buf b = BUF_INIT;
+	size_t i;
+
+	/* attack-82: 1:* 10^5 times; single numbers falling; ranges around each other */
+	for (i = 0; i < 100000; i++)
+		buf_adds(&b, i != 0 ? ",1:*" : "1:*");
+	assert_true(set_parse(a, buf_str(&b), 1000, &s));
+	assert_int_equal(s.n, 1);
+	buf_reset(&b);
+	for (i = 200000; i > 0; i -= 2)
+		buf_printf(&b, "%s%zu", i != 200000 ? "," : "", i);
+	assert_true(set_parse(a, buf_str(&b), 1000, &s));
+	assert_int_equal(s.n, 100000);
+	buf_reset(&b);
+	for (i = 1; i <= 100000; i++)
+		buf_printf(&b, "%s%zu:%zu", i != 1 ? "," : "", i, 300000 - i);
+	assert_true(set_parse(a, buf_str(&b), 1000, &s));
+	assert_int_equal(s.n, 1);
+	buf_free(&b);
+	arena_free(&a);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(set_01_parse),
+	    cmocka_unit_test(set_02_has),
+	    cmocka_unit_test(set_03_add),
+	    cmocka_unit_test(set_04_floods),
+	};
+
+	alarm(HANG_SECONDS);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
