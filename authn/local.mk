@@ -1,4 +1,7 @@
 # authn
+AUTHN_TEST_ROOMS = core/auth/libauth.a core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a
+AUTHN_TEST_LIBS = $(AUTHN_TEST_ROOMS) $(LIBCONFIG_LIBS) $(LTDL_LIBS) $(CMOCKA_LIBS) -ldl
+
 include authn/file/local.mk
 include authn/pam/local.mk
 include authn/cyrus/local.mk

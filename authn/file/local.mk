@@ -5,3 +5,13 @@ authn_file_file_la_CPPFLAGS = $(MODULE_CPPFLAGS)
 authn_file_file_la_CFLAGS = $(AM_CFLAGS) $(OPENSSL_CFLAGS)
 authn_file_file_la_LDFLAGS = $(MODULE_LDFLAGS)
 authn_file_file_la_LIBADD = $(OPENSSL_LIBS) $(CRYPT_LIBS)
+dist_man_MANS += authn/file/mortise-file.5
+
+if HAVE_CMOCKA
+check_PROGRAMS += authn/file/test-file
+TESTS += authn/file/test-file
+authn_file_test_file_SOURCES = authn/file/test-file.c authn/test-modules.h
+authn_file_test_file_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+authn_file_test_file_LDADD = $(AUTHN_TEST_LIBS) $(CRYPT_LIBS)
+authn_file_test_file_DEPENDENCIES = $(AUTHN_TEST_ROOMS) authn/file/file.la
+endif
