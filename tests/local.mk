@@ -6,4 +6,5 @@ tests_proto_imap_script_LDADD = core/base/libbase.a
 TESTS += tests/lint/lint.sh
 EXTRA_DIST += tests/lint/lint.sh
 
+include tests/abi/local.mk
 include tests/modules/local.mk
