@@ -17,6 +17,8 @@ void mdoc_text(struct buf *out, const char *text)
 			buf_adds(out, "\\(dq");
 		else if (c == '-')
 			buf_adds(out, "\\-");
+		else if (c == ' ' && i > 0 && strchr(".!?", text[i - 1]) != NULL)
+			buf_addc(out, '\n'); /* new sentence, new line */
 		else
 			buf_addc(out, c);
 	}

@@ -127,6 +127,7 @@ static void dump_member(struct buf *b, const struct conf_node *n, unsigned depth
 static void dump_node(struct buf *b, const struct conf_node *n, unsigned depth, bool open)
 {
 	const struct conf_node *child;
+	bool names = depth == 0 && n->name != NULL && conf_is_instance_list(n->name);
 
 	if (n->kind == NODE_GROUP) {
 		buf_adds(b, "{\n");
@@ -139,8 +140,8 @@ static void dump_node(struct buf *b, const struct conf_node *n, unsigned depth, 
 			buf_adds(b, child == n->first ? " " : ", ");
 			/* A bare name in an instance list is a module's name; in an option it has the
 			 * option's type. */
-			dump_node(b, child, depth + 1,
-			    open || (depth == 0 && child->kind == NODE_TEXT) || n->option != NULL);
+			dump_node(b, child, depth,
+			    open || n->option != NULL || (names && child->kind == NODE_TEXT));
 		}
 		buf_adds(b, n->first != NULL ? " )" : ")");
 	} else {

@@ -14,4 +14,10 @@ TESTS += core/conf/test-conf
 core_conf_test_conf_SOURCES = core/conf/test-conf.c
 core_conf_test_conf_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_conf_test_conf_LDADD = core/conf/libconf.a core/log/liblog.a core/base/libbase.a $(LIBCONFIG_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += core/conf/test-conf-files
+TESTS += core/conf/test-conf-files
+core_conf_test_conf_files_SOURCES = core/conf/test-conf-files.c
+core_conf_test_conf_files_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_conf_test_conf_files_LDADD = core/conf/libconf.a core/log/liblog.a core/base/libbase.a $(LIBCONFIG_LIBS) $(CMOCKA_LIBS)
 endif
