@@ -45,10 +45,20 @@ uint64_t keywords_kept(const struct mailbox *m)
 	return bits;
 }
 
+/* No message has it any more. */
+static void clear_bit(struct mailbox *m, size_t bit)
+{
+	size_t i;
+
+	for (i = 0; i < m->records.n; i++)
+		m->records.v[i]->m.keywords &= ~(UINT64_C(1) << bit);
+	m->changes++;
+}
+
 /* A bit of the engine's for `name`: a free one, or one that only this session had. -1: all 64 are kept. */
 static int take_bit(struct mailbox *m, struct str name, bool kept)
 {
-	size_t i, j;
+	size_t i;
 
 	if (m->keyword_count < KEYWORDS_MAX) {
 		i = m->keyword_count++;
@@ -57,8 +67,7 @@ static int take_bit(struct mailbox *m, struct str name, bool kept)
 			;
 		if (i-- == 0)
 			return -1;
-		for (j = 0; j < m->records.n; j++)
-			m->records.v[j]->m.keywords &= ~(UINT64_C(1) << i);
+		clear_bit(m, i);
 	} else {
 		return -1;
 	}
@@ -76,6 +85,9 @@ static int link_bit(struct mailbox *m, unsigned bit, struct str name, struct err
 	if (i < 0)
 		return err_fault(
 		    e, MORTISE_E_INTERNAL, "driver \"%s\": the same keyword twice", m->driver->pub.name);
+	/* What only this session had set is not in the mailbox: from now on the mailbox says who has it. */
+	if (!m->keywords[i].kept)
+		clear_bit(m, (size_t)i);
 	m->keywords[i].kept = true;
 	m->keywords[i].bit = bit;
 	m->from_driver[bit] = (uint8_t)i;

@@ -12,3 +12,29 @@ core_store_libstore_a_SOURCES = \
 	core/store/append.c core/store/copy.c core/store/status.c \
 	core/store/view.c core/store/watch.c core/store/read.c \
 	core/store/source_file.h core/store/source_file.c core/store/cache.c
+
+if HAVE_CMOCKA
+store_test_support = \
+	core/store/test-support.h core/store/test-support.c \
+	modules/memory/keep.h modules/memory/keep.c \
+	modules/memory/memory.c modules/fail/fail.c modules/debug/debug.c
+store_test_libs = \
+	core/store/libstore.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
+	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
+	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += core/store/test-names core/store/test-mailbox core/store/test-fail core/store/test-source
+TESTS += core/store/test-names core/store/test-mailbox core/store/test-fail core/store/test-source
+core_store_test_names_SOURCES = core/store/test-names.c $(store_test_support)
+core_store_test_names_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_store_test_names_LDADD = $(store_test_libs)
+core_store_test_mailbox_SOURCES = core/store/test-mailbox.c $(store_test_support)
+core_store_test_mailbox_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_store_test_mailbox_LDADD = $(store_test_libs)
+core_store_test_fail_SOURCES = core/store/test-fail.c $(store_test_support)
+core_store_test_fail_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_store_test_fail_LDADD = $(store_test_libs)
+core_store_test_source_SOURCES = core/store/test-source.c $(store_test_support)
+core_store_test_source_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_store_test_source_LDADD = $(store_test_libs)
+endif

@@ -151,12 +151,13 @@ int target_mailbox(
 int target_parents(struct store *s, const struct target *t, unsigned *made, struct err *e)
 {
 	AUTO_FREE char *path = mem_strdup(t->place.path);
+	AUTO_CLOSE int parent = -1;
 	char *p = path, *slash;
+	const char *last;
 
 	*made = 0;
 	for (; (slash = strchr(p, '/')) != NULL; p = slash + 1) {
 		AUTO_CLOSE int dir = -1;
-		const char *last;
 
 		*slash = '\0';
 		dir = path_parent(t->place.root, path, &last, store_how(s));
@@ -172,7 +173,9 @@ int target_parents(struct store *s, const struct target *t, unsigned *made, stru
 		}
 		*slash = '/';
 	}
-	return 0;
+	parent = path_parent(t->place.root, path, &last, store_how(s));
+	if (parent >= 0)
+		return 0;
 failed:
 	if (errno == ENOTDIR)
 		err_fail(e, MORTISE_E_INVALID, "A mailbox of this format cannot have others below it");
