@@ -8,8 +8,10 @@ core_imap_libimap_a_SOURCES = \
 	core/imap/prelogin.h core/imap/prelogin.c core/imap/session.h
 
 if HAVE_CMOCKA
-IMAP_TESTS = core/imap/test-reader
+IMAP_TESTS = core/imap/test-reader core/imap/test-prelogin
 check_PROGRAMS += $(IMAP_TESTS)
 TESTS += $(IMAP_TESTS)
 core_imap_test_reader_LDADD = core/imap/libimap.a core/base/libbase.a $(CMOCKA_LIBS)
+core_imap_test_prelogin_LDADD = core/imap/libimap.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
+	core/log/liblog.a core/base/libbase.a $(CMOCKA_LIBS) $(UTF8PROC_LIBS)
 endif
