@@ -12,3 +12,11 @@ core_proc_libproc_a_SOURCES = \
 	core/proc/front_int.h core/proc/front.c core/proc/front_connection.c core/proc/front_login.c core/proc/front_proxy.c \
 	core/proc/spawner_int.h core/proc/spawner.c \
 	core/proc/session.h core/proc/session.c core/proc/preauth.c
+
+if HAVE_CMOCKA
+check_PROGRAMS += core/proc/test-proc
+TESTS += core/proc/test-proc
+core_proc_test_proc_SOURCES = core/proc/test-proc.c
+core_proc_test_proc_LDADD = core/proc/libproc.a core/log/liblog.a core/base/libbase.a $(CMOCKA_LIBS) $(LIBEVENT_LIBS) \
+	$(SECCOMP_LIBS)
+endif
