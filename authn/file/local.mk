@@ -13,5 +13,5 @@ TESTS += authn/file/test-file
 authn_file_test_file_SOURCES = authn/file/test-file.c authn/test-modules.h
 authn_file_test_file_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 authn_file_test_file_LDADD = $(AUTHN_TEST_LIBS) $(CRYPT_LIBS)
-authn_file_test_file_DEPENDENCIES = $(AUTHN_TEST_ROOMS) authn/file/file.la
+authn_file_test_file_DEPENDENCIES = $(AUTHN_TEST_ROOMS) authn/file/file.la core/tools/mortise-passwd
 endif

@@ -332,6 +332,38 @@ static void passwords_of_odd_length(void **state)
 	test_free(big);
 }
 
+/* mortise-passwd and this module mean the same format. */
+static void what_the_tool_writes(void **state)
+{
+	static const char *const schemes[] = {"crypt", "scram-sha-256", "scram-sha-1"};
+	struct auth_identity i;
+	size_t k;
+
+	(void)state;
+	open_with("");
+	for (k = 0; k < ARRAY_LEN(schemes); k++) {
+		char command[512];
+		FILE *tool;
+
+		snprintf(command, sizeof(command),
+		    "%s/core/tools/mortise-passwd --scheme %s --uid 5000 --gid 5000 --home /srv/x %s u%zu",
+		    build_dir(), schemes[k], path, k);
+		tool = popen(command, "w");
+		assert_non_null(tool);
+		fputs("p\xc3\xa4ss word\n", tool);
+		assert_int_equal(pclose(tool), 0);
+	}
+	for (k = 0; k < ARRAY_LEN(schemes); k++) {
+		char user[8];
+
+		snprintf(user, sizeof(user), "u%zu", k);
+		assert_int_equal(try_password(&s, user, "p\xc3\xa4ss word", &i, NULL), MORTISE_AUTH_OK);
+		assert_int_equal(i.uid, 5000);
+		assert_string_equal(i.home, "/srv/x");
+		assert_int_equal(answer(user, "p\xc3\xa4ss  word"), MORTISE_AUTH_MISMATCH);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -345,6 +377,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(modes_and_kinds_of_file, setup, teardown),
 	    cmocka_unit_test_setup_teardown(changes_are_seen, setup, teardown),
 	    cmocka_unit_test_setup_teardown(passwords_of_odd_length, setup, teardown),
+	    cmocka_unit_test_setup_teardown(what_the_tool_writes, setup, teardown),
 	};
 	int r;
 
