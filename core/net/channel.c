@@ -394,10 +394,10 @@ void channel_finish(struct channel *c)
 		send_end(c);
 }
 
-bool channel_finished(const struct channel *c)
+bool channel_ended(const struct channel *c)
 {
 	CHECK_OBJ(c, CHANNEL_MAGIC);
-	return c->finished;
+	return c->ended;
 }
 
 int channel_fd(const struct channel *c)

@@ -50,7 +50,7 @@ void channel_write(struct channel *c, struct str octets);
 size_t channel_pending(const struct channel *c);
 /* No more output: after what is pending, close_notify and the end of our half. */
 void channel_finish(struct channel *c);
-bool channel_finished(const struct channel *c); /* the end was sent */
+bool channel_ended(const struct channel *c); /* the peer's end has come */
 int channel_fd(const struct channel *c);
 void channel_set_events(struct channel *c, const struct channel_events *events); /* the argument stays */
 

@@ -106,6 +106,8 @@ void connection_close(struct connection *c)
 	channel_consumed(c->client);
 	channel_pause(c->client, false);
 	after(c->timer, c->front->limits.linger);
+	if (channel_ended(c->client) && channel_pending(c->client) == 0)
+		connection_free(&c);
 }
 
 void connection_bye(struct connection *c, const char *code, const char *text)
@@ -143,7 +145,9 @@ static void on_drained(void *arg)
 	struct connection *c = arg;
 
 	CHECK_OBJ(c, CONNECTION_MAGIC);
-	if (c->state == CONNECTION_TURNING) {
+	if (c->state == CONNECTION_CLOSING && channel_ended(c->client)) {
+		connection_free(&c);
+	} else if (c->state == CONNECTION_TURNING) {
 		channel_pause(c->client, false);
 		channel_start_tls(c->client, c->front->tls);
 	} else if (c->state == CONNECTION_SPAWN && c->spawn_waits) {

@@ -101,7 +101,10 @@ struct front {
 /* front_connection.c */
 extern const struct channel_events connection_events;
 void connection_accept(struct front *f, int fd, bool tls);
-/* The last words were written: sends them and our end, waits a bounded time for the client's. */
+/*
+ * The last words were written: sends them and our end, and waits a bounded time for the client's. The
+ * connection may be gone when this returns.
+ */
 void connection_close(struct connection *c);
 /* Ends it with "* BYE [code] text" when IMAP can be spoken, at once otherwise. */
 void connection_bye(struct connection *c, const char *code, const char *text);

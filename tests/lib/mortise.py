@@ -140,7 +140,7 @@ class Server:
             "listen": f'listen = {{ imap = [ "127.0.0.1:{self.port}" ]; imaps = [ "127.0.0.1:{self.tls_port}" ]; }};',
             "tls": f'tls = {{ certificate = "{self.path("tls/certificate.pem")}"; key = "{self.path("tls/key.pem")}"; }};',
             "drivers": f'drivers = [ "{self.driver}" ];',
-            "passwords": f'passwords = ( {{ type = "file"; path = "{self.path("passwd")}"; allow_plain = true; }} );',
+            "passwords": f'passwords = ( {{ type = "file"; path = "{self.path("passwd")}"; plain = true; }} );',
             "sasl": 'sasl = [ "cyrus" ];',
             "auth": 'auth = { plaintext_without_tls = true; failure_delay = "50ms"; };',
             "store": f'store = {{ inbox = [ "{self.path("spool")}/%u" ]; default_driver = "{self.driver}"; }};',
