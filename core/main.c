@@ -186,6 +186,7 @@ int main(int argc, char **argv)
 {
 	struct arguments a = {0};
 
+	role_title_room(argc, argv);
 	parse_arguments(&a, argc, argv);
 	if (a.role != NULL)
 		return run_role(a.role);

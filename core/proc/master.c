@@ -379,6 +379,10 @@ static int first_generation(struct master *m)
 
 static int serve(struct master *m)
 {
+	struct err e = ERR_INIT;
+	uid_t uid;
+	gid_t gid;
+
 	log_msg(MSG_STARTED, "Mortise %s starts as %s, configuration %s", PACKAGE_VERSION,
 	    geteuid() == 0 ? "root" : "an ordinary user", conf_file(m->current->conf));
 	write_pid_file(m->current->process.pid_file);
@@ -386,6 +390,9 @@ static int serve(struct master *m)
 	catch_signals(m);
 	children_start_log(m);
 	log_use_socket(m->log_pair[1]);
+	if (geteuid() == 0 && privilege_account(m->current->process.user, false, &uid, &gid, &e) != 0)
+		log_msg(MSG_NO_ACCOUNT, "there is no account \"%s\" (process.user); using nobody",
+		    m->current->process.user);
 	start_generation(m, m->current);
 	event_base_dispatch(m->base);
 	if (m->current->process.pid_file != NULL && *m->current->process.pid_file != '\0')

@@ -18,6 +18,7 @@
 #include "proc/roles.h"
 #include "proc/sandbox.h"
 #include "proc/spawner_int.h"
+#include "proc/start.h"
 #include "base/banned.h"
 
 /* ---- descriptors that modules opened in prepare: sessions keep them ---- */
@@ -247,6 +248,7 @@ static _Noreturn void become_session(
 	forget_grants(s);
 	log_crumb_share(record->crumb);
 	(void)prctl(PR_SET_NAME, "session", 0, 0, 0);
+	role_set_title("imapd: session");
 	log_start("session");
 	log_use_socket(ROLE_FD_LOG);
 	_exit(session_run(&s->settings, &r));

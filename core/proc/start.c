@@ -144,3 +144,20 @@ int role_enter(enum role r, struct err *e)
 	log_catch_crashes();
 	return 0;
 }
+
+static char *title_room;
+static size_t title_size;
+
+void role_title_room(int argc, char **argv)
+{
+	title_room = argv[0];
+	title_size = (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) - argv[0]);
+}
+
+void role_set_title(const char *title)
+{
+	if (title_room == NULL)
+		return;
+	memset(title_room, 0, title_size);
+	(void)snprintf(title_room, title_size, "%s", title);
+}

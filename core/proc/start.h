@@ -37,4 +37,8 @@ enum role role_of_name(const char *name);
  */
 int role_enter(enum role r, struct err *e);
 
+/* What ps shows of this process, as far as the arguments it was started with leave room. */
+void role_title_room(int argc, char **argv);
+void role_set_title(const char *title);
+
 #endif
