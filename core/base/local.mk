@@ -15,3 +15,14 @@ core_base_libbase_a_SOURCES = \
 	core/base/secure.h core/base/secure.c \
 	core/base/pack.h core/base/pack.c \
 	core/base/control.h core/base/privilege.h core/base/privilege.c
+
+if HAVE_CMOCKA
+check_PROGRAMS += core/base/test-base core/base/test-files
+TESTS += core/base/test-base core/base/test-files
+core_base_test_base_SOURCES = core/base/test-base.c
+core_base_test_base_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_base_test_base_LDADD = core/base/libbase.a $(CMOCKA_LIBS)
+core_base_test_files_SOURCES = core/base/test-files.c
+core_base_test_files_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_base_test_files_LDADD = core/base/libbase.a $(CMOCKA_LIBS) -lpthread
+endif
