@@ -12,3 +12,11 @@ TESTS += core/charset/test-charset
 core_charset_test_charset_SOURCES = core/charset/test-charset.c
 core_charset_test_charset_LDADD = core/charset/libcharset.a core/base/libbase.a $(CMOCKA_LIBS) $(UTF8PROC_LIBS)
 endif
+
+check_PROGRAMS += core/charset/fuzz-charset
+core_charset_fuzz_charset_SOURCES = core/charset/fuzz-charset.c
+core_charset_fuzz_charset_LDFLAGS = $(FUZZ_LINK_FLAGS)
+core_charset_fuzz_charset_LDADD = $(FUZZ_MAIN) core/charset/libcharset.a core/base/libbase.a $(UTF8PROC_LIBS)
+if !FUZZERS
+TESTS += core/charset/fuzz-charset
+endif

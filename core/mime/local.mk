@@ -18,3 +18,11 @@ core_mime_test_envelope_LDADD = $(mime_test_libs)
 core_mime_test_parse_SOURCES = core/mime/test-parse.c core/mime/test-mime.h
 core_mime_test_parse_LDADD = $(mime_test_libs)
 endif
+
+check_PROGRAMS += core/mime/fuzz-mime
+core_mime_fuzz_mime_SOURCES = core/mime/fuzz-mime.c
+core_mime_fuzz_mime_LDFLAGS = $(FUZZ_LINK_FLAGS)
+core_mime_fuzz_mime_LDADD = $(FUZZ_MAIN) core/mime/libmime.a core/base/libbase.a
+if !FUZZERS
+TESTS += core/mime/fuzz-mime
+endif

@@ -16,3 +16,17 @@ core_search_test_set_LDADD = $(search_test_libs)
 core_search_test_search_SOURCES = core/search/test-search.c core/mime/test-mime.h
 core_search_test_search_LDADD = $(search_test_libs)
 endif
+
+check_PROGRAMS += core/search/fuzz-set
+core_search_fuzz_set_SOURCES = core/search/fuzz-set.c
+core_search_fuzz_set_LDFLAGS = $(FUZZ_LINK_FLAGS)
+core_search_fuzz_set_LDADD = $(FUZZ_MAIN) core/search/libsearch.a core/mime/libmime.a \
+	core/charset/libcharset.a core/base/libbase.a $(UTF8PROC_LIBS)
+check_PROGRAMS += core/search/fuzz-search
+core_search_fuzz_search_SOURCES = core/search/fuzz-search.c
+core_search_fuzz_search_LDFLAGS = $(FUZZ_LINK_FLAGS)
+core_search_fuzz_search_LDADD = $(FUZZ_MAIN) core/search/libsearch.a core/mime/libmime.a \
+	core/charset/libcharset.a core/base/libbase.a $(UTF8PROC_LIBS)
+if !FUZZERS
+TESTS += core/search/fuzz-set core/search/fuzz-search
+endif
