@@ -738,6 +738,17 @@ static int replay(int dir, int fd, int target, const char *name, const struct st
 	return 1;
 }
 
+bool journal_waiting(int journal_dir, int target)
+{
+	char name[NAME_SIZE];
+	struct stat st;
+
+	if (journal_dir < 0 || fstat(target, &st) != 0 || !S_ISREG(st.st_mode))
+		return false;
+	journal_name(name, "journal", &st);
+	return faccessat(journal_dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 int journal_replay(int journal_dir, int target, struct err *e)
 {
 	AUTO_CLOSE int fd = -1;

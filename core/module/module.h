@@ -125,6 +125,8 @@ void call_clear(struct call *c);
  * one in journal_dir; the caller holds the mailbox's exclusive lock. 1 replayed, 0 none, or a code.
  */
 int journal_replay(int journal_dir, int target, struct err *e);
+/* Whether there is one: costs two stats, needs no lock. */
+bool journal_waiting(int journal_dir, int target);
 
 /*
  * For mortise-module: what a file says about itself, found in a probe child. `type` is a name or the whole

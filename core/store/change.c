@@ -40,14 +40,11 @@ int mailbox_recover(struct mailbox *m, struct err *e)
 		return 0;
 	fd = path_open(m->target.place.root, m->target.place.path, O_RDWR | O_NONBLOCK, 0,
 	    m->store->o->confine ? 0 : PATH_UNCONFINED);
-	if (fd < 0)
-		return 0; /* read-only or gone: the driver will say what it thinks of it */
+	if (fd < 0 || !journal_waiting(m->store->journals, fd))
+		return 0; /* not ours; or read-only or gone: the driver will say what it thinks of it */
 	if (box_lock(m, MORTISE_LOCK_EXCLUSIVE, lock_deadline(m), e) != 0)
 		return e->code;
 	r = journal_replay(m->store->journals, fd, e);
-	if (r > 0)
-		log_msg(
-		    MSG_STORE_REPLAYED, "%s: finished a rewrite that was interrupted", m->target.place.name);
 	unlock(m);
 	return r < 0 ? r : 0;
 }

@@ -27,13 +27,29 @@ static int remove_name(struct store *s, const struct target *t, int flags, struc
 	return target_sync_parent(s, t, e);
 }
 
+/* Under the lock: the name still means the file that was recognised (or a link). */
+static bool still_the_same(const struct store *s, const struct target *t)
+{
+	AUTO_CLOSE int dir = -1;
+	const char *last;
+	struct stat st;
+
+	dir = path_parent(t->place.root, t->place.path, &last, store_how(s));
+	if (dir < 0 || fstatat(dir, last, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return false;
+	return S_ISLNK(st.st_mode) || (st.st_dev == t->st.st_dev && st.st_ino == t->st.st_ino);
+}
+
 static int remove_file(struct store *s, const struct target *t, struct mailbox *m, struct err *e)
 {
 	int r;
 
 	if (mailbox_recover(m, e) != 0 || box_lock(m, MORTISE_LOCK_EXCLUSIVE, lock_deadline(m), e) != 0)
 		return e->code;
-	r = remove_name(s, t, 0, e);
+	if (still_the_same(s, t))
+		r = remove_name(s, t, 0, e);
+	else
+		r = err_fail(e, MORTISE_E_TEMP, "The mailbox changed meanwhile");
 	change_end(m);
 	return r;
 }

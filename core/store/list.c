@@ -205,8 +205,10 @@ static int walk_level(struct walk *w, const char *path, const struct level *up)
 	const char *name;
 	struct level l;
 
-	if (open_level(w, path, up, &l) != 0)
+	if (open_level(w, path, up, &l) != 0) {
+		log_debug("store", "LIST %s: %m", path);
 		return 0;
+	}
 	for (;;) {
 		struct arena_mark mark = arena_mark(w->a);
 		int r;

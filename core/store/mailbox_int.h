@@ -24,6 +24,7 @@
 #define KEYWORDS_MAX 64u
 #define KEYWORD_SIZE 255u /* octets of a keyword */
 #define RECORDS_A_SLAB 256u
+#define WATCHES 8u /* at least MORTISE_WATCH_MAX, and as many places of a missing INBOX */
 
 struct record {
 	struct message m; /* first: what others see of it */
@@ -79,7 +80,7 @@ struct mailbox {
 	struct cache *cache;
 	int watch;        /* inotify, or -1 */
 	bool watch_stale; /* what is watched may have been replaced */
-	int watched[MORTISE_WATCH_MAX];
+	int watched[WATCHES];
 	size_t watched_count;
 };
 

@@ -54,8 +54,8 @@ int store_open(const struct store_options *o, const struct store_user *u, struct
     struct store **out, struct err *e);
 void store_close(struct store **sp);
 /*
- * Directories that the store reads and writes below, for a sandbox: home, mail, state, subscriptions, places of
- * INBOX. They live as long as the store; some may not exist.
+ * Directories that the store reads and writes below, for a sandbox: home, mail, state, subscriptions, places
+ * of INBOX. They live as long as the store; some may not exist.
  */
 size_t store_directories(const struct store *s, struct arena *a, const char *const **out);
 /* Polled by long operations (client gone, shutdown): 0 or a MORTISE_E code. */

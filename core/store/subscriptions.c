@@ -19,7 +19,7 @@
 #include "store/store_int.h"
 #include "base/banned.h"
 
-#define LINE_LIMIT 4096u /* octets of a line, on average: bounds what is read */
+#define LINE_LIMIT 1024u /* octets of a line, on average: bounds what is read */
 #define LOCK_PAUSE 20    /* ms between attempts */
 
 struct lines {
@@ -113,6 +113,11 @@ static int open_locked(const struct store *s, int dir, int *fd, struct err *e)
 	for (;;) {
 		struct stat st, now;
 
+		if (clock_ms() > deadline)
+			return err_fault(e, MORTISE_E_INUSE, "%s stays locked", s->subscriptions_path);
+		if (store_stopped(s, e) != 0)
+			return e->code;
+
 		*fd = openat(dir, base_name(s),
 		    O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
 		if (*fd < 0)
@@ -128,10 +133,6 @@ static int open_locked(const struct store *s, int dir, int *fd, struct err *e)
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return err_errno(e, "lock %s", s->subscriptions_path);
 		io_close(fd);
-		if (clock_ms() >= deadline)
-			return err_fault(e, MORTISE_E_INUSE, "%s stays locked", s->subscriptions_path);
-		if (store_stopped(s, e) != 0)
-			return e->code;
 		usleep(LOCK_PAUSE * 1000);
 	}
 }
@@ -229,8 +230,9 @@ struct lsub {
 	void *arg;
 	struct err *e;
 	struct arena *a;
-	struct str *seen; /* names and parents given or to be given: a hash table */
-	size_t seen_size;
+	struct str *seen; /* names and levels that were given: a hash table */
+	size_t seen_size, given;
+	bool ended; /* by who is told */
 };
 
 /* True the first time a name is put. */
@@ -241,6 +243,12 @@ static bool put(struct lsub *l, struct str name)
 	for (; l->seen[at].p != NULL; at = (at + 1) & (l->seen_size - 1))
 		if (str_eq(l->seen[at], name))
 			return false;
+	if (l->given++ >= l->s->o->list_entries) {
+		log_msg(MSG_STORE_LIST_LIMIT, "LSUB stopped after %llu names",
+		    (unsigned long long)l->s->o->list_entries);
+		err_fail(l->e, MORTISE_E_LIMIT, "Too many subscriptions to list all of them");
+		return false;
+	}
 	l->seen[at] = arena_str(l->a, name);
 	return true;
 }
@@ -249,7 +257,9 @@ static int tell(struct lsub *l, struct str name, unsigned attributes)
 {
 	struct list_entry entry = {
 	    .name = arena_str(l->a, name).p, .separator = '/', .attributes = attributes};
-	int r = l->fn(l->arg, &entry);
+	int r;
+
+	r = l->fn(l->arg, &entry);
 
 	if (r < 0 && l->e->code == 0)
 		err_fail(l->e, r, "%s", mortise_error_text(r));
@@ -257,19 +267,25 @@ static int tell(struct lsub *l, struct str name, unsigned attributes)
 }
 
 /* RFC 3501 §6.3.9: "%" names the level above a subscribed name that it does not reach. */
-static int tell_parents(struct lsub *l, struct str name)
+static void tell_parents(struct lsub *l, struct str name)
 {
 	size_t i;
 
-	for (i = 1; i < name.n; i++) {
+	for (i = 1; i < name.n && l->e->code == 0 && !l->ended; i++) {
 		struct str parent = str_sub(name, 0, i);
 
-		if (name.p[i] != '/' || !pattern_match(&l->pattern, parent) || !put(l, parent))
-			continue;
-		if (tell(l, parent, LIST_NOSELECT) != 0)
-			return -1;
+		if (name.p[i] == '/' && pattern_match(&l->pattern, parent) && put(l, parent))
+			l->ended = tell(l, parent, LIST_NOSELECT) != 0;
 	}
-	return 0;
+}
+
+/* One line of the file. */
+static void lsub_name(struct lsub *l, struct str name, bool parents)
+{
+	if (parents)
+		tell_parents(l, name);
+	else if (pattern_match(&l->pattern, name) && put(l, name))
+		l->ended = tell(l, name, LIST_SUBSCRIBED) != 0;
 }
 
 static void run_lsub(struct lsub *l, const struct lines *lines, bool parents)
@@ -277,34 +293,33 @@ static void run_lsub(struct lsub *l, const struct lines *lines, bool parents)
 	AUTO_BUF struct buf name = BUF_INIT;
 	size_t i;
 
-	for (i = 0; i < lines->v.n; i++) {
+	for (i = 0; i < lines->v.n && l->e->code == 0 && !l->ended; i++) {
 		if (i % 256 == 0 && store_stopped(l->s, l->e) != 0)
 			return;
 		if (!line_name(lines->v.v[i], &name))
 			continue;
-		if (str_ieqc(buf_str(&name), "INBOX")) {
-			buf_reset(&name);
-			buf_adds(&name, "INBOX");
-		}
-		if (parents ? tell_parents(l, buf_str(&name)) != 0
-		            : pattern_match(&l->pattern, buf_str(&name)) && put(l, buf_str(&name)) &&
-		                  tell(l, buf_str(&name), LIST_SUBSCRIBED) != 0)
-			return;
+		if (str_ieqc(buf_str(&name), "INBOX"))
+			lsub_name(l, STR("INBOX"), parents);
+		else
+			lsub_name(l, buf_str(&name), parents);
 	}
 }
 
 static int lsub_lines(struct lsub *l, const struct lines *lines)
 {
-	size_t i, levels = 0;
+	size_t i, most, levels = 0;
 
-	/* Room for every name and every level above one. */
+	/* Room for every name and every level above one, as far as they are given at all. */
 	for (i = 0; i < lines->text.n; i++)
 		levels += lines->text.p[i] == '/';
-	for (l->seen_size = 64; l->seen_size < (lines->v.n + levels) * 2; l->seen_size *= 2)
+	most = lines->v.n + levels;
+	if (most > l->s->o->list_entries)
+		most = l->s->o->list_entries;
+	for (l->seen_size = 64; l->seen_size < (most + 1) * 2; l->seen_size *= 2)
 		;
 	l->seen = mem_array(l->seen_size, sizeof(*l->seen));
 	run_lsub(l, lines, false);
-	if (l->e->code == 0 && memchr(l->pattern.text, '%', l->pattern.n) != NULL)
+	if (l->e->code == 0 && !l->ended && memchr(l->pattern.text, '%', l->pattern.n) != NULL)
 		run_lsub(l, lines, true);
 	mem_free(l->seen);
 	return l->e->code;

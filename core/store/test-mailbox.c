@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "module/journal.h"
 #include "store/test-support.h"
 #include "base/banned.h"
 
@@ -849,6 +850,83 @@ static void test_watch_missing_inbox(void **state)
 	mailbox_close(&m);
 }
 
+/* A missing INBOX may come at a place that is not the first that could be written to. */
+static void test_watch_all_places(void **state)
+{
+	struct fixture *f = *state;
+	struct mailbox *m;
+	struct view *v;
+	int fd;
+
+	put_file(f, "spool", NULL);
+	v = open_view(f, f->s, "INBOX", 0, &m);
+	fd = mailbox_watch(m, &f->e);
+	assert_true(fd >= 0);
+	put_file(f, "mbox", "");
+	assert_true(readable(fd, 5000));
+	mailbox_watch_read(m);
+	append_one(f, "INBOX", ONE, 0);
+	assert_string_equal(update_text(f, v, 0), "exists 1 recent 1 ");
+	assert_false(exists(f, "spool/fred"));
+	view_close(&v);
+	mailbox_close(&m);
+}
+
+static int stop_at_copied(const char *step)
+{
+	return strcmp(step, "copied") == 0;
+}
+
+/* A rewrite that a crash cut off is finished before the mailbox is looked at, under the lock. */
+static void test_journal(void **state)
+{
+	static const char text[] = "Mortise memory mailbox\n00000000000000aa\n";
+	struct fixture *f = *state;
+	struct store *other = fixture_other(f);
+	struct mortise_driver_ops ops = *driver_ops(MEMORY(f));
+	struct mortise_traits traits = *ops.traits;
+	const void *real = MEMORY(f)->ops;
+	struct journal *j;
+	struct mailbox *m, *n;
+	char now[sizeof(text)] = "";
+	int fd;
+
+	traits.needs_journal = true;
+	ops.traits = &traits;
+	MEMORY(f)->ops = &ops;
+	put_file(f, "mail/x", "Mortise memory mailbox\n00000000000000ff\n");
+	put_file(f, "mail/y", "Mortise memory mailbox\n00000000000000bb\n");
+	ok(f, mailbox_open(f->s, "x", 0, &m, &f->e));
+	ok(f, mailbox_open(other, "x", 0, &n, &f->e));
+	fd = open(arena_printf(f->a, "%s/mail/x", f->home), O_RDWR);
+	assert_true(journal_open(f->s->journals, fd, 0, &j, &f->e) >= 0);
+	assert_int_equal(io_write(journal_fd(j), text, sizeof(text) - 1), 0);
+	journal_step_hook = stop_at_copied;
+	fails(f, journal_commit(&j, &f->e), MORTISE_E_IO);
+	journal_step_hook = NULL;
+	assert_true(journal_waiting(f->s->journals, fd));
+	/* Others are not held up by it. */
+	{
+		struct mailbox_status st;
+
+		ok(f, store_status(f->s, "y", &st, &f->e));
+	}
+	assert_true(journal_waiting(f->s->journals, fd));
+	/* Somebody has the lock: it waits its turn, and says so in time. */
+	ok(f, box_lock(n, MORTISE_LOCK_EXCLUSIVE, 1, &f->e));
+	fails(f, mailbox_sync(m, &f->e), MORTISE_E_INUSE);
+	ok(f, box_lock(n, MORTISE_LOCK_NONE, 0, &f->e));
+	fails(f, mailbox_sync(m, &f->e), MORTISE_E_NOTFOUND); /* the marker is another mailbox's now */
+	assert_false(journal_waiting(f->s->journals, fd));
+	assert_int_equal(pread(fd, now, sizeof(now) - 1, 0), sizeof(text) - 1);
+	assert_string_equal(now, text);
+	close(fd);
+	mailbox_close(&m);
+	mailbox_close(&n);
+	store_close(&other);
+	MEMORY(f)->ops = real;
+}
+
 /* A state directory that cannot be made is no reason to lock anybody out. */
 static void test_no_state_dir(void **state)
 {
@@ -910,7 +988,8 @@ int main(void)
 	    T(test_gone), T(test_replaced), T(test_read_only), T(test_missing_inbox), T(test_inbox_places),
 	    T(test_append_batch), T(test_append_limits), T(test_append_driver), T(test_copy),
 	    T(test_copy_all_or_none), T(test_locked_out), T(test_cancelled), T(test_watch),
-	    T(test_watch_missing_inbox), T(test_no_state_dir), T(test_envelope_and_structure)};
+	    T(test_watch_missing_inbox), T(test_watch_all_places), T(test_journal), T(test_no_state_dir),
+	    T(test_envelope_and_structure)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

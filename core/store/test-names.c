@@ -513,6 +513,26 @@ static void test_subscription_limits(void **state)
 	fails(f, store_subscribe(f->s, "x", true, &f->e), MORTISE_E_PERM);
 }
 
+static void test_lsub_ends(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_BUF struct buf b = BUF_INIT;
+	int seen = 0, i;
+
+	for (i = 0; i < 50; i++)
+		buf_printf(&b, "a/b/c/d/e/m%d\n", i);
+	put_file(f, ".mailboxlist", buf_cstr(&b));
+	assert_string_equal(lsub_text(f, "", "a/%"), "a/b Noselect\n");
+	fails(f, store_lsub(f->s, "", "*", stop_listing, &seen, &f->e), MORTISE_E_IO);
+	assert_int_equal(seen, 2);
+	f->o.list_entries = 20;
+	lsub_text(f, "", "*");
+	assert_int_equal(f->e.code, MORTISE_E_LIMIT);
+	err_clear(&f->e);
+	assert_string_equal(lsub_text(f, "", "a/%"), "a/b Noselect\n");
+	assert_int_equal(f->e.code, 0);
+}
+
 static void test_subscription_mode_and_lock(void **state)
 {
 	struct fixture *f = *state;
@@ -637,8 +657,8 @@ int main(void)
 	    T(test_delete), T(test_delete_create), T(test_rename), T(test_rename_fails), T(test_rename_inbox),
 	    T(test_list), T(test_list_inbox_children), T(test_list_limits), T(test_special_files),
 	    T(test_damaged), T(test_marked), T(test_list_ends), T(test_subscriptions),
-	    T(test_subscription_limits), T(test_subscription_mode_and_lock), T(test_match_like_naive),
-	    T(test_match_below), T(test_match_hostile)};
+	    T(test_subscription_limits), T(test_lsub_ends), T(test_subscription_mode_and_lock),
+	    T(test_match_like_naive), T(test_match_below), T(test_match_hostile)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,12 +20,12 @@
 	    IN_MOVE)
 #define COMING_EVENTS (IN_CREATE | IN_MOVED_TO)
 
-static int watch_path(struct mailbox *m, const char *path)
+static int watch_path(struct mailbox *m, const char *directory, const char *path)
 {
 	AUTO_BUF struct buf full = BUF_INIT;
 	int wd;
 
-	buf_printf(&full, "%s/%s", m->target.directory, path);
+	buf_printf(&full, "%s/%s", directory, path);
 	wd = inotify_add_watch(m->watch, buf_cstr(&full), FILE_EVENTS);
 	if (wd >= 0 || errno != ENOENT)
 		return wd;
@@ -48,12 +48,31 @@ static void unwatch(struct mailbox *m, const int *now, size_t count)
 	m->watched_count = count;
 }
 
+/* A missing INBOX may come at any of its places; those whose directory is not there do not count. */
+static size_t watch_places(struct mailbox *m, int *now)
+{
+	const struct store *s = m->store;
+	size_t i, n = 0;
+
+	for (i = 0; i < s->place_count && n < WATCHES; i++) {
+		now[n] = watch_path(m, s->places[i].directory, s->places[i].file);
+		if (now[n] >= 0)
+			n++;
+	}
+	return n;
+}
+
 static int watch_all(struct mailbox *m, struct err *e)
 {
 	struct mortise_watch w;
-	int now[MORTISE_WATCH_MAX];
+	int now[WATCHES];
 	size_t i;
 
+	if (m->box == NULL) {
+		unwatch(m, now, watch_places(m, now));
+		m->watch_stale = false;
+		return 0;
+	}
 	if (box_watch(m, &w, e) != 0)
 		return e->code;
 	if (w.count == 0 || w.count > MORTISE_WATCH_MAX) {
@@ -61,7 +80,7 @@ static int watch_all(struct mailbox *m, struct err *e)
 		w.paths[0] = m->target.place.path;
 	}
 	for (i = 0; i < w.count; i++) {
-		now[i] = watch_path(m, w.paths[i]);
+		now[i] = watch_path(m, m->target.directory, w.paths[i]);
 		if (now[i] < 0)
 			return err_errno(e, "watch %s/%s", m->target.directory, w.paths[i]);
 	}
