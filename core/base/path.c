@@ -18,6 +18,8 @@ static int walk_open(int root, const char *path, int flags, mode_t mode)
 	AUTO_CLOSE int dir = -1;
 	struct str rest = str_of(path);
 
+	if (str_eqc(rest, "."))
+		return openat(root, ".", flags, mode);
 	if (path_clean(rest) != 0)
 		return -1;
 	for (;;) {

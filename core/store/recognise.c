@@ -87,6 +87,10 @@ int recognise(struct store *s, struct target *t, struct err *e)
 	}
 	if (fstat(look, &t->st) != 0)
 		return err_errno(e, "stat %s/%s", t->directory, t->place.path);
+	if (S_ISLNK(t->st.st_mode)) { /* without openat2 no link is followed */
+		errno = ELOOP;
+		return err_errno(e, "open %s/%s", t->directory, t->place.path);
+	}
 	t->object = S_ISDIR(t->st.st_mode) ? OBJECT_DIRECTORY : OBJECT_OTHER;
 	if (!S_ISDIR(t->st.st_mode) && !S_ISREG(t->st.st_mode))
 		return 0;

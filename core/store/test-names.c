@@ -353,12 +353,16 @@ static void test_special_files(void **state)
 	fails(f, mailbox_open(f->s, "sock", 0, &m, &f->e), MORTISE_E_UNSUPPORTED);
 	fails(f, mailbox_open(f->s, "out", 0, &m, &f->e), MORTISE_E_PERM);
 	fails(f, mailbox_open(f->s, "zero", 0, &m, &f->e), MORTISE_E_PERM);
+	if (mailbox_open(f->s, "inner", 0, &m, &f->e) != 0) {
+		/* Without openat2 (valgrind, old kernels) no link at all is followed. */
+		fails(f, f->e.code, MORTISE_E_PERM);
+		return;
+	}
+	mailbox_close(&m);
 	fails(f, mailbox_open(f->s, "etc/passwd", 0, &m, &f->e), MORTISE_E_PERM);
 	fails(f, store_create(f->s, "etc/mortise", &f->e), MORTISE_E_PERM);
 	fails(f, store_create(f->s, "fifo", &f->e), MORTISE_E_EXISTS);
 	fails(f, store_rename(f->s, "real", "etc/x", &f->e), MORTISE_E_PERM);
-	ok(f, mailbox_open(f->s, "inner", 0, &m, &f->e));
-	mailbox_close(&m);
 	assert_null(strstr(list_text(f, "", "*"), "fifo"));
 	assert_null(strstr(list_text(f, "", "*"), "etc"));
 	assert_null(strstr(list_text(f, "", "*"), "zero"));
