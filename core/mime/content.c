@@ -263,6 +263,8 @@ static void take_parameters(struct str s, uint32_t limit, struct arena *a, struc
 		sections = sections || piece.section != SECTION_NONE;
 		*vec_push(&pieces) = piece;
 	}
+	if (pieces.n == limit && str_trim(s).n != 0)
+		mime_limit_reached("parameters", limit);
 	if (sections)
 		join_all(&pieces, a);
 	out->v = arena_array(a, pieces.n, sizeof(out->v[0]));

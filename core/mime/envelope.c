@@ -76,11 +76,14 @@ static void write_text(struct buf *out, enum member m, const found_vec *found, s
 static bool write_addresses(struct buf *out, enum member m, const found_vec *found, uint32_t limit)
 {
 	size_t i, start = out->n;
+	uint32_t all = limit;
 
 	buf_addc(out, '(');
 	for (i = 0; i < found->n; i++)
 		if (found->v[i].member == m)
 			address_write(out, found->v[i].value, &limit);
+	if (limit == 0)
+		mime_limit_reached("addresses", all);
 	if (out->n == start + 1) {
 		buf_truncate(out, start);
 		buf_adds(out, "NIL");

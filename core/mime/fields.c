@@ -5,34 +5,6 @@
 
 #define FIELDS_MAGIC 0x6d666c64u
 
-const struct mime_limits mime_limits_default = {.depth = 100,
-    .parts = 10000,
-    .header_size = 1024 * 1024,
-    .header_fields = 10000,
-    .addresses = 10000,
-    .parameters = 1000,
-    .structure_size = 16 * 1024 * 1024};
-
-static uint32_t or_default(uint32_t v, uint32_t fallback)
-{
-	return v != 0 ? v : fallback;
-}
-
-struct mime_limits mime_limits_of(const struct mime_limits *l)
-{
-	const struct mime_limits *d = &mime_limits_default;
-
-	if (l == NULL)
-		return *d;
-	return (struct mime_limits){.depth = or_default(l->depth, d->depth),
-	    .parts = or_default(l->parts, d->parts),
-	    .header_size = or_default(l->header_size, d->header_size),
-	    .header_fields = or_default(l->header_fields, d->header_fields),
-	    .addresses = or_default(l->addresses, d->addresses),
-	    .parameters = or_default(l->parameters, d->parameters),
-	    .structure_size = or_default(l->structure_size, d->structure_size)};
-}
-
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t';

@@ -2,6 +2,7 @@
 noinst_LIBRARIES += core/mime/libmime.a
 core_mime_libmime_a_SOURCES = \
 	core/mime/mime.h core/mime/mime_int.h core/mime/source.h core/mime/source.c \
+	core/mime/options.c \
 	core/mime/string.c core/mime/date.c core/mime/fields.c \
 	core/mime/address.c core/mime/envelope.c core/mime/content.c \
 	core/mime/parse.c core/mime/structure.c core/mime/section.c core/mime/decode.c
@@ -10,7 +11,8 @@ if HAVE_CMOCKA
 mime_tests = core/mime/test-string core/mime/test-envelope core/mime/test-parse
 check_PROGRAMS += $(mime_tests)
 TESTS += $(mime_tests)
-mime_test_libs = core/mime/libmime.a core/base/libbase.a $(CMOCKA_LIBS)
+mime_test_libs = core/mime/libmime.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
+	$(LIBCONFIG_LIBS) $(CMOCKA_LIBS)
 core_mime_test_string_SOURCES = core/mime/test-string.c core/mime/test-mime.h
 core_mime_test_string_LDADD = $(mime_test_libs)
 core_mime_test_envelope_SOURCES = core/mime/test-envelope.c core/mime/test-mime.h
@@ -22,7 +24,7 @@ endif
 check_PROGRAMS += core/mime/fuzz-mime
 core_mime_fuzz_mime_SOURCES = core/mime/fuzz-mime.c
 core_mime_fuzz_mime_LDFLAGS = $(FUZZ_LINK_FLAGS)
-core_mime_fuzz_mime_LDADD = $(FUZZ_MAIN) core/mime/libmime.a core/base/libbase.a
+core_mime_fuzz_mime_LDADD = $(FUZZ_MAIN) core/mime/libmime.a core/log/liblog.a core/base/libbase.a
 if !FUZZERS
 TESTS += core/mime/fuzz-mime
 endif

@@ -18,6 +18,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "conf/conf.h"
 #include "mime/source.h"
 
 struct mime_limits {
@@ -31,7 +32,14 @@ struct mime_limits {
 	                            part reaches to the end of the message */
 };
 /* A zero means the default; so does a NULL for the whole. */
-extern const struct mime_limits mime_limits_default;
+extern struct mime_limits mime_limits_default;
+
+/* conf group "message": the same limits, as options. A process sets its defaults once, when it starts. */
+struct mime_options {
+	uint64_t depth, parts, header_size, header_fields, addresses, parameters, structure_size;
+};
+extern const struct conf_group mime_conf_group;
+void mime_limits_set(const struct mime_options *o);
 
 struct mime_parameter {
 	struct str name; /* as written; compare without case */

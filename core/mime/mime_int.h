@@ -9,6 +9,8 @@
 
 /* l with its zeros replaced by the defaults; NULL is all defaults. */
 struct mime_limits mime_limits_of(const struct mime_limits *l);
+/* Tells the administrator; the log room keeps a flood of them short. */
+void mime_limit_reached(const char *option, uint32_t value);
 
 /* Steps through a header block. */
 struct field_cursor {

@@ -107,13 +107,29 @@ struct parser {
 	struct buf header;
 	size_t header_before; /* octets of it before the newest line */
 	VEC(struct frame) frames;
-	uint64_t line_ends; /* so far */
-	unsigned term;      /* of the line before */
+	uint64_t line_ends;  /* so far */
+	unsigned term;       /* of the line before */
+	const char *reached; /* the limit that cut the tree; NULL: none */
 };
 
-static bool is_full(const struct parser *p)
+static bool is_full(struct parser *p)
 {
-	return p->parts >= p->l.parts || arena_size(p->arena) - p->arena_start >= p->l.structure_size;
+	if (p->parts >= p->l.parts)
+		p->reached = "parts";
+	else if (arena_size(p->arena) - p->arena_start >= p->l.structure_size)
+		p->reached = "structure_size";
+	else
+		return false;
+	return true;
+}
+
+/* Whether the current part may have parts of its own. */
+static bool may_nest(struct parser *p)
+{
+	if (p->depth < p->l.depth)
+		return !is_full(p);
+	p->reached = "depth";
+	return false;
 }
 
 static struct mime_part *new_part(struct parser *p, struct mime_part *parent, uint64_t at)
@@ -286,8 +302,6 @@ static void make_opaque(struct mime_part *part)
 
 static void classify(struct parser *p, struct mime_part *part)
 {
-	bool may_nest = p->depth < p->l.depth && !is_full(p);
-
 	part->kind = MIME_LEAF;
 	if (str_eqc(part->type, "MULTIPART")) {
 		if (boundary_of(part).p == NULL) {
@@ -295,14 +309,14 @@ static void classify(struct parser *p, struct mime_part *part)
 			part->type = STR("TEXT");
 			part->subtype = STR("PLAIN");
 			part->parameters = (struct mime_parameters){NULL, 0};
-		} else if (may_nest) {
+		} else if (may_nest(p)) {
 			part->kind = MIME_MULTIPART;
 		} else {
 			make_opaque(part);
 		}
 	} else if (str_eqc(part->type, "MESSAGE") &&
 	           (str_eqc(part->subtype, "RFC822") || str_eqc(part->subtype, "GLOBAL"))) {
-		if (may_nest)
+		if (may_nest(p))
 			part->kind = MIME_MESSAGE;
 		else
 			make_opaque(part);
@@ -320,6 +334,8 @@ static void end_header(struct parser *p, uint64_t at)
 	struct str header = buf_str(&p->header);
 
 	p->in_header = false;
+	if (p->header.overflow)
+		p->reached = "header_size";
 	part->body_start = part->end = at;
 	part->lines = p->line_ends; /* until the part is closed: the count at its start */
 	read_content(p, part, header);
@@ -474,6 +490,20 @@ static void take_line(struct parser *p, const struct line *line)
 	p->term = line->term;
 }
 
+static void report_limit(const struct parser *p)
+{
+	const struct {
+		const char *name;
+		uint32_t value;
+	} limits[] = {{"depth", p->l.depth}, {"parts", p->l.parts}, {"structure_size", p->l.structure_size},
+	    {"header_size", p->l.header_size}};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(limits) && p->reached != NULL; i++)
+		if (strcmp(p->reached, limits[i].name) == 0)
+			mime_limit_reached(limits[i].name, limits[i].value);
+}
+
 int mime_parse(
     struct source *s, const struct mime_limits *l, struct arena *a, struct mime_part **root, struct err *e)
 {
@@ -497,6 +527,7 @@ int mime_parse(
 		end_headers(p, p->lines.at);
 		close_parts(p, NULL, p->lines.at, p->line_ends);
 		*root = p->root;
+		report_limit(p);
 	}
 	buf_free(&p->header);
 	vec_free(&p->frames);

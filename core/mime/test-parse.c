@@ -2,6 +2,7 @@
 #include "mime/test-mime.h"
 
 #include "mime/mime_int.h"
+#include "conf/conf.h"
 #include "base/banned.h"
 
 static struct mime_part *parse(struct counting *c, const struct mime_limits *l, struct arena *a)
@@ -461,6 +462,31 @@ static void flood_03_headers_and_lines(void **state UNUSED)
 	arena_free(&a);
 }
 
+/* The options are the limits: their defaults are those built in, and what is set is what counts. */
+static void options_01_set(void **state UNUSED)
+{
+	struct mime_limits before = mime_limits_default;
+	struct mime_options o = {0};
+	struct arena *a = arena_new("test");
+	struct err e = ERR_INIT;
+	struct counting c = counting_source(ARRAY_STR(nested), 0);
+	size_t i, depth;
+
+	for (i = 0; i < mime_conf_group.count; i++) {
+		const struct mortise_option *option = &mime_conf_group.options[i];
+
+		assert_int_equal(conf_set(option, &o, str_of(option->fallback), a, &e), 0);
+	}
+	mime_limits_default = (struct mime_limits){0};
+	mime_limits_set(&o);
+	assert_memory_equal(&mime_limits_default, &before, sizeof(before));
+	o.parts = 2;
+	mime_limits_set(&o);
+	assert_int_equal(part_count(parse(&c, NULL, a), &depth), 2);
+	mime_limits_default = before;
+	arena_free(&a);
+}
+
 static void parse_02_read_error(void **state UNUSED)
 {
 	struct counting c = counting_source(ARRAY_STR(nested), 10);
@@ -553,6 +579,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(parse_01_structures),
 	    cmocka_unit_test(parse_02_read_error),
+	    cmocka_unit_test(options_01_set),
 	    cmocka_unit_test(parameter_01_forms),
 	    cmocka_unit_test(parameter_02_floods),
 	    cmocka_unit_test(section_01_nested),

@@ -4,6 +4,7 @@
 #include "conf/log_options.h"
 #include "imap/session.h"
 #include "log/log.h"
+#include "mime/mime.h"
 #include "module/module.h"
 #include "net/listen.h"
 #include "net/tls.h"
@@ -14,7 +15,7 @@
 
 const struct conf_group *const all_conf_groups[] = {&log_conf_group, &process_conf_group, &limit_conf_group,
     &listen_conf_group, &tls_conf_group, &module_conf_group, &auth_conf_group, &store_conf_group,
-    &imap_conf_group};
+    &mime_conf_group, &imap_conf_group};
 const size_t all_conf_group_count = ARRAY_LEN(all_conf_groups);
 
 /* The parts of the configuration that are in files of their own: certificate and modules. */

@@ -10,6 +10,7 @@
 #include "imap/response.h"
 #include "imap/session.h"
 #include "log/log.h"
+#include "mime/mime.h"
 #include "net/stream.h"
 #include "proc/sandbox.h"
 #include "proc/session.h"
@@ -19,7 +20,10 @@ int session_settings_fill(
     struct session_settings *s, struct conf *conf, struct arena *a, struct conf_report *r)
 {
 	struct limit_options limits;
+	struct mime_options message;
 
+	conf_fill(conf, &mime_conf_group, &message, a, r);
+	mime_limits_set(&message);
 	conf_fill(conf, &store_conf_group, &s->store, a, r);
 	conf_fill(conf, &limit_conf_group, &limits, a, r);
 	s->imap = arena_alloc(a, imap_conf_group.size);

@@ -9,7 +9,7 @@ if HAVE_CMOCKA
 search_tests = core/search/test-set core/search/test-search
 check_PROGRAMS += $(search_tests)
 TESTS += $(search_tests)
-search_test_libs = core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a core/base/libbase.a \
+search_test_libs = core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a core/log/liblog.a core/base/libbase.a \
 	$(CMOCKA_LIBS) $(UTF8PROC_LIBS)
 core_search_test_set_SOURCES = core/search/test-set.c
 core_search_test_set_LDADD = $(search_test_libs)
@@ -21,12 +21,12 @@ check_PROGRAMS += core/search/fuzz-set
 core_search_fuzz_set_SOURCES = core/search/fuzz-set.c
 core_search_fuzz_set_LDFLAGS = $(FUZZ_LINK_FLAGS)
 core_search_fuzz_set_LDADD = $(FUZZ_MAIN) core/search/libsearch.a core/mime/libmime.a \
-	core/charset/libcharset.a core/base/libbase.a $(UTF8PROC_LIBS)
+	core/charset/libcharset.a core/log/liblog.a core/base/libbase.a $(UTF8PROC_LIBS)
 check_PROGRAMS += core/search/fuzz-search
 core_search_fuzz_search_SOURCES = core/search/fuzz-search.c
 core_search_fuzz_search_LDFLAGS = $(FUZZ_LINK_FLAGS)
 core_search_fuzz_search_LDADD = $(FUZZ_MAIN) core/search/libsearch.a core/mime/libmime.a \
-	core/charset/libcharset.a core/base/libbase.a $(UTF8PROC_LIBS)
+	core/charset/libcharset.a core/log/liblog.a core/base/libbase.a $(UTF8PROC_LIBS)
 if !FUZZERS
 TESTS += core/search/fuzz-set core/search/fuzz-search
 endif
