@@ -58,8 +58,6 @@ void conf_report_file(struct conf_report *r, const char *file);
  * in the report. *settings counts, over all files.
  */
 bool conf_scan(struct str text, const char *file, struct buf *out, size_t *settings, struct conf_report *r);
-/* A name that looks at one line for the error of libconfig, in a static buffer or "". */
-const char *conf_scan_line_name(struct str plain, int line, char *name, size_t room);
 
 /* load.c */
 struct conf *conf_new(void);

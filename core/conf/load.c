@@ -199,16 +199,6 @@ static void merge(struct conf_node *into, struct conf_node *from, bool top)
 	}
 }
 
-/*
- * libconfig 1.5 loses the string it is reading, a few octets, when the grammar fails right after one. It
- * costs a broken reload nothing that matters; a leak checker is told so that it can report the others.
- */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-	return "leak:strbuf_append\n";
-}
-
 static void parse(struct conf *c, struct str text, const char *name, struct conf_report *r)
 {
 	struct buf plain AUTO_BUF = BUF_INIT;
@@ -223,15 +213,11 @@ static void parse(struct conf *c, struct str text, const char *name, struct conf
 
 		merge(c->root, tree, true);
 	} else {
-		char at[65];
-		int line = config_error_line(&parsed);
-
-		conf_scan_line_name(buf_str(&plain), line, at, sizeof(at));
-		/* What stands there is not shown: it may be a secret somebody wrote into the file. */
-		conf_problem(r, MSG_CONF_SYNTAX, name, line,
-		    "%s on this line or at the end of the one before%s%s%s",
-		    config_error_text(&parsed) != NULL ? config_error_text(&parsed) : "syntax error",
-		    at[0] != '\0' ? " (at \"" : "", at, at[0] != '\0' ? "\")" : "");
+		/* conf_scan knows the grammar, so this is a libconfig that reads another one. What stands
+		 * there is not shown: it may be a secret somebody wrote into the file. */
+		conf_problem(r, MSG_CONF_SYNTAX, name, config_error_line(&parsed),
+		    "%s here or on the line before",
+		    config_error_text(&parsed) != NULL ? config_error_text(&parsed) : "syntax error");
 	}
 	config_destroy(&parsed);
 }

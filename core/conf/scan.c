@@ -11,6 +11,11 @@ struct seen {
 
 #define BUCKETS 1024u
 
+/* What may come next. AFTER_VALUE: an end mark, or, in a group, the next name. */
+enum want { WANT_NAME, WANT_EQUALS, WANT_VALUE, AFTER_VALUE };
+
+enum token { TOKEN_OTHER, TOKEN_STRING, TOKEN_BOOL, TOKEN_NESTED };
+
 struct scan {
 	struct str in;
 	size_t at;
@@ -20,13 +25,17 @@ struct scan {
 	struct conf_report *report;
 	size_t *settings;
 	bool bad;
-	bool value_next; /* after = or :, or inside a list */
+	enum want want;
+	enum token before; /* the token before this one */
+	int told_line;     /* of the last problem: one a line, since the others usually follow from it */
 	unsigned depth;
 	uint32_t scopes;
 	struct {
 		uint32_t scope; /* 0: a list */
 		int line;
 		char closer;
+		bool empty;
+		enum token kind; /* of an array's elements, which are all of one */
 	} stack[CONF_DEPTH_MAX + 1];
 	VEC(struct seen) seen;
 	size_t buckets[BUCKETS];
@@ -45,10 +54,12 @@ static void take(struct scan *s)
 	}
 }
 
-#define PROBLEM(s, number, ...)                                                         \
-	do {                                                                            \
-		conf_problem((s)->report, (number), (s)->file, (s)->line, __VA_ARGS__); \
-		(s)->bad = true;                                                        \
+#define PROBLEM(s, number, ...)                                                                 \
+	do {                                                                                    \
+		if ((s)->told_line != (s)->line)                                                \
+			conf_problem((s)->report, (number), (s)->file, (s)->line, __VA_ARGS__); \
+		(s)->told_line = (s)->line;                                                     \
+		(s)->bad = true;                                                                \
 	} while (0)
 
 static bool is_name_start(int c)
@@ -215,6 +226,48 @@ static void note_name(struct scan *s, struct str name)
 	buf_addstr(s->out, name);
 }
 
+static bool in_list(const struct scan *s)
+{
+	return s->stack[s->depth].scope == 0;
+}
+
+/* A value begins here: whether one may. Strings side by side are one string. */
+static void begin_value(struct scan *s, enum token kind)
+{
+	bool array = s->stack[s->depth].closer == ']';
+
+	if (s->want == WANT_EQUALS)
+		PROBLEM(s, MSG_CONF_SYNTAX, "a = is missing after the name");
+	else if (s->want == WANT_NAME)
+		PROBLEM(s, MSG_CONF_SYNTAX, "a value without a name");
+	else if (s->want == AFTER_VALUE && !(kind == TOKEN_STRING && s->before == TOKEN_STRING))
+		PROBLEM(s, MSG_CONF_SYNTAX, "two values side by side");
+	else if (array && kind == TOKEN_NESTED)
+		PROBLEM(s, MSG_CONF_SYNTAX, "groups and lists stand in ( ), not in [ ]");
+	else if (array && !s->stack[s->depth].empty && s->stack[s->depth].kind != kind)
+		PROBLEM(s, MSG_CONF_SYNTAX, "values of two kinds in one [ ]");
+	s->stack[s->depth].kind = kind;
+	s->stack[s->depth].empty = false;
+	s->want = AFTER_VALUE;
+	s->before = kind;
+}
+
+static bool is_bool(struct str name)
+{
+	return str_ieqc(name, "true") || str_ieqc(name, "false");
+}
+
+/* A word where a value must be. */
+static void scan_word(struct scan *s, struct str word)
+{
+	if (word.n > 64)
+		PROBLEM(s, MSG_CONF_SYNTAX, "a string must be in quotes");
+	else if (!is_bool(word))
+		PROBLEM(s, MSG_CONF_SYNTAX, "%.*s must be in quotes: \"%.*s\"", STR_FMT(word), STR_FMT(word));
+	begin_value(s, TOKEN_BOOL);
+	buf_addstr(s->out, word);
+}
+
 static void scan_name(struct scan *s)
 {
 	size_t start = s->at;
@@ -223,28 +276,27 @@ static void scan_name(struct scan *s)
 	while (is_name(peek(s, 0)))
 		s->at++;
 	name = str_sub(s->in, start, s->at - start);
-	if (s->value_next) {
-		if (str_ieqc(name, "true") || str_ieqc(name, "false"))
-			buf_addstr(s->out, name);
-		else if (name.n > 64)
-			PROBLEM(s, MSG_CONF_SYNTAX, "a string must be in quotes");
-		else
-			PROBLEM(s, MSG_CONF_SYNTAX, "%.*s must be in quotes: \"%.*s\"", STR_FMT(name),
-			    STR_FMT(name));
+	if (s->want == WANT_VALUE || in_list(s)) {
+		scan_word(s, name);
 		return;
 	}
+	if (s->want == WANT_EQUALS)
+		PROBLEM(s, MSG_CONF_SYNTAX, "a = is missing after the name");
 	if (name.n > 64)
 		PROBLEM(s, MSG_CONF_SYNTAX, "a name of more than 64 octets");
 	else if (str_find(name, '*') != name.n)
 		PROBLEM(s, MSG_CONF_SYNTAX, "\"%.*s\": a name has no *", STR_FMT(name));
-	else if (str_ieqc(name, "true") || str_ieqc(name, "false"))
+	else if (is_bool(name))
 		PROBLEM(s, MSG_CONF_SYNTAX, "\"%.*s\" cannot be a name", STR_FMT(name));
 	else
 		note_name(s, name);
+	s->want = WANT_EQUALS;
+	s->before = TOKEN_OTHER;
 }
 
 static void open_scope(struct scan *s, char c)
 {
+	begin_value(s, TOKEN_NESTED);
 	if (s->depth == CONF_DEPTH_MAX) {
 		PROBLEM(s, MSG_CONF_LIMIT, "more than %u levels of groups and lists", CONF_DEPTH_MAX);
 		s->at = s->in.n; /* nothing after this can be told apart */
@@ -254,11 +306,14 @@ static void open_scope(struct scan *s, char c)
 	s->stack[s->depth].scope = c == '{' ? ++s->scopes : 0;
 	s->stack[s->depth].line = s->line;
 	s->stack[s->depth].closer = (char)(c == '{' ? '}' : c == '(' ? ')' : ']');
-	s->value_next = c != '{';
+	s->stack[s->depth].empty = true;
+	s->want = c == '{' ? WANT_NAME : WANT_VALUE;
 }
 
 static void close_scope(struct scan *s, char c)
 {
+	bool complete = s->want == WANT_NAME || s->want == AFTER_VALUE;
+
 	if (s->depth == 0) {
 		PROBLEM(s, MSG_CONF_SYNTAX, "this %c closes nothing", c);
 		return;
@@ -269,20 +324,44 @@ static void close_scope(struct scan *s, char c)
 		s->at = s->in.n;
 		return;
 	}
+	if (!complete && !(in_list(s) && s->stack[s->depth].empty))
+		PROBLEM(s, MSG_CONF_SYNTAX, "a value is missing before this %c", c);
 	s->depth--;
-	s->value_next = s->stack[s->depth].scope == 0;
+	s->want = AFTER_VALUE;
+	s->before = TOKEN_NESTED;
 }
 
-static void scan_punctuation(struct scan *s, char c)
+/* = or : and what ends a setting or an element. */
+static void scan_mark(struct scan *s, char c)
 {
-	s->at++;
-	buf_addc(s->out, c);
-	if (c == '{' || c == '(' || c == '[')
-		open_scope(s, c);
-	else if (c == '}' || c == ')' || c == ']')
-		close_scope(s, c);
+	if (c == '=' || c == ':') {
+		if (s->want != WANT_EQUALS)
+			PROBLEM(s, MSG_CONF_SYNTAX, "no name before this %c", c);
+		s->want = WANT_VALUE;
+	} else {
+		if (s->want != AFTER_VALUE)
+			PROBLEM(s, MSG_CONF_SYNTAX, "no value before this %c", c);
+		else if (c == ';' && in_list(s))
+			PROBLEM(s, MSG_CONF_SYNTAX, "a list has commas");
+		s->want = in_list(s) ? WANT_VALUE : WANT_NAME;
+	}
+	s->before = TOKEN_OTHER;
+}
+
+static void scan_other(struct scan *s, int c)
+{
+	if (c == '@' && str_starts(str_from(s->in, s->at), STR("@include"))) {
+		PROBLEM(s, MSG_CONF_INCLUDE,
+		    "@include is not read: put the file into the folder imapd.conf.d beside the main file");
+		while (peek(s, 0) >= 0 && peek(s, 0) != '\n')
+			s->at++;
+		return;
+	}
+	if (c > ' ' && c < 0x7f)
+		PROBLEM(s, MSG_CONF_SYNTAX, "unexpected %c", c);
 	else
-		s->value_next = c == '=' || c == ':' || s->stack[s->depth].scope == 0;
+		PROBLEM(s, MSG_CONF_SYNTAX, "unexpected octet 0x%02x", (unsigned)c);
+	s->at++;
 }
 
 static void scan_token(struct scan *s)
@@ -290,31 +369,40 @@ static void scan_token(struct scan *s)
 	int c = peek(s, 0);
 
 	if (c == '"') {
+		begin_value(s, TOKEN_STRING);
 		scan_string(s);
-		/* The next name of a group may follow without a semicolon. */
-		s->value_next = s->stack[s->depth].scope == 0;
 	} else if (is_name_start(c)) {
-		bool value = s->value_next;
-
 		scan_name(s);
-		s->value_next = value && s->stack[s->depth].scope == 0;
 		buf_addc(s->out, ' ');
 	} else if (ascii_digit((char)c) || c == '-' || c == '+') {
+		begin_value(s, s->stack[s->depth].closer == ']' ? TOKEN_STRING : TOKEN_OTHER);
+		s->before = TOKEN_OTHER;
 		scan_number(s);
-		s->value_next = s->stack[s->depth].scope == 0;
 	} else if (c != 0 && strchr("=:;,{}[]()", c) != NULL) {
-		scan_punctuation(s, (char)c);
-	} else if (c == '@' && str_starts(str_from(s->in, s->at), STR("@include"))) {
-		PROBLEM(s, MSG_CONF_INCLUDE,
-		    "@include is not read: put the file into the folder imapd.conf.d beside the main file");
-		while (peek(s, 0) >= 0 && peek(s, 0) != '\n')
-			s->at++;
-	} else if (c > ' ' && c < 0x7f) {
-		PROBLEM(s, MSG_CONF_SYNTAX, "unexpected %c", c);
 		s->at++;
+		buf_addc(s->out, (char)c);
+		if (strchr("{([", c) != NULL)
+			open_scope(s, (char)c);
+		else if (strchr("})]", c) != NULL)
+			close_scope(s, (char)c);
+		else
+			scan_mark(s, (char)c);
 	} else {
-		PROBLEM(s, MSG_CONF_SYNTAX, "unexpected octet 0x%02x", (unsigned)c);
-		s->at++;
+		scan_other(s, c);
+	}
+}
+
+/* What is missing when the file ends. */
+static void finish(struct scan *s)
+{
+	if (s->bad)
+		return;
+	if (s->depth != 0) {
+		s->line = s->stack[s->depth].line;
+		PROBLEM(
+		    s, MSG_CONF_SYNTAX, "%c is missing for what is opened here", s->stack[s->depth].closer);
+	} else if (s->want == WANT_EQUALS || s->want == WANT_VALUE) {
+		PROBLEM(s, MSG_CONF_SYNTAX, "the file ends before the value");
 	}
 }
 
@@ -340,26 +428,7 @@ bool conf_scan(struct str text, const char *file, struct buf *out, size_t *setti
 			scan_token(&s);
 		}
 	}
-	if (!s.bad && s.depth != 0) {
-		s.line = s.stack[s.depth].line;
-		PROBLEM(
-		    &s, MSG_CONF_SYNTAX, "%c is missing for what is opened here", s.stack[s.depth].closer);
-	}
+	finish(&s);
 	vec_free(&s.seen);
 	return !s.bad;
-}
-
-const char *conf_scan_line_name(struct str plain, int line, char *name, size_t room)
-{
-	struct str rest = plain, one = STR_NONE;
-	size_t n = 0;
-
-	while (line-- > 0 && rest.p != NULL)
-		one = str_cut(&rest, '\n');
-	one = str_trim(one);
-	while (n < one.n && n < room - 1 && is_name((unsigned char)one.p[n]))
-		n++;
-	memcpy(name, one.p != NULL ? one.p : "", n);
-	name[n] = '\0';
-	return name;
 }

@@ -158,8 +158,7 @@ static void problems_of_all_files_are_told_in_order(void **state)
 	assert_int_equal(conf_instances(conf, "drivers", NULL, arena, &v, report), 1);
 	assert_string_equal(told_of(report),
 	    "imapd.conf:2: box: size = 1: is less than the minimum, 1k [MRT-0212]\n"
-	    "imapd.conf.d/1.conf:1: syntax error on this line or at the end of the one before (at \"box\") "
-	    "[MRT-0202]\n"
+	    "imapd.conf.d/1.conf:1: no value before this ; [MRT-0202]\n"
 	    "imapd.conf.d/2.conf:2: box: unknown option \"sise\"; did you mean \"size\"? [MRT-0213]\n"
 	    "imapd.conf.d/2.conf:4: drivers = \"/opt/b.so\": a module may be named by its path in the main "
 	    "file only "
