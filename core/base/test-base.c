@@ -113,7 +113,9 @@ static void arena_texts(void **state)
 
 static void array_of_too_many(void)
 {
-	arena_array(arena_new("x"), SIZE_MAX / 4, 8);
+	struct arena *a AUTO_ARENA = arena_new("x");
+
+	arena_array(a, SIZE_MAX / 4, 8);
 }
 
 static void wrong_object(void)

@@ -1,13 +1,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <linux/filter.h>
+#include <linux/openat2.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -19,6 +24,36 @@
 
 static char top[32]; /* …/root is the root; …/outside is what must not be reached */
 static int root;
+
+/* Without openat2 (valgrind, old kernels) the walk is stricter: "..", and links inside the root, are refused.
+ */
+static bool walking;
+
+static bool has_openat2(void)
+{
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC};
+	long fd = syscall(SYS_openat2, AT_FDCWD, "/", &how, sizeof(how));
+
+	if (fd >= 0)
+		close((int)fd);
+	return fd >= 0;
+}
+
+/* From here on openat2 answers ENOSYS. */
+static void forbid_openat2(void)
+{
+	struct sock_filter code[] = {
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {ARRAY_LEN(code), code};
+
+	assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+	walking = true;
+}
 
 static void put(const char *name)
 {
@@ -72,7 +107,10 @@ static void assert_does_not_open(const char *path, unsigned how, int number)
 {
 	errno = 0;
 	assert_int_equal(path_open(root, path, O_RDONLY, 0, how), -1);
-	assert_int_equal(errno, number);
+	if (!walking)
+		assert_int_equal(errno, number);
+	else
+		assert_true(errno == number || errno == EINVAL || errno == ENOTDIR || errno == ELOOP);
 }
 
 static void paths_stay_below_the_root(void **state)
@@ -82,7 +120,8 @@ static void paths_stay_below_the_root(void **state)
 	(void)state;
 	snprintf(absolute, sizeof(absolute), "%s/outside/secret", top);
 	assert_opens("a/file", 0);
-	assert_opens("a/../a/file", 0);
+	if (!walking)
+		assert_opens("a/../a/file", 0);
 	assert_does_not_open("../outside/secret", 0, EXDEV);
 	assert_does_not_open("a/../../outside/secret", 0, EXDEV);
 	assert_does_not_open("..", 0, EXDEV);
@@ -103,14 +142,17 @@ static void links_stay_below_the_root(void **state)
 	assert_int_equal(symlinkat(absolute, root, "absolute"), 0);
 	assert_int_equal(symlinkat("loop", root, "loop"), 0);
 	assert_int_equal(symlinkat("/proc/self/root", root, "magic"), 0);
-	assert_opens("inner", 0);
+	if (!walking)
+		assert_opens("inner", 0);
 	assert_does_not_open("inner", PATH_NOFOLLOW, ELOOP);
 	assert_does_not_open("escape", 0, EXDEV);
 	assert_does_not_open("absolute/secret", 0, EXDEV);
 	assert_does_not_open("loop", 0, ELOOP);
 	assert_does_not_open("magic/etc/passwd", 0, EXDEV);
-	assert_opens("escape", PATH_UNCONFINED);
-	assert_opens("absolute/secret", PATH_UNCONFINED);
+	if (!walking) {
+		assert_opens("escape", PATH_UNCONFINED);
+		assert_opens("absolute/secret", PATH_UNCONFINED);
+	}
 	assert_does_not_open("magic/etc/passwd", PATH_UNCONFINED, ELOOP); /* never through /proc */
 }
 
@@ -428,6 +470,15 @@ static void waiting_ends(void **state)
 	assert_int_equal(io_nonblock(pipes[0], 1), -1);
 }
 
+/* The same again without openat2; last, because there is no way back. */
+static void without_openat2(void **state)
+{
+	(void)state;
+	if (!walking)
+		forbid_openat2();
+	assert_false(has_openat2());
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -446,8 +497,15 @@ int main(void)
 	    TEST(whole_reads_and_writes),
 	    TEST(memory_files_are_sealed),
 	    TEST(waiting_ends),
+	    TEST(without_openat2),
+	    TEST(paths_stay_below_the_root),
+	    TEST(links_stay_below_the_root),
+	    TEST(files_are_not_made_outside),
+	    TEST(races_do_not_leave_the_root),
+	    TEST(directories_are_made),
 	};
 
 	umask(022);
+	walking = !has_openat2();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
