@@ -1,4 +1,5 @@
 # etc: what is installed beside the programs.
+include etc/author/local.mk
 EXTRA_DIST += etc/systemd/mortise.service.in etc/systemd/mortise-imap.socket etc/systemd/mortise-imaps.socket
 
 etc/systemd/mortise.service: etc/systemd/mortise.service.in Makefile

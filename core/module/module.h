@@ -25,8 +25,12 @@
 #include "base/err.h"
 #include "conf/conf.h"
 
+#define MODULE_NAME_MAX 32
+
 struct registry;
-struct module; /* a loaded descriptor */
+
+/* 1 to MODULE_NAME_MAX lower case letters, digits, '-', '_'. */
+bool module_name_valid(struct str name);
 
 /* conf group "module_loader". */
 struct module_options {
@@ -139,6 +143,11 @@ struct module_facts {
 };
 int module_inspect(const char *type, const struct module_options *o, enum conf_format format, struct arena *a,
     struct module_facts **facts, size_t *count, struct buf *output, struct err *e);
+/*
+ * For --check-config and --dump-config (a conf_instances_hook of conf/commands.h): loads everything that the
+ * configuration names, in probe children and here, and reports. arg is not used.
+ */
+void module_check_config(struct conf *c, struct arena *a, struct conf_report *r, void *arg);
 /* "NAME" of the built-in modules, in order; NULL behind the last. */
 const char *module_builtin(struct arena *a, size_t index);
 

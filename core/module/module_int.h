@@ -36,8 +36,6 @@ void *module_copy_ops(struct arena *a, const struct module_kind *kind, const voi
 bool module_has_op(const void *ops, const struct module_op *op);
 
 /* descriptor.c */
-#define MODULE_NAME_MAX 32
-bool module_name_valid(struct str name);
 /* 0, or a code with every difference named. */
 int descriptor_check(const struct mortise_module *m, struct err *e);
 

@@ -6,3 +6,12 @@ core_tools_mortise_passwd_LDADD = core/base/libbase.a $(OPENSSL_LIBS) $(CRYPT_LI
 dist_man_MANS += core/tools/mortise-passwd.1
 TESTS += core/tools/test-passwd.sh
 EXTRA_DIST += core/tools/test-passwd.sh
+
+bin_PROGRAMS += mortise-module
+mortise_module_SOURCES = core/tools/mortise-module.c core/tools/module_tool.h core/tools/module_new.c \
+	core/tools/module_show.c core/tools/module_check.c
+mortise_module_CPPFLAGS = $(AM_CPPFLAGS) -DMORTISE_TEMPLATEDIR='"$(templatedir)"'
+mortise_module_LDFLAGS = $(AM_LDFLAGS) $(BUILTIN_LDFLAGS)
+mortise_module_LDADD = core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
+	$(LIBCONFIG_LIBS) $(LTDL_LIBS) -ldl
+EXTRA_mortise_module_DEPENDENCIES = $(BUILTIN_DEPS)

@@ -29,3 +29,11 @@ tests_modules_inside_two_la_CPPFLAGS = $(MODULE_CPPFLAGS)
 tests_modules_inside_two_la_CFLAGS = $(AM_CFLAGS) -Wno-override-init
 tests_modules_inside_two_la_LDFLAGS = -module -rpath /nowhere
 tests_modules_inside_two_la_LIBTOOLFLAGS = --tag=disable-shared
+
+# What an author does, and a program that takes the driver template through a mailbox's life.
+check_PROGRAMS += tests/modules/drive
+tests_modules_drive_SOURCES = tests/modules/drive.c
+tests_modules_drive_LDADD = core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
+	$(LIBCONFIG_LIBS) $(LTDL_LIBS) -ldl
+TESTS += tests/modules/author.sh
+EXTRA_DIST += tests/modules/author.sh
