@@ -79,6 +79,9 @@ static int conv_verify(struct mortise_conversation *pub, struct mortise_call *ca
 		return v->result;
 	}
 	split_master(v, v->tried, &target, &name);
+	/* Backends are promised a NUL behind the password. */
+	if (password_size <= AUTH_PASSWORD_MAX)
+		password = arena_strndup(v->arena, password, password_size);
 	v->result = auth_verify(
 	    v->chain, &v->facts, name, password, password_size, v->deadline, v->arena, &v->identity, &v->why);
 	if (v->result == MORTISE_AUTH_OK)

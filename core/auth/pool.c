@@ -103,7 +103,7 @@ struct auth_pool *auth_pool_new(struct registry *g, const struct auth_options *o
 	p->child_fd = watch_children();
 	p->throttle = throttle_new(o);
 	buf_reserve(&p->in, PACK_MAX);
-	buf_reserve(&p->out, PACK_MAX);
+	buf_reserve(&p->out, PACK_MAX / 4); /* more would not be kept by buf_reset */
 	if (o->hostname != NULL && o->hostname[0] != '\0')
 		(void)snprintf(p->host, sizeof(p->host), "%s", o->hostname);
 	else if (gethostname(p->host, sizeof(p->host) - 1) != 0 || p->host[0] == '\0')

@@ -213,7 +213,7 @@ _Noreturn void work_run(struct registry *g, const struct auth_options *o, bool u
 	w.chain = auth_chain_new(g, o, unprivileged);
 	w.arena = arena_new_secret("auth message");
 	buf_reserve(&w.in, PACK_MAX);
-	buf_reserve(&w.out, PACK_MAX);
+	buf_reserve(&w.out, PACK_MAX / 4); /* more would not be kept by buf_reset */
 	pack_start(&w.out, WORK_READY);
 	answer(&w);
 	for (;;) {
