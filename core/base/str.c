@@ -142,6 +142,35 @@ bool str_u32(struct str s, uint32_t *out)
 	return true;
 }
 
+size_t str_utf8(struct str s, uint32_t *character)
+{
+	static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+	uint32_t c;
+	size_t k, more;
+
+	if (s.n == 0)
+		return 0;
+	c = (unsigned char)s.p[0];
+	more = c < 0x80             ? 0
+	       : (c & 0xe0) == 0xc0 ? 1
+	       : (c & 0xf0) == 0xe0 ? 2
+	       : (c & 0xf8) == 0xf0 ? 3
+	                            : SIZE_MAX;
+	if (more >= s.n)
+		return 0;
+	if (more > 0)
+		c &= 0x3fu >> more;
+	for (k = 1; k <= more; k++) {
+		if (((unsigned char)s.p[k] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | ((unsigned char)s.p[k] & 0x3f);
+	}
+	if (c < least[more] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+		return 0;
+	*character = c;
+	return more + 1;
+}
+
 static uint64_t hash_key(void)
 {
 	static uint64_t key;

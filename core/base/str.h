@@ -74,6 +74,10 @@ struct str str_cut(struct str *s, char c);
 /* Decimal digits only, the whole of s, no sign, no overflow; false otherwise. */
 bool str_u64(struct str s, uint64_t *out);
 bool str_u32(struct str s, uint32_t *out);
+/* Octets of the well-formed UTF-8 character at the head of s (RFC 3629: shortest form, no surrogates); 0:
+ * none.
+ */
+size_t str_utf8(struct str s, uint32_t *character);
 uint64_t str_hash(struct str s);  /* FNV-1a with a random key a process: not for disk, not for peers */
 uint64_t str_ihash(struct str s); /* of the ASCII lower-case form */
 /* Number of edits (insert, delete, replace, swap of neighbours) between two short names; > 64 octets count as

@@ -198,6 +198,31 @@ static void numbers_do_not_overflow(void **state)
 	assert_false(str_u32(STR("4294967296"), &w));
 }
 
+static void utf8_is_strict(void **state)
+{
+	static const struct {
+		struct str text;
+		size_t n;
+		uint32_t c;
+	} cases[] = {{STR_INIT("a"), 1, 'a'}, {STR_INIT("\0"), 1, 0}, {STR_INIT("\xc2\x80"), 2, 0x80},
+	    {STR_INIT("\xdf\xbf"), 2, 0x7ff}, {STR_INIT("\xe0\xa0\x80"), 3, 0x800},
+	    {STR_INIT("\xef\xbf\xbf"), 3, 0xffff}, {STR_INIT("\xf0\x90\x80\x80"), 4, 0x10000},
+	    {STR_INIT("\xf4\x8f\xbf\xbf"), 4, 0x10ffff}, {STR_INIT(""), 0, 0}, {STR_INIT("\x80"), 0, 0},
+	    {STR_INIT("\xc1\xbf"), 0, 0}, {STR_INIT("\xc2"), 0, 0}, {STR_INIT("\xc2 "), 0, 0},
+	    {STR_INIT("\xe0\x9f\xbf"), 0, 0}, {STR_INIT("\xed\xa0\x80"), 0, 0},
+	    {STR_INIT("\xf0\x8f\xbf\xbf"), 0, 0}, {STR_INIT("\xf4\x90\x80\x80"), 0, 0},
+	    {STR_INIT("\xf8\x88\x80\x80\x80"), 0, 0}, {STR_INIT("\xff"), 0, 0}};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		uint32_t c = 0;
+
+		assert_int_equal(str_utf8(cases[i].text, &c), cases[i].n);
+		assert_int_equal(c, cases[i].c);
+	}
+}
+
 static void hashes_and_distances(void **state)
 {
 	char far[65];
@@ -506,6 +531,7 @@ int main(void)
 	    cmocka_unit_test(strings_compare),
 	    cmocka_unit_test(strings_are_cut),
 	    cmocka_unit_test(numbers_do_not_overflow),
+	    cmocka_unit_test(utf8_is_strict),
 	    cmocka_unit_test(hashes_and_distances),
 	    cmocka_unit_test(buffers_grow_and_keep_their_limit),
 	    cmocka_unit_test(a_large_buffer_is_given_back),

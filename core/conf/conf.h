@@ -1,23 +1,30 @@
 /*
  * conf.h: imapd.conf, as typed values.
  *
- * A configuration is libconfig text: one main file and `imapd.conf.d/[*].conf` beside it, merged in sorted
- * order (libconfig 1.5 cannot include a directory, and its numbers are 32-bit unless suffixed, so merging,
- * units and types are ours). Later files win setting by setting. The instance lists (modules, drivers,
- * passwords, sasl) of several files are joined in that order, so that a package's one file can add its
- * module; an entry with the name of an earlier one replaces it in place. No file at all is a valid
- * configuration.
+ * A configuration is libconfig text: one main file and the files `imapd.conf.d/[*].conf` beside it, merged in
+ * sorted order. libconfig 1.5 cannot include a directory and cuts numbers to 32 bits, so merging, numbers,
+ * units and types are ours, and @include, which could lead anywhere and for ever, is refused. Later files win
+ * setting by setting. The instance lists (modules, drivers, passwords, sasl) of several files are joined in
+ * that order, so that a package's one file can add its module; an entry with the name of an earlier one
+ * replaces it in place. No file at all is a valid configuration. Started as root, only files that root owns
+ * and nobody else can write are read.
  *
  * Rooms and modules describe their settings with option tables (<mortise/option.h>); conf_fill turns one
  * group into one struct. Every problem is collected, with file and line, into a report: the administrator
- * sees all of them at once.
+ * sees all of them at once, in order.
  *
  * Shape:
- *     log = { level = "info"; };                        a core group: conf_group "log"
- *     drivers = [ "unix" ];                             instances, ordered; a bare name is an instance with
- * defaults passwords = ( "pam", { type = "file"; name = "staff"; path = "/etc/mortise/passwd"; } ); sasl = [
- * "cyrus" ]; modules = ( { load = "unix"; required = true; } ); module = { unix = { … }; }; options of every
- * instance of a module
+ *
+ *     log = { level = "info"; };              a core group: conf_group "log"
+ *     drivers = ( "unix" );                   instances in order; a bare name has the defaults
+ *     passwords = ( "pam", { type = "file"; name = "staff"; path = "passwd"; } );
+ *     sasl = ( "cyrus" );
+ *     modules = ( { load = "unix"; required = true; } );
+ *     module = { unix = { … }; };             options of every instance of a module
+ *
+ * A secret never stands in the text: an option of that type names a file or a descriptor, which is read when
+ * the option is filled, into the caller's arena (let it be a secret one). So a role fills such groups before
+ * it gives up its rights.
  *
  * Between roles the merged configuration travels as text with origins in a sealed memory file (conf_seal):
  * every role sees what the master checked, and roles without file access need none.
@@ -104,8 +111,7 @@ size_t conf_modules(struct conf *c, struct arena *a, struct conf_module **out, s
 /* After every group was filled: settings nobody asked for, with the nearest known name. */
 void conf_check_unused(struct conf *c, struct conf_report *r);
 /* --dump-config. `changed`: only what differs from the default. Origin as a comment. Secrets redacted. */
-void conf_dump(
-    struct conf *c, const struct conf_group *const *groups, size_t count, bool changed, FILE *out);
+void conf_dump(struct conf *c, const struct conf_group *const *groups, size_t count, bool changed, FILE *out);
 
 /* Manual text from a table: mdoc list items, plain text, JSON, or a commented sample stanza. */
 enum conf_format { CONF_TEXT, CONF_JSON, CONF_MDOC, CONF_SAMPLE };

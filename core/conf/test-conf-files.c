@@ -731,6 +731,64 @@ static void the_log_group(void **state)
 	assert_int_equal(access(in_folder("log"), F_OK), 0);
 }
 
+/* A line of the shipped file that shows a setting: "# name = …", "#\tname = …" or "# };". */
+static bool shows_setting(struct str line)
+{
+	size_t i = 2;
+
+	if (!str_starts(line, STR("# ")) && !str_starts(line, STR("#\t")))
+		return false;
+	while (i < line.n && ((line.p[i] >= 'a' && line.p[i] <= 'z') || line.p[i] == '_'))
+		i++;
+	return str_starts(str_from(line, 2), STR("};")) ||
+	       (i > 2 && str_starts(str_from(line, i), STR(" = ")));
+}
+
+/* etc/imapd.conf sets nothing, and with its comments taken off it says the same. */
+static void the_shipped_file_shows_the_defaults(void **state)
+{
+	const char *top = getenv("top_srcdir");
+	struct buf b AUTO_BUF = BUF_INIT;
+	struct conf *none AUTO_CONF = conf_new();
+	struct conf_instance *v;
+	struct log_options o, p;
+	char text[8192];
+	struct str rest;
+	ssize_t n;
+	int fd;
+
+	(void)state;
+	fd = open(arena_printf(arena, "%s/etc/imapd.conf", top != NULL ? top : "."), O_RDONLY);
+	if (fd < 0)
+		skip();
+	n = io_read(fd, text, sizeof(text));
+	close(fd);
+	rest = str_mem(text, (size_t)n);
+	while (rest.p != NULL) {
+		struct str line = str_cut(&rest, '\n');
+
+		buf_addstr(&b, shows_setting(line) ? str_from(line, 2) : line);
+		buf_addc(&b, '\n');
+	}
+	conf = conf_parse(str_mem(text, (size_t)n), "etc", report);
+	assert_string_equal(told_of(report), "");
+	assert_null(conf->root->first);
+	conf_free(&conf);
+	conf = conf_parse(buf_str(&b), "etc", report);
+	assert_string_equal(told_of(report), "");
+	assert_int_equal(conf_instances(conf, "drivers", NULL, arena, &v, report), 1);
+	assert_int_equal(conf_instances(conf, "passwords", NULL, arena, &v, report), 1);
+	assert_int_equal(conf_instances(conf, "sasl", NULL, arena, &v, report), 1);
+	assert_non_null(conf_child(conf->root, "tls"));
+	assert_non_null(conf_child(conf->root, "store"));
+	conf_fill(conf, &log_conf_group, &o, arena, report);
+	conf_fill(none, &log_conf_group, &p, arena, report);
+	assert_string_equal(told_of(report), "");
+	assert_int_equal(o.level, p.level);
+	assert_int_equal(o.target, p.target);
+	assert_int_equal(o.facility, p.facility);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -758,6 +816,7 @@ int main(void)
 	    TEST(the_dump_command),
 	    TEST(manuals_are_clean),
 	    TEST(the_log_group),
+	    TEST(the_shipped_file_shows_the_defaults),
 	};
 
 	umask(022);

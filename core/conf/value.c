@@ -77,37 +77,15 @@ bool conf_type_is_number(uint32_t type)
 	return t != NULL && t->number;
 }
 
-/* Octets of the UTF-8 character at s, 0 when it is none or a control character. */
-static size_t good_character(const unsigned char *s, size_t n)
-{
-	uint32_t c = s[0];
-	size_t k, more;
-
-	if (c < 0x80)
-		return c >= ' ' && c != 0x7f;
-	more = c >= 0xc2 && c <= 0xdf ? 1 : (c & 0xf0) == 0xe0 ? 2 : c >= 0xf0 && c <= 0xf4 ? 3 : 0;
-	if (more == 0 || more >= n)
-		return 0;
-	c &= 0x3fu >> more;
-	for (k = 1; k <= more; k++) {
-		if ((s[k] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s[k] & 0x3f);
-	}
-	if (c < 0xa0 || (more == 2 && c < 0x800) || (more == 3 && (c < 0x10000 || c > 0x10ffff)) ||
-	    (c >= 0xd800 && c <= 0xdfff))
-		return 0;
-	return more + 1;
-}
-
 bool conf_good_text(struct str s)
 {
-	size_t i, k;
+	while (s.n != 0) {
+		uint32_t c;
+		size_t n = str_utf8(s, &c);
 
-	for (i = 0; i < s.n; i += k) {
-		k = good_character((const unsigned char *)s.p + i, s.n - i);
-		if (k == 0)
+		if (n == 0 || c < ' ' || (c >= 0x7f && c < 0xa0))
 			return false;
+		s = str_from(s, n);
 	}
 	return true;
 }

@@ -147,7 +147,9 @@ bool log_emit(const struct log_record *r)
 	size_t n;
 
 	if (log_state.socket < 0) {
-		n = log_record_line(r, LOG_LINE_FULL, log_state.host, out, sizeof(out));
+		/* A crash may be in localtime itself, which has a lock, so its line has no time. */
+		n = log_record_line(r, r->number == MSG_CRASH ? LOG_LINE_BARE : LOG_LINE_FULL, log_state.host,
+		    out, sizeof(out));
 		(void)io_write(STDERR_FILENO, out, n); /* there is nowhere to complain to */
 		return true;
 	}

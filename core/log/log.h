@@ -70,7 +70,8 @@ void log_catch_crashes(void);
 void log_crumb(const char *instance, const char *callback);
 /*
  * From now on the instance is also written to `place`, which a parent process shares and reads after this one
- * has died. It is a pointer of this process: the parent may only compare it with pointers it had before the fork.
+ * has died. It is a pointer of this process: the parent may only compare it with pointers it had before the
+ * fork.
  */
 void log_crumb_share(const char *volatile *place);
 

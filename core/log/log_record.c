@@ -38,33 +38,16 @@ static void putu(struct out *o, uint64_t v, unsigned width)
 	put(o, digits + i, sizeof(digits) - i);
 }
 
-/* Octets of the well-formed UTF-8 character at s that is safe to print, or 0. */
-static size_t printable(const unsigned char *s, size_t n)
+/* Octets of the character at the head of s if it is safe to print, or 0. */
+static size_t printable(struct str s)
 {
-	uint32_t c = s[0];
-	size_t k, more = c < 0x80                 ? 0
-	                 : c >= 0xc2 && c <= 0xdf ? 1
-	                 : (c & 0xf0) == 0xe0     ? 2
-	                 : c >= 0xf0 && c <= 0xf4 ? 3
-	                                          : 9;
+	uint32_t c = 0;
+	size_t n = str_utf8(s, &c);
 
-	if (more == 0)
-		return c >= ' ' && c != 0x7f;
-	if (more >= n)
+	if (c < ' ' || (c >= 0x7f && c < 0xa0) || (c >= 0x200b && c <= 0x200f) ||
+	    (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff)
 		return 0;
-	c &= 0x3fu >> more;
-	for (k = 1; k <= more; k++) {
-		if ((s[k] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s[k] & 0x3f);
-	}
-	if ((more == 2 && c < 0x800) || (more == 3 && (c < 0x10000 || c > 0x10ffff)) ||
-	    (c >= 0xd800 && c <= 0xdfff))
-		return 0;
-	if (c < 0xa0 || (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
-	    (c >= 0x2060 && c <= 0x206f) || c == 0xfeff)
-		return 0;
-	return more + 1;
+	return n;
 }
 
 static void put_escaped(struct out *o, const char *in, size_t n, char quote)
@@ -74,7 +57,7 @@ static void put_escaped(struct out *o, const char *in, size_t n, char quote)
 
 	while (i < n) {
 		unsigned char c = (unsigned char)in[i];
-		size_t k = printable((const unsigned char *)in + i, n - i);
+		size_t k = printable(str_mem(in + i, n - i));
 
 		if (k != 0 && (quote == '\0' || c != (unsigned char)quote)) {
 			if (k > o->room - o->n) /* never half a character */

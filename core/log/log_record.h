@@ -7,7 +7,8 @@
  * again when the line is made, so what a hostile process sends can be wrong but cannot look like two lines.
  * The log role knows better than the record who speaks: it overwrites `pid` from the socket's credentials.
  *
- * Encoding and line making neither allocate nor lock nor call stdio, so that the crash handler can use them.
+ * Encoding and line making neither allocate nor call stdio, and, but for the time of LOG_LINE_FULL, do not
+ * lock, so that the crash handler can use them.
  */
 #ifndef MORTISE_LOG_LOG_RECORD_H
 #define MORTISE_LOG_LOG_RECORD_H
