@@ -126,6 +126,20 @@ bool parse_atom(struct parse *p, struct str *atom)
 	return atom->n > 0 || parse_fail(p, "Missing or invalid argument");
 }
 
+static bool is_item_char(char c)
+{
+	return ascii_digit(c) || ascii_alpha(c) || c == '.';
+}
+
+bool parse_item_name(struct parse *p, struct str *name)
+{
+	*name = STR_NONE;
+	if (p->error != NULL)
+		return false;
+	*name = take_while(p, is_item_char);
+	return name->n > 0 || parse_fail(p, "Missing or invalid item");
+}
+
 bool parse_quoted(struct parse *p, struct str *s)
 {
 	size_t i, n = 0, escapes = 0;
@@ -315,7 +329,6 @@ static const struct {
     {"Flagged", MORTISE_FLAG_FLAGGED},
     {"Answered", MORTISE_FLAG_ANSWERED},
     {"Draft", MORTISE_FLAG_DRAFT},
-    {"Recent", 0},
 };
 
 static bool system_flag(struct parse *p, struct flag_list *out)
@@ -331,7 +344,7 @@ static bool system_flag(struct parse *p, struct flag_list *out)
 			return true;
 		}
 	}
-	return parse_fail(p, "Unknown system flag");
+	return parse_fail(p, str_ieqc(name, "Recent") ? "\\Recent cannot be stored" : "Unknown system flag");
 }
 
 bool parse_keyword(struct parse *p, struct str *keyword)

@@ -38,6 +38,8 @@ bool parse_skip(struct parse *p, char c);           /* takes it when it is there
 bool parse_word(struct parse *p, const char *word); /* takes the word (without case) when it stands there as a
                                                        whole atom; never an error */
 bool parse_atom(struct parse *p, struct str *atom);
+/* Letters, digits and dots: FETCH's items and sections, STORE's item. */
+bool parse_item_name(struct parse *p, struct str *name);
 bool parse_astring(struct parse *p, struct str *s);
 bool parse_string(struct parse *p, struct str *s);  /* quoted or literal */
 bool parse_nstring(struct parse *p, struct str *s); /* NIL: p == NULL */
@@ -64,8 +66,8 @@ struct flag_list {
 	size_t count;
 };
 /*
- * "(" flags ")", or without parentheses when `bare` allows it (STORE). \Recent is taken and ignored, it is
- * not the client's to set; \* and unknown system flags are refused; a keyword named twice counts once.
+ * "(" flags ")", or without parentheses when `bare` allows it (STORE). \Recent, \* and unknown system flags
+ * are refused; a keyword named twice counts once.
  */
 bool parse_flag_list(struct parse *p, bool bare, size_t keywords_max, struct flag_list *out);
 /* A keyword alone (SEARCH KEYWORD). */

@@ -391,6 +391,13 @@ void reader_stream_refuse(struct reader *r)
 	r->where = r->stream.synchronising ? AFTER_COMMAND : SKIP_LITERAL;
 }
 
+void reader_literal_refuse(struct reader *r)
+{
+	CHECK_OBJ(r, READER_MAGIC);
+	ASSERT(r->where == IN_LITERAL);
+	r->where = AFTER_COMMAND;
+}
+
 void reader_skip_line(struct reader *r)
 {
 	CHECK_OBJ(r, READER_MAGIC);

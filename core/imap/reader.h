@@ -67,6 +67,8 @@ void reader_stream_done(struct reader *r);
  * command is over; the others' octets and the rest of the command are skipped by the next feeds.
  */
 void reader_stream_refuse(struct reader *r);
+/* After READER_CONTINUE: the literal is not wanted, the command is over. */
+void reader_literal_refuse(struct reader *r);
 /* The rest of the command after streamed literals is of no interest (it failed): skipped by the next feeds.
  */
 void reader_skip_line(struct reader *r);

@@ -80,6 +80,9 @@ int mime_envelope(struct source *s, uint64_t from, uint64_t to, const struct mim
 /* BODY (extended false) or BODYSTRUCTURE of a part tree. */
 void mime_bodystructure(const struct mime_part *root, bool extended, struct buf *out);
 
+/* Where the header of a message ends: behind its first empty line, or at the end of the message. */
+int mime_header_end(struct source *s, uint64_t *end, struct err *e);
+
 /* What a section specification means. */
 enum mime_text {
 	MIME_WHOLE,

@@ -36,6 +36,32 @@ const struct mime_part *mime_part_at(const struct mime_part *root, const uint32_
 	return part;
 }
 
+int mime_header_end(struct source *s, uint64_t *end, struct err *e)
+{
+	enum { AT_START, AFTER_CR, IN_LINE } where = AT_START;
+	struct str part;
+	size_t i;
+
+	for (*end = 0;; *end += part.n) {
+		if (source_chunk(s, *end, &part, e) != 0)
+			return e->code;
+		if (part.n == 0)
+			return 0;
+		for (i = 0; i < part.n; i++) {
+			char c = part.p[i];
+
+			if (c == '\n' && where != IN_LINE) {
+				*end += i + 1;
+				return 0;
+			}
+			if (c == '\n')
+				where = AT_START;
+			else
+				where = c == '\r' && where == AT_START ? AFTER_CR : IN_LINE;
+		}
+	}
+}
+
 static bool is_listed(struct str name, const struct mime_section *section)
 {
 	size_t i;

@@ -137,11 +137,12 @@ static int wait_time(uint64_t deadline)
 	return deadline - now > 1000u * 1000u ? 1000 * 1000 : (int)(deadline - now);
 }
 
-enum stream_result stream_wait(struct stream *s, int other_fd, uint64_t deadline)
+enum stream_result stream_wait(struct stream *s, int other_fd, int another_fd, uint64_t deadline)
 {
 	CHECK_OBJ(s, STREAM_MAGIC);
 	for (;;) {
-		struct pollfd p[2] = {{.fd = s->in, .events = POLLIN}, {.fd = other_fd, .events = POLLIN}};
+		struct pollfd p[3] = {{.fd = s->in, .events = POLLIN}, {.fd = other_fd, .events = POLLIN},
+		    {.fd = another_fd, .events = POLLIN}};
 		enum stream_result result;
 		int n;
 
@@ -149,7 +150,7 @@ enum stream_result stream_wait(struct stream *s, int other_fd, uint64_t deadline
 			return STREAM_OK;
 		if (s->dead)
 			return STREAM_ERROR;
-		n = poll(p, 2, wait_time(deadline));
+		n = poll(p, ARRAY_LEN(p), wait_time(deadline));
 		if (n < 0 && errno != EINTR)
 			return STREAM_ERROR;
 		if (n <= 0) {
@@ -162,14 +163,14 @@ enum stream_result stream_wait(struct stream *s, int other_fd, uint64_t deadline
 			if (result != STREAM_OK || s->input.n > 0)
 				return result;
 		}
-		if (other_fd >= 0 && p[1].revents != 0)
+		if (p[1].revents != 0 || p[2].revents != 0)
 			return STREAM_OK;
 	}
 }
 
 enum stream_result stream_fill(struct stream *s, uint64_t deadline)
 {
-	return stream_wait(s, -1, deadline);
+	return stream_wait(s, -1, -1, deadline);
 }
 
 int stream_in_fd(const struct stream *s)

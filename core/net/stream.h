@@ -25,8 +25,11 @@ enum stream_result { STREAM_OK, STREAM_EOF, STREAM_TIMEOUT, STREAM_ERROR };
 enum stream_result stream_fill(struct stream *s, uint64_t deadline);
 struct str stream_input(const struct stream *s);
 void stream_consume(struct stream *s, size_t n);
-/* As fill, but also returns STREAM_OK with an empty window when other_fd becomes readable (IDLE). */
-enum stream_result stream_wait(struct stream *s, int other_fd, uint64_t deadline);
+/*
+ * As fill, but also returns STREAM_OK with an empty window when one of two other descriptors becomes readable
+ * (IDLE: the mailbox may have changed; the server stops). -1: none.
+ */
+enum stream_result stream_wait(struct stream *s, int other_fd, int another_fd, uint64_t deadline);
 int stream_in_fd(const struct stream *s);
 
 /* Output is kept until flush or until output_limit is reached, then written (waiting at most write_timeout).

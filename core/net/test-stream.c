@@ -56,10 +56,10 @@ static void waits_for_either(void **state)
 	(void)state;
 	assert_int_equal(pipe(other), 0);
 	assert_int_equal(io_write(other[1], "x", 1), 0);
-	assert_int_equal(stream_wait(p.s, other[0], clock_ms() + 5000), STREAM_OK);
+	assert_int_equal(stream_wait(p.s, -1, other[0], clock_ms() + 5000), STREAM_OK);
 	assert_int_equal(stream_input(p.s).n, 0);
 	assert_int_equal(io_write(p.peer, "y", 1), 0);
-	assert_int_equal(stream_wait(p.s, other[0], clock_ms() + 5000), STREAM_OK);
+	assert_int_equal(stream_wait(p.s, other[0], -1, clock_ms() + 5000), STREAM_OK);
 	assert_int_equal(stream_input(p.s).n, 1);
 	io_close(&other[0]);
 	io_close(&other[1]);

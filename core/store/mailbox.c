@@ -227,6 +227,12 @@ uint64_t mailbox_highestmodseq(const struct mailbox *m)
 	return 0;
 }
 
+bool mailbox_uids_stick(const struct mailbox *m)
+{
+	CHECK_OBJ(m, MAILBOX_MAGIC);
+	return !m->counted_uids;
+}
+
 uint32_t mailbox_permanent_flags(const struct mailbox *m)
 {
 	CHECK_OBJ(m, MAILBOX_MAGIC);

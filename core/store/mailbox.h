@@ -60,6 +60,8 @@ const char *mailbox_driver(const struct mailbox *m);
 bool mailbox_read_only(const struct mailbox *m);
 uint32_t mailbox_uidvalidity(const struct mailbox *m);
 uint32_t mailbox_uidnext(const struct mailbox *m);
+/* UIDs outlive this session; false: the format cannot keep them and they were counted for it. */
+bool mailbox_uids_stick(const struct mailbox *m);
 uint64_t mailbox_highestmodseq(const struct mailbox *m); /* 0: NOMODSEQ */
 uint32_t mailbox_permanent_flags(const struct mailbox *m);
 bool mailbox_may_create_keywords(const struct mailbox *m);

@@ -1,0 +1,86 @@
+/*
+ * copy.c: COPY and UID COPY (RFC 3501 §6.4.7) with COPYUID (RFC 4315), and the forms of EXPUNGE.
+ */
+#include "imap/session_int.h"
+#include "base/banned.h"
+
+static void write_uids(struct session *s, struct buf *out, const uint32_t *uids, size_t count)
+{
+	struct number_set set = {0};
+	size_t cap = 0, i;
+
+	for (i = 0; i < count; i++)
+		set_add(s->arena, &set, &cap, uids[i]);
+	set_write(out, &set);
+}
+
+static void copied(struct session *s, const struct copy_result *r)
+{
+	AUTO_BUF struct buf code = BUF_INIT;
+	size_t i;
+
+	for (i = 0; i < r->count && r->to[i] != 0; i++)
+		;
+	if (i == 0 || i < r->count || r->uidvalidity == 0) {
+		reply_ok(s, NULL, "COPY completed");
+		return;
+	}
+	buf_printf(&code, "COPYUID %u ", r->uidvalidity);
+	write_uids(s, &code, r->from, r->count);
+	buf_addc(&code, ' ');
+	write_uids(s, &code, r->to, r->count);
+	reply_ok(s, buf_cstr(&code), "COPY completed");
+}
+
+void command_copy(struct session *s, struct parse *p)
+{
+	struct copy_result result;
+	struct number_set uids;
+	struct err e = ERR_INIT;
+	const char *to;
+	bool ghosts;
+
+	if (!parse_messages(s, p, &uids, &ghosts))
+		return;
+	if (!parse_sp(p) || !parse_mailbox(p, &to) || !parse_end(p)) {
+		reply_bad(s, p->error);
+		return;
+	}
+	if (ghosts) /* all or nothing */
+		reply_no(s, "EXPUNGEISSUED", "Some of the messages no longer exist");
+	else if (uids.n == 0)
+		reply_ok(s, NULL, "COPY completed: no such messages");
+	else if (mailbox_copy(s->mailbox, &uids, to, s->arena, &result, &e) == 0)
+		copied(s, &result);
+	else if (e.code == MORTISE_E_NOTFOUND && !mailbox_gone(s->mailbox))
+		reply_no(s, "TRYCREATE", e.client);
+	else
+		reply_error(s, &e);
+}
+
+/* The untagged EXPUNGEs come with the update that follows every command. */
+static void expunge(struct session *s, const struct number_set *uids)
+{
+	struct err e = ERR_INIT;
+	uint32_t count;
+
+	if (!session_writable(s))
+		return;
+	if (mailbox_expunge(s->mailbox, uids, &count, &e) != 0)
+		reply_error(s, &e);
+	else
+		reply_ok(s, NULL, "EXPUNGE completed");
+}
+
+void command_expunge(struct session *s, struct parse *p UNUSED)
+{
+	expunge(s, NULL);
+}
+
+void command_uid_expunge(struct session *s, struct parse *p)
+{
+	struct number_set uids;
+
+	if (parse_messages(s, p, &uids, NULL) && arguments_end(s, p))
+		expunge(s, &uids);
+}

@@ -1,0 +1,167 @@
+/*
+ * fetch.c: FETCH and UID FETCH (RFC 3501 §6.4.5).
+ */
+#include "imap/fetch.h"
+#include "base/banned.h"
+
+struct fetching {
+	struct fetch_message f;
+	const struct fetch_request *request;
+	struct number_set seen; /* messages that \Seen is to be set on */
+	size_t seen_room;
+	struct err err; /* the first item that could not be had */
+};
+
+static int write_cached(struct fetch_message *f, const char *label, enum fetch_kind kind, struct err *e)
+{
+	struct buf *out = session_out(f->s);
+	struct str text;
+	int r = kind == FETCH_ENVELOPE
+	            ? mailbox_envelope(f->s->mailbox, f->message, &text, e)
+	            : mailbox_structure(f->s->mailbox, f->message, kind == FETCH_BODYSTRUCTURE, &text, e);
+
+	if (r != 0)
+		return r;
+	buf_adds(out, label);
+	buf_addstr(out, text);
+	return 0;
+}
+
+static int write_size(struct fetch_message *f, struct err *e)
+{
+	uint64_t octets;
+
+	if (mailbox_octets(f->s->mailbox, f->message, &octets, e) != 0)
+		return e->code;
+	buf_printf(session_out(f->s), "RFC822.SIZE %llu", (unsigned long long)octets);
+	return 0;
+}
+
+static void write_date(struct fetch_message *f)
+{
+	struct buf *out = session_out(f->s);
+
+	buf_adds(out, "INTERNALDATE \"");
+	imap_date_time_write(out, f->message->internal_date, f->message->zone);
+	buf_addc(out, '"');
+}
+
+static int write_item(struct fetch_message *f, const struct fetch_item *item, struct err *e)
+{
+	struct buf *out = session_out(f->s);
+
+	switch (item->kind) {
+	case FETCH_UID:
+		buf_printf(out, "UID %u", f->message->uid);
+		return 0;
+	case FETCH_FLAGS:
+		buf_adds(out, "FLAGS ");
+		write_flags(out, f->s->mailbox, f->message);
+		return 0;
+	case FETCH_INTERNALDATE:
+		write_date(f);
+		return 0;
+	case FETCH_SIZE:
+		return write_size(f, e);
+	case FETCH_ENVELOPE:
+		return write_cached(f, "ENVELOPE ", item->kind, e);
+	case FETCH_BODY:
+		return write_cached(f, "BODY ", item->kind, e);
+	case FETCH_BODYSTRUCTURE:
+		return write_cached(f, "BODYSTRUCTURE ", item->kind, e);
+	case FETCH_SECTION:
+		return fetch_section(f, item, e);
+	}
+	UNREACHABLE("fetch_kind");
+}
+
+static void want_seen(struct fetching *x)
+{
+	if (x->request->sets_seen && (x->f.message->flags & MORTISE_FLAG_SEEN) == 0 &&
+	    !x->f.message->expunged)
+		set_add(x->f.s->arena, &x->seen, &x->seen_room, x->f.message->uid);
+}
+
+/* "* n FETCH (…)" with the items that can be had; nothing when there is none. */
+static void one_message(struct fetching *x, uint32_t sequence)
+{
+	struct session *s = x->f.s;
+	struct buf *out = session_out(s);
+	size_t start = out->n, i, written = 0;
+
+	x->f.message = view_message(s->view, sequence);
+	buf_printf(out, "* %u FETCH (", sequence);
+	for (i = 0; i < x->request->count && !s->broken; i++) {
+		size_t before = out->n;
+		struct err e = ERR_INIT;
+
+		if (written > 0)
+			buf_addc(out, ' ');
+		if (write_item(&x->f, &x->request->items[i], &e) == 0) {
+			written++;
+		} else if (!s->broken) {
+			buf_truncate(out, before);
+			err_take(&x->err, &e);
+		}
+	}
+	if (written == 0 && !s->broken)
+		buf_truncate(out, start);
+	else
+		buf_adds(out, ")\r\n");
+	if (written == x->request->count)
+		want_seen(x);
+	fetch_message_end(&x->f);
+	session_written(s);
+}
+
+static void fetch_messages(struct fetching *x, const struct number_set *uids)
+{
+	struct session *s = x->f.s;
+	uint32_t uid;
+	size_t i;
+
+	for (i = 0; i < uids->n; i++)
+		for (uid = uids->v[i].low; uid <= uids->v[i].high; uid++) {
+			if (session_stopped(s))
+				return;
+			one_message(x, view_sequence(s->view, uid));
+			if (s->broken)
+				return;
+		}
+}
+
+static void set_seen(struct fetching *x)
+{
+	struct session *s = x->f.s;
+	struct err e = ERR_INIT;
+
+	if (x->seen.n == 0 || mailbox_read_only(s->mailbox))
+		return;
+	if (mailbox_store_flags(s->mailbox, &x->seen, FLAGS_ADD, MORTISE_FLAG_SEEN, NULL, 0, NULL, &e) != 0)
+		report_error(s, &e);
+}
+
+void command_fetch(struct session *s, struct parse *p)
+{
+	struct fetching x = {.f.s = s, .err = ERR_INIT};
+	struct fetch_request request;
+	struct number_set uids;
+
+	if (!parse_messages(s, p, &uids, NULL))
+		return;
+	if (!fetch_parse(s, p, &request)) {
+		reply_bad(s, p->error);
+		return;
+	}
+	x.request = &request;
+	x.f.arena = arena_new("fetch");
+	fetch_messages(&x, &uids);
+	arena_free(&x.f.arena);
+	if (s->broken)
+		return;
+	set_seen(&x);
+	if (x.err.code != 0)
+		reply_error(s, &x.err);
+	else
+		reply_ok(s, NULL, "FETCH completed");
+}

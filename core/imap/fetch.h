@@ -1,0 +1,62 @@
+/*
+ * fetch.h: FETCH in three files.
+ *
+ * fetch_parse.c turns the items into a list with the labels the answer uses; fetch.c goes through the
+ * messages and writes what fits in memory; fetch_body.c sends sections of a message as they are read.
+ *
+ * An item that cannot be had (the message was expunged elsewhere, its file is damaged) is left out, the rest
+ * of the command goes on, and the tagged line is NO with the first reason. \Seen is set at the end, in one
+ * STORE, for the messages whose text was sent; the client hears of it with the update.
+ */
+#ifndef MORTISE_IMAP_FETCH_H
+#define MORTISE_IMAP_FETCH_H
+
+#include "imap/session_int.h"
+#include "mime/mime.h"
+
+enum fetch_kind {
+	FETCH_UID,
+	FETCH_FLAGS,
+	FETCH_INTERNALDATE,
+	FETCH_SIZE,
+	FETCH_ENVELOPE,
+	FETCH_BODY,
+	FETCH_BODYSTRUCTURE,
+	FETCH_SECTION /* BODY[…], RFC822, RFC822.HEADER, RFC822.TEXT */
+};
+
+struct fetch_item {
+	enum fetch_kind kind;
+	const char *label; /* "BODY[TEXT]<0>" */
+	struct mime_section section;
+	bool partial;
+	uint64_t offset, size; /* of the partial */
+};
+
+struct fetch_request {
+	struct fetch_item *items;
+	size_t count;
+	bool sets_seen;
+};
+
+/* SP items. False: the parse has the error. */
+bool fetch_parse(struct session *s, struct parse *p, struct fetch_request *out);
+
+/* One message on its way out. */
+struct fetch_message {
+	struct session *s;
+	const struct message *message;
+	struct arena *arena;     /* for this message */
+	struct source *source;   /* open once an item has needed it */
+	struct mime_part *parts; /* likewise */
+	struct mime_part *whole; /* header and body only, found without parsing the parts */
+};
+
+/*
+ * Appends label, SP and the string, the string's octets going out as they are read. 0, or a code and nothing
+ * was written, or the session is broken.
+ */
+int fetch_section(struct fetch_message *f, const struct fetch_item *item, struct err *e);
+void fetch_message_end(struct fetch_message *f);
+
+#endif

@@ -1,0 +1,45 @@
+#include "imap/session_int.h"
+#include "base/banned.h"
+
+#define IMAP_OPTION(field, kind, text, ...) \
+	MORTISE_OPTION(struct imap_options, field, kind, text, .since = "0.1", __VA_ARGS__)
+
+static const struct mortise_option table[] = {
+    IMAP_OPTION(line_size, SIZE, "64k", .min = "1k", .max = "1M",
+        .help = "longest command line, literals not counted"),
+    IMAP_OPTION(literal_size, SIZE, "64k", .min = "1k", .max = "16M",
+        .help = "largest literal in a command; messages of APPEND are not meant"),
+    IMAP_OPTION(command_size, SIZE, "256k", .min = "2k", .max = "64M",
+        .help = "largest command, all its literals included; messages of APPEND are not meant"),
+    IMAP_OPTION(literals, UINT, "100", .min = "1", .max = "10000", .help = "most literals in one command"),
+    IMAP_OPTION(bad_commands, UINT, "10", .min = "1", .max = "1000",
+        .help = "bad commands in a row that end a session"),
+    IMAP_OPTION(fetch_items, UINT, "100", .min = "10", .max = "10000", .help = "most items in one FETCH"),
+    IMAP_OPTION(section_depth, UINT, "100", .min = "1", .max = "10000",
+        .help = "most part numbers in one section of FETCH"),
+    IMAP_OPTION(search_keys, UINT, "1000", .min = "10", .max = "100000", .help = "most keys in one SEARCH"),
+    IMAP_OPTION(search_depth, UINT, "500", .min = "1", .max = "5000",
+        .help = "how deep NOT, OR and parentheses may be nested in SEARCH"),
+    IMAP_OPTION(keywords, UINT, "64", .min = "1", .max = "1000",
+        .help = "most different keywords in one STORE or APPEND"),
+    IMAP_OPTION(
+        append_messages, UINT, "1000", .min = "1", .max = "100000", .help = "most messages in one APPEND"),
+    IMAP_OPTION(idle_timeout, DURATION, "30m", .min = "1s", .max = "7d",
+        .help = "time without a command, or in one IDLE, after which a session ends",
+        .detail = "RFC 3501 asks for 30 minutes at least; less is for tests."),
+    IMAP_OPTION(input_timeout, DURATION, "5m", .min = "1s", .max = "1h",
+        .help = "time a client may pause in the middle of a command"),
+    IMAP_OPTION(idle_keepalive, DURATION, "2m", .min = "1s", .max = "29m",
+        .help = "how often a client in IDLE hears that the connection is alive"),
+    IMAP_OPTION(idle_poll, DURATION, "1m", .min = "1s", .max = "29m",
+        .help = "how often a mailbox in IDLE is looked at when nothing tells of changes",
+        .detail = "Changes on local file systems are told at once by the kernel."),
+};
+
+const struct conf_group imap_conf_group = {
+    .name = "imap",
+    .options = table,
+    .count = ARRAY_LEN(table),
+    .size = sizeof(struct imap_options),
+    .summary = "IMAP sessions after login: limits and times",
+};

@@ -1,0 +1,124 @@
+/*
+ * search.c: SEARCH and UID SEARCH (RFC 3501 §6.4.4, RFC 5032).
+ */
+#include "base/clock.h"
+#include "base/vec.h"
+#include "imap/search_parse.h"
+#include "base/banned.h"
+
+struct searching {
+	struct session *s;
+	const struct message *message;
+	bool gone; /* a message's text was needed and is not there any more */
+};
+
+static bool has_keyword(void *arg, struct str keyword)
+{
+	const struct searching *x = arg;
+	size_t count = mailbox_keyword_count(x->s->mailbox), bit;
+
+	for (bit = 0; bit < count; bit++)
+		if (str_ieqc(keyword, mailbox_keyword(x->s->mailbox, bit)))
+			return (x->message->keywords >> bit & 1) != 0;
+	return false;
+}
+
+static int open_message(void *arg, struct source **out, struct err *e)
+{
+	const struct searching *x = arg;
+
+	return mailbox_read(x->s->mailbox, x->message, out, e);
+}
+
+/* 1, 0, or a code. */
+static int matches(struct searching *x, const struct search_request *request, uint32_t sequence, int64_t now,
+    struct arena *scratch, struct err *e)
+{
+	const struct message *msg = x->message;
+	struct search_target target = {.sequence = sequence,
+	    .uid = msg->uid,
+	    .flags = msg->flags,
+	    .recent = msg->recent,
+	    .has_keyword = has_keyword,
+	    .internal_date = msg->internal_date,
+	    .zone = msg->zone,
+	    .octets = msg->octets,
+	    .open = open_message,
+	    .arg = x,
+	    .now = now};
+	int r = 0;
+
+	if (request->sized && mailbox_octets(x->s->mailbox, msg, &target.octets, e) != 0)
+		r = e->code;
+	if (r == 0)
+		r = search_match(request->program, &target, scratch, e);
+	if (r == MORTISE_E_EXPUNGED) {
+		x->gone = true;
+		err_clear(e);
+		return 0;
+	}
+	return r;
+}
+
+typedef VEC(uint32_t) numbers;
+
+static int search_all(
+    struct searching *x, const struct search_request *request, numbers *found, struct err *e)
+{
+	AUTO_ARENA struct arena *scratch = arena_new("search");
+	uint32_t count = view_count(x->s->view), i;
+	int64_t now = clock_seconds();
+
+	for (i = 1; i <= count; i++) {
+		int r;
+
+		if (session_stopped(x->s))
+			return err_fail(e, MORTISE_E_CANCELLED, "Interrupted");
+		x->message = view_message(x->s->view, i);
+		r = matches(x, request, i, now, scratch, e);
+		if (r < 0)
+			return r;
+		if (r > 0)
+			*vec_push(found) = x->s->uid ? x->message->uid : i;
+		arena_clear(scratch);
+	}
+	return 0;
+}
+
+static void answer(struct session *s, const numbers *found)
+{
+	struct buf *out = session_out(s);
+	size_t i;
+
+	buf_adds(out, "* SEARCH");
+	for (i = 0; i < found->n && session_written(s); i++) {
+		buf_addc(out, ' ');
+		buf_addu(out, found->v[i]);
+	}
+	buf_adds(out, "\r\n");
+}
+
+void command_search(struct session *s, struct parse *p)
+{
+	struct searching x = {.s = s};
+	struct search_request request;
+	numbers found = VEC_INIT;
+	struct err e = ERR_INIT;
+
+	if (!search_parse(s, p, &request)) {
+		reply_bad(s, p->error);
+		return;
+	}
+	if (request.charset_error != NULL) {
+		reply_no(
+		    s, request.charset_unknown ? "BADCHARSET (US-ASCII UTF-8)" : NULL, request.charset_error);
+		return;
+	}
+	search_prepare(request.program, s->arena);
+	if (search_all(&x, &request, &found, &e) != 0)
+		reply_error(s, &e);
+	else
+		answer(s, &found);
+	vec_free(&found);
+	reply_ok(s, x.gone ? "EXPUNGEISSUED" : NULL, "SEARCH completed");
+}

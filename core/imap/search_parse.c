@@ -1,0 +1,250 @@
+#include "charset/charset.h"
+#include "imap/search_parse.h"
+#include "base/banned.h"
+
+struct parsing {
+	struct session *s;
+	struct parse *p;
+	struct search_request *out;
+	struct str charset; /* empty: none was named */
+	uint64_t keys, depth;
+};
+
+enum argument {
+	NOTHING,
+	FLAG, /* `flag` */
+	NOT_FLAG,
+	KEYWORD,
+	NOT_KEYWORD,
+	STRING, /* in `field` when it has one */
+	FIELD,  /* a field's name and a string */
+	DATE,
+	NUMBER,
+	SECONDS, /* WITHIN: not 0 */
+	UIDS,
+	ONE_KEY, /* NOT */
+	TWO_KEYS /* OR */
+};
+
+static const struct word {
+	const char *name;
+	enum argument argument;
+	enum search_key key;
+	uint32_t flag;
+	const char *field;
+} words[] = {
+    {"ALL", NOTHING, SEARCH_ALL, 0, NULL},
+    {"ANSWERED", FLAG, SEARCH_FLAG, MORTISE_FLAG_ANSWERED, NULL},
+    {"BCC", STRING, SEARCH_ADDRESS, 0, "Bcc"},
+    {"BEFORE", DATE, SEARCH_BEFORE, 0, NULL},
+    {"BODY", STRING, SEARCH_BODY, 0, NULL},
+    {"CC", STRING, SEARCH_ADDRESS, 0, "Cc"},
+    {"DELETED", FLAG, SEARCH_FLAG, MORTISE_FLAG_DELETED, NULL},
+    {"DRAFT", FLAG, SEARCH_FLAG, MORTISE_FLAG_DRAFT, NULL},
+    {"FLAGGED", FLAG, SEARCH_FLAG, MORTISE_FLAG_FLAGGED, NULL},
+    {"FROM", STRING, SEARCH_ADDRESS, 0, "From"},
+    {"HEADER", FIELD, SEARCH_HEADER, 0, NULL},
+    {"KEYWORD", KEYWORD, SEARCH_KEYWORD, 0, NULL},
+    {"LARGER", NUMBER, SEARCH_LARGER, 0, NULL},
+    {"NEW", NOTHING, SEARCH_NEW, 0, NULL},
+    {"NOT", ONE_KEY, SEARCH_NOT, 0, NULL},
+    {"OLD", NOTHING, SEARCH_NOT, 0, NULL}, /* NOT RECENT */
+    {"OLDER", SECONDS, SEARCH_OLDER, 0, NULL},
+    {"ON", DATE, SEARCH_ON, 0, NULL},
+    {"OR", TWO_KEYS, SEARCH_OR, 0, NULL},
+    {"RECENT", NOTHING, SEARCH_RECENT, 0, NULL},
+    {"SEEN", FLAG, SEARCH_FLAG, MORTISE_FLAG_SEEN, NULL},
+    {"SENTBEFORE", DATE, SEARCH_SENTBEFORE, 0, NULL},
+    {"SENTON", DATE, SEARCH_SENTON, 0, NULL},
+    {"SENTSINCE", DATE, SEARCH_SENTSINCE, 0, NULL},
+    {"SINCE", DATE, SEARCH_SINCE, 0, NULL},
+    {"SMALLER", NUMBER, SEARCH_SMALLER, 0, NULL},
+    {"SUBJECT", STRING, SEARCH_SUBJECT, 0, NULL},
+    {"TEXT", STRING, SEARCH_TEXT, 0, NULL},
+    {"TO", STRING, SEARCH_ADDRESS, 0, "To"},
+    {"UID", UIDS, SEARCH_UID, 0, NULL},
+    {"UNANSWERED", NOT_FLAG, SEARCH_FLAG, MORTISE_FLAG_ANSWERED, NULL},
+    {"UNDELETED", NOT_FLAG, SEARCH_FLAG, MORTISE_FLAG_DELETED, NULL},
+    {"UNDRAFT", NOT_FLAG, SEARCH_FLAG, MORTISE_FLAG_DRAFT, NULL},
+    {"UNFLAGGED", NOT_FLAG, SEARCH_FLAG, MORTISE_FLAG_FLAGGED, NULL},
+    {"UNKEYWORD", NOT_KEYWORD, SEARCH_KEYWORD, 0, NULL},
+    {"UNSEEN", NOT_FLAG, SEARCH_FLAG, MORTISE_FLAG_SEEN, NULL},
+    {"YOUNGER", SECONDS, SEARCH_YOUNGER, 0, NULL},
+};
+
+static bool one_key(struct parsing *x, struct search **out);
+
+static struct search *new_key(struct parsing *x, enum search_key key)
+{
+	struct search *k = arena_new_of(x->p->arena, struct search);
+
+	k->key = key;
+	return k;
+}
+
+static struct search *negated(struct parsing *x, struct search *k)
+{
+	struct search *not = new_key(x, SEARCH_NOT);
+
+	not ->child = k;
+	return not ;
+}
+
+/* A string in the command's charset. What is wrong with it is told when the whole command has been read. */
+static bool text(struct parsing *x, struct str *out)
+{
+	AUTO_BUF struct buf utf8 = BUF_INIT;
+	struct str raw;
+
+	if (!parse_astring(x->p, &raw))
+		return false;
+	if (x->charset.n == 0) {
+		/* US-ASCII by the RFC; UTF-8 by what clients do. */
+		if (!utf8_valid(raw))
+			x->out->charset_error = "The text is not in UTF-8: name its charset";
+		*out = arena_str(x->p->arena, raw);
+		return true;
+	}
+	if (!x->out->charset_unknown && !charset_to_utf8(&utf8, x->charset, raw))
+		x->out->charset_error = "The text is not in the charset that was named";
+	*out = arena_str(x->p->arena, buf_str(&utf8));
+	return true;
+}
+
+static bool number(struct parsing *x, struct search *k, bool seconds)
+{
+	if (!parse_number64(x->p, &k->number))
+		return false;
+	if (!seconds)
+		x->out->sized = true;
+	return !seconds || k->number != 0 || parse_fail(x->p, "Number is zero");
+}
+
+static bool uids(struct parsing *x, struct search *k)
+{
+	uint32_t count = view_count(x->s->view);
+
+	return parse_sequence_set(x->p, count > 0 ? view_message(x->s->view, count)->uid : 0, &k->set);
+}
+
+static bool two_keys(struct parsing *x, struct search *k)
+{
+	return one_key(x, &k->child) && parse_sp(x->p) && one_key(x, &k->child->next);
+}
+
+static bool argument(struct parsing *x, const struct word *w, struct search *k)
+{
+	if (w->argument >= KEYWORD && !parse_sp(x->p))
+		return false;
+	switch (w->argument) {
+	case NOTHING:
+	case FLAG:
+	case NOT_FLAG:
+		return true;
+	case KEYWORD:
+	case NOT_KEYWORD:
+		return parse_keyword(x->p, &k->text);
+	case FIELD:
+		return parse_astring(x->p, &k->field) && parse_sp(x->p) && text(x, &k->text);
+	case STRING:
+		return text(x, &k->text);
+	case DATE:
+		return parse_date(x->p, &k->day);
+	case NUMBER:
+	case SECONDS:
+		return number(x, k, w->argument == SECONDS);
+	case UIDS:
+		return uids(x, k);
+	case ONE_KEY:
+		return one_key(x, &k->child);
+	case TWO_KEYS:
+		return two_keys(x, k);
+	}
+	UNREACHABLE("argument");
+}
+
+static bool named_key(struct parsing *x, struct search **out)
+{
+	struct str name;
+	struct search *k;
+	size_t i;
+
+	if (!parse_item_name(x->p, &name))
+		return parse_fail(x->p, "Missing search key");
+	for (i = 0; i < ARRAY_LEN(words) && !str_ieqc(name, words[i].name); i++)
+		;
+	if (i == ARRAY_LEN(words))
+		return parse_fail(x->p, "Unknown search key");
+	k = new_key(x, words[i].key);
+	k->flag = words[i].flag;
+	k->field = words[i].field != NULL ? str_of(words[i].field) : STR_NONE;
+	*out = k;
+	if (words[i].argument == NOTHING && words[i].key == SEARCH_NOT)
+		k->child = new_key(x, SEARCH_RECENT);
+	if (words[i].argument == NOT_FLAG || words[i].argument == NOT_KEYWORD)
+		*out = negated(x, k);
+	return argument(x, &words[i], k);
+}
+
+static bool sequence_key(struct parsing *x, struct search **out)
+{
+	struct number_set uids_there;
+	struct search *k = new_key(x, SEARCH_SEQUENCE);
+
+	*out = k;
+	if (!parse_sequence_set(x->p, view_count(x->s->view), &k->set))
+		return false;
+	return (k->set.n > 0 && view_uids_of_sequences(x->s->view, &k->set, x->p->arena, &uids_there)) ||
+	       parse_fail(x->p, "No message has such a number");
+}
+
+/* Keys with SP between them, all of which must match. */
+static bool all_keys(struct parsing *x, struct search **out)
+{
+	struct search *and = new_key(x, SEARCH_AND), **link = &and->child;
+
+	*out = and;
+	do {
+		if (!one_key(x, link))
+			return false;
+		link = &(*link)->next;
+	} while (parse_skip(x->p, ' '));
+	return true;
+}
+
+static bool one_key(struct parsing *x, struct search **out)
+{
+	bool ok;
+
+	if (++x->keys > x->s->o->search_keys)
+		return parse_fail(x->p, "Too many search keys");
+	if (++x->depth > x->s->o->search_depth)
+		return parse_fail(x->p, "Search keys are nested too deep");
+	if (parse_skip(x->p, '('))
+		ok = all_keys(x, out) && parse_char(x->p, ')');
+	else if (parse_at(x->p, '*') || (x->p->rest.n > 0 && ascii_digit(x->p->rest.p[0])))
+		ok = sequence_key(x, out);
+	else
+		ok = named_key(x, out);
+	x->depth--;
+	return ok;
+}
+
+bool search_parse(struct session *s, struct parse *p, struct search_request *out)
+{
+	struct parsing x = {.s = s, .p = p, .out = out, .charset = STR("")};
+
+	*out = (struct search_request){0};
+	if (!parse_sp(p))
+		return false;
+	if (parse_word(p, "CHARSET")) {
+		if (!parse_sp(p) || !parse_astring(p, &x.charset) || !parse_sp(p))
+			return false;
+		out->charset_unknown = x.charset.n == 0 || !charset_known(x.charset);
+	}
+	if (!all_keys(&x, &out->program) || !parse_end(p))
+		return false;
+	if (out->charset_unknown)
+		out->charset_error = "Unknown charset";
+	return true;
+}

@@ -1,0 +1,100 @@
+/*
+ * select.c: SELECT, EXAMINE, CLOSE (RFC 3501 §6.3.1, §6.3.2, §6.4.2), UNSELECT (RFC 3691).
+ */
+#include "imap/session_int.h"
+#include "log/log.h"
+#include "base/banned.h"
+
+void session_deselect(struct session *s)
+{
+	CHECK_OBJ(s, SESSION_MAGIC);
+	if (s->view == NULL)
+		return;
+	view_close(&s->view);
+	mailbox_close(&s->mailbox);
+	log_set_mailbox(NULL);
+}
+
+bool session_writable(struct session *s)
+{
+	if (!mailbox_read_only(s->mailbox))
+		return true;
+	reply_no(s, NULL, "Mailbox is open read-only");
+	return false;
+}
+
+static int open_mailbox(struct session *s, const char *name, unsigned flags, struct err *e)
+{
+	if (mailbox_open(s->setup->store, name, flags, &s->mailbox, e) != 0)
+		return e->code;
+	if (view_open(s->mailbox, &s->view, e) != 0) {
+		mailbox_close(&s->mailbox);
+		return e->code;
+	}
+	log_set_mailbox(name);
+	return 0;
+}
+
+static void describe(struct session *s)
+{
+	struct buf *out = session_out(s);
+	uint32_t unseen = view_first_unseen(s->view);
+
+	write_flag_lists(s);
+	buf_printf(out, "* %u EXISTS\r\n* %u RECENT\r\n", view_count(s->view), view_recent(s->view));
+	if (unseen != 0)
+		buf_printf(out, "* OK [UNSEEN %u] First unseen message\r\n", unseen);
+	buf_printf(out, "* OK [UIDVALIDITY %u] UIDs valid\r\n", mailbox_uidvalidity(s->mailbox));
+	buf_printf(out, "* OK [UIDNEXT %u] Predicted next UID\r\n", mailbox_uidnext(s->mailbox));
+	if (!mailbox_uids_stick(s->mailbox))
+		response(out, STR(""), RESPONSE_NO, "UIDNOTSTICKY", "UIDs are of this session only");
+}
+
+/* Whatever becomes of it, the mailbox that was selected before is not any more (RFC 3501 §6.3.1). */
+static void select_mailbox(struct session *s, struct parse *p, unsigned flags)
+{
+	bool examine = (flags & MAILBOX_READ_ONLY) != 0;
+	struct err e = ERR_INIT;
+	const char *name;
+
+	if (!parse_sp(p) || !parse_mailbox(p, &name) || !parse_end(p)) {
+		reply_bad(s, p->error);
+		return;
+	}
+	session_deselect(s);
+	if (open_mailbox(s, name, flags, &e) != 0) {
+		reply_error(s, &e);
+		return;
+	}
+	describe(s);
+	reply_ok(s, mailbox_read_only(s->mailbox) ? "READ-ONLY" : "READ-WRITE",
+	    examine ? "EXAMINE completed" : "SELECT completed");
+}
+
+void command_select(struct session *s, struct parse *p)
+{
+	select_mailbox(s, p, 0);
+}
+
+void command_examine(struct session *s, struct parse *p)
+{
+	select_mailbox(s, p, MAILBOX_READ_ONLY | MAILBOX_KEEP_RECENT);
+}
+
+/* Expunges silently. When it cannot, nothing is lost: the messages keep their \Deleted. */
+void command_close(struct session *s, struct parse *p UNUSED)
+{
+	struct err e = ERR_INIT;
+	uint32_t count;
+
+	if (!mailbox_read_only(s->mailbox) && mailbox_expunge(s->mailbox, NULL, &count, &e) != 0)
+		report_error(s, &e);
+	session_deselect(s);
+	reply_ok(s, NULL, "CLOSE completed");
+}
+
+void command_unselect(struct session *s, struct parse *p UNUSED)
+{
+	session_deselect(s);
+	reply_ok(s, NULL, "UNSELECT completed");
+}

@@ -1,0 +1,126 @@
+/*
+ * session_int.h: inside an IMAP session.
+ *
+ * One command after the other: session.c reads it, dispatch.c finds it in dispatch.def and runs its handler,
+ * the handler writes its untagged data and says with reply_…() how the command ended; then dispatch.c writes
+ * what changed in the mailbox (update.c), then the tagged line. So no handler can answer twice, forget to
+ * answer, or announce an EXPUNGE where the RFC forbids it.
+ *
+ * The way of a FETCH: session_next → dispatch → command_fetch (fetch_parse.c reads the items) → fetch.c per
+ * message: view_message → mailbox_envelope / mailbox_read → fetch_body.c: mime_find, source_chunk →
+ * stream_write.
+ */
+#ifndef MORTISE_IMAP_SESSION_INT_H
+#define MORTISE_IMAP_SESSION_INT_H
+
+#include "base/arena.h"
+#include "imap/parse.h"
+#include "imap/reader.h"
+#include "imap/response.h"
+#include "imap/session.h"
+#include "store/mailbox.h"
+
+struct imap_options {
+	uint64_t line_size, literal_size, command_size, literals; /* reader_limits */
+	uint64_t bad_commands;
+	uint64_t fetch_items, section_depth;
+	uint64_t search_keys, search_depth;
+	uint64_t keywords;
+	uint64_t append_messages;
+	uint64_t idle_timeout, input_timeout;
+	uint64_t idle_keepalive, idle_poll;
+};
+
+#define SESSION_MAGIC 0x496d6170u /* "Imap" */
+
+struct reply {
+	bool given;
+	enum response_status status;
+	const char *code; /* in the command's arena, or NULL */
+	const char *text; /* likewise */
+};
+
+struct session {
+	uint32_t magic;
+	const struct imap_session_setup *setup;
+	const struct imap_options *o;
+	struct stream *stream;
+	struct reader *reader;
+	struct arena *arena; /* of the command being done */
+	uint64_t bad;        /* commands in a row */
+	bool ended;
+	int result;      /* 0 or why it ended */
+	const char *bye; /* to be said at the end, or NULL */
+	bool broken;     /* a literal was promised and cannot be finished: nothing more may be said */
+
+	/* The command being done. */
+	struct str tag;
+	const char *command; /* its name as in dispatch.def */
+	bool uid;            /* its UID form */
+	bool at_stream;      /* the reader stands in front of a message literal */
+	struct reply reply;
+	uint64_t looked; /* when session_stopped last looked */
+
+	/* The selected mailbox, or NULL. */
+	struct mailbox *mailbox;
+	struct view *view;
+};
+
+/* ---- session.c ---- */
+/*
+ * Reads until the reader has something: COMMAND, STREAM or BAD. Announced literals are asked for. MORE when
+ * the session has ended (the client is gone, a timeout, the server stops).
+ */
+enum reader_state session_next(struct session *s);
+/* Octets of a message literal: at least one, at most `most`; empty when the session has ended. */
+struct str session_octets(struct session *s, uint64_t most);
+void session_end(struct session *s, int result);
+/* The same with "* BYE text" as the last line. */
+void session_bye(struct session *s, int result, const char *text);
+/* To be asked in long loops: the server stops, or the client is gone. */
+bool session_stopped(struct session *s);
+/* Looks at once whether the server stops; says BYE then. */
+bool session_stopping(struct session *s);
+/* The output so far may be written now. False: nobody reads it. */
+bool session_written(struct session *s);
+static inline struct buf *session_out(struct session *s)
+{
+	return stream_output(s->stream);
+}
+
+/* ---- dispatch.c ---- */
+/* Does the command that the reader holds; at_stream: it is APPEND's beginning (READER_STREAM). */
+void session_dispatch(struct session *s, bool at_stream);
+/* One of these ends every handler. The first one counts. */
+void reply_ok(struct session *s, const char *code, const char *text);
+void reply_no(struct session *s, const char *code, const char *text);
+void reply_bad(struct session *s, const char *why);
+/* NO with the error's code and text; logged when it is not the client's doing. */
+void reply_error(struct session *s, const struct err *e);
+/* "* NO [code] text" now, for what does not make the command fail. */
+void report_error(struct session *s, const struct err *e);
+/* parse_end, then false with BAD when there was anything wrong. */
+bool arguments_end(struct session *s, struct parse *p);
+
+/* ---- update.c ---- */
+void update_view(struct session *s, bool may_expunge);
+void write_flags(struct buf *out, const struct mailbox *m, const struct message *msg); /* (\Seen kw) */
+void write_flag_lists(struct session *s); /* FLAGS, PERMANENTFLAGS */
+/* "* n FETCH (FLAGS (…))", with the UID in a UID command. */
+void write_fetch_flags(struct session *s, uint32_t sequence, const struct message *msg);
+/* Sequence set or, in a UID command, UID set → UIDs that are there. False: BAD was said. `ghosts` (NULL
+ * allowed): some of the named messages are gone. */
+bool parse_messages(struct session *s, struct parse *p, struct number_set *uids, bool *ghosts);
+void write_mailbox_name(struct buf *out, const char *name); /* modified UTF-7, as astring */
+
+/* ---- select.c ---- */
+void session_deselect(struct session *s);
+bool session_writable(struct session *s); /* false: NO was said */
+
+/* ---- the commands: one handler each, declared from the table ---- */
+typedef void command_fn(struct session *s, struct parse *p);
+#define COMMAND(name, state, handler, flags, capability) command_fn handler;
+#include "imap/dispatch.def"
+#undef COMMAND
+
+#endif

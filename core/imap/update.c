@@ -1,0 +1,188 @@
+/*
+ * update.c: what the client is told of its mailbox without having asked, and the few things that several
+ * commands write or read in the same way.
+ */
+#include "charset/charset.h"
+#include "imap/session_int.h"
+#include "log/log.h"
+#include "mime/mime.h"
+#include "base/banned.h"
+
+static const struct {
+	const char *name;
+	uint32_t flag;
+} system_flags[] = {
+    {"\\Answered", MORTISE_FLAG_ANSWERED},
+    {"\\Flagged", MORTISE_FLAG_FLAGGED},
+    {"\\Deleted", MORTISE_FLAG_DELETED},
+    {"\\Seen", MORTISE_FLAG_SEEN},
+    {"\\Draft", MORTISE_FLAG_DRAFT},
+};
+
+struct word_list {
+	struct buf *out;
+	const char *between; /* "" before the first */
+};
+
+static void word(struct word_list *l, const char *text)
+{
+	buf_adds(l->out, l->between);
+	buf_adds(l->out, text);
+	l->between = " ";
+}
+
+static void flag_words(
+    struct word_list *l, const struct mailbox *m, uint32_t flags, uint64_t keywords, bool recent)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(system_flags); i++)
+		if ((flags & system_flags[i].flag) != 0)
+			word(l, system_flags[i].name);
+	if (recent)
+		word(l, "\\Recent");
+	for (; keywords != 0; keywords &= keywords - 1)
+		word(l, mailbox_keyword(m, (size_t)__builtin_ctzll(keywords)));
+}
+
+void write_flags(struct buf *out, const struct mailbox *m, const struct message *msg)
+{
+	struct word_list l = {out, ""};
+
+	buf_addc(out, '(');
+	flag_words(&l, m, msg->flags, msg->keywords, msg->recent);
+	buf_addc(out, ')');
+}
+
+void write_flag_lists(struct session *s)
+{
+	const struct mailbox *m = s->mailbox;
+	struct buf *out = session_out(s);
+	size_t count = mailbox_keyword_count(m);
+	uint64_t all = count >= 64 ? UINT64_MAX : (UINT64_C(1) << count) - 1;
+	struct word_list l = {out, ""};
+
+	buf_adds(out, "* FLAGS (");
+	flag_words(&l, m, MORTISE_FLAGS_SYSTEM, all, false);
+	buf_adds(out, ")\r\n* OK [PERMANENTFLAGS (");
+	l.between = "";
+	if (!mailbox_read_only(m)) {
+		flag_words(&l, m, mailbox_permanent_flags(m), all, false);
+		if (mailbox_may_create_keywords(m))
+			word(&l, "\\*");
+	}
+	buf_adds(out, mailbox_read_only(m) ? ")] No flags can be changed\r\n" : ")] Flags that are kept\r\n");
+}
+
+void write_fetch_flags(struct session *s, uint32_t sequence, const struct message *msg)
+{
+	struct buf *out = session_out(s);
+
+	buf_printf(out, "* %u FETCH (", sequence);
+	if (s->uid)
+		buf_printf(out, "UID %u ", msg->uid);
+	buf_adds(out, "FLAGS ");
+	write_flags(out, s->mailbox, msg);
+	buf_adds(out, ")\r\n");
+	session_written(s);
+}
+
+static void on_expunged(void *arg, uint32_t sequence, uint32_t uid UNUSED)
+{
+	struct session *s = arg;
+
+	buf_printf(session_out(s), "* %u EXPUNGE\r\n", sequence);
+	session_written(s);
+}
+
+static void on_exists(void *arg, uint32_t count)
+{
+	buf_printf(session_out(arg), "* %u EXISTS\r\n", count);
+}
+
+static void on_recent(void *arg, uint32_t count)
+{
+	buf_printf(session_out(arg), "* %u RECENT\r\n", count);
+}
+
+static void on_flags(void *arg, uint32_t sequence, const struct message *msg)
+{
+	write_fetch_flags(arg, sequence, msg);
+}
+
+static void on_keywords(void *arg)
+{
+	write_flag_lists(arg);
+}
+
+void update_view(struct session *s, bool may_expunge)
+{
+	const struct view_events events = {.expunged = on_expunged,
+	    .exists = on_exists,
+	    .recent = on_recent,
+	    .flags = on_flags,
+	    .keywords = on_keywords,
+	    .arg = s};
+	struct err e = ERR_INIT;
+
+	if (s->view == NULL)
+		return;
+	if (view_update(s->view, may_expunge ? VIEW_MAY_EXPUNGE : 0, &events, &e) < 0 &&
+	    !mailbox_gone(s->mailbox))
+		report_error(s, &e);
+	if (mailbox_gone(s->mailbox)) {
+		log_msg(MSG_IMAP_MAILBOX_GONE, "%s", mailbox_name(s->mailbox));
+		session_bye(s, MORTISE_E_NOTFOUND, "The selected mailbox was deleted or replaced");
+	}
+}
+
+static bool numbered_messages(struct session *s, struct parse *p, struct number_set *uids, bool *ghosts)
+{
+	struct number_set set;
+	size_t i;
+
+	if (!parse_sequence_set(p, view_count(s->view), &set)) {
+		reply_bad(s, p->error);
+		return false;
+	}
+	if (set.n == 0 || !view_uids_of_sequences(s->view, &set, s->arena, uids)) {
+		reply_bad(s, "No message has such a number");
+		return false;
+	}
+	for (i = 0; ghosts != NULL && !*ghosts && i < set.n; i++) {
+		uint32_t n;
+
+		for (n = set.v[i].low; n <= set.v[i].high && !*ghosts; n++)
+			*ghosts = view_message(s->view, n)->expunged;
+	}
+	return true;
+}
+
+bool parse_messages(struct session *s, struct parse *p, struct number_set *uids, bool *ghosts)
+{
+	uint32_t count = view_count(s->view);
+	struct number_set set;
+
+	if (ghosts != NULL)
+		*ghosts = false;
+	if (!parse_sp(p)) {
+		reply_bad(s, p->error);
+		return false;
+	}
+	if (!s->uid)
+		return numbered_messages(s, p, uids, ghosts);
+	if (!parse_sequence_set(p, count > 0 ? view_message(s->view, count)->uid : 0, &set)) {
+		reply_bad(s, p->error);
+		return false;
+	}
+	view_uids_of_uids(s->view, &set, s->arena, uids);
+	return true;
+}
+
+void write_mailbox_name(struct buf *out, const char *name)
+{
+	AUTO_BUF struct buf b = BUF_INIT;
+
+	utf8_to_mutf7(&b, str_of(name));
+	imap_astring(out, b.n > 0 ? buf_str(&b) : STR(""));
+}
