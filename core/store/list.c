@@ -226,7 +226,6 @@ static int walk_level(struct walk *w, const char *path, const struct level *up)
 static int list_inbox(struct walk *w)
 {
 	const struct name n = {.text = "INBOX", .inbox = true};
-	AUTO_BUF struct buf capitals = BUF_INIT;
 	struct pattern p = w->pattern;
 	struct err e = ERR_INIT;
 	unsigned bits;

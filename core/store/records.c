@@ -12,7 +12,7 @@ struct record *record_new(struct mailbox *m)
 	struct record *r = m->spare;
 
 	if (r != NULL) {
-		memcpy(&m->spare, r, sizeof(m->spare));
+		memcpy(&m->spare, r, sizeof(void *));
 		memset(r, 0, sizeof(*r));
 		return r;
 	}
@@ -30,7 +30,7 @@ void record_free(struct mailbox *m, struct record *r)
 {
 	ASSERT(r->views == 0);
 	memset(r, 0, sizeof(*r));
-	memcpy(r, &m->spare, sizeof(m->spare));
+	memcpy(r, &m->spare, sizeof(void *));
 	m->spare = r;
 }
 

@@ -226,8 +226,9 @@ static void move_once(void)
 
 static void touch_on_ask(void)
 {
-	const struct timespec t[2] = {{.tv_sec = ++moves_left}, {.tv_sec = moves_left}};
+	const struct timespec t[2] = {{.tv_sec = moves_left + 1}, {.tv_sec = moves_left + 1}};
 
+	moves_left++;
 	(void)futimens(answer.fd, t);
 }
 
