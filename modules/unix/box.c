@@ -1,0 +1,443 @@
+#include "box.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NFS_MAGIC 0x6969
+
+struct unix_box *unix_box_of(void *box)
+{
+	struct unix_box *b = box;
+
+	assert(b != NULL && b->magic == UNIX_BOX_MAGIC);
+	return b;
+}
+
+struct unix_state *unix_state_of(struct mortise_call *call)
+{
+	if (call->instance->state == NULL)
+		call->instance->state =
+		    call->host->alloc(call, MORTISE_LIFE_INSTANCE, sizeof(struct unix_state));
+	return call->instance->state;
+}
+
+/* ---- the file ---- */
+
+void unix_print_of(const struct stat *st, struct unix_print *p)
+{
+	p->dev = st->st_dev;
+	p->ino = st->st_ino;
+	p->size = (uint64_t)st->st_size;
+	p->mtime = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+	p->ctime = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
+}
+
+bool unix_print_same(const struct unix_print *a, const struct unix_print *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->mtime == b->mtime &&
+	       a->ctime == b->ctime;
+}
+
+int unix_box_print(struct mortise_call *call, struct unix_box *b, struct unix_print *p)
+{
+	struct stat st;
+
+	if (fstat(b->fd, &st) != 0)
+		return call->host->fault_errno(call, "cannot look at %s", b->place->name);
+	unix_print_of(&st, p);
+	return 0;
+}
+
+int unix_box_look(struct mortise_call *call, struct unix_box *b, const struct unix_print *p)
+{
+	struct unix_print now;
+	struct stat st, here;
+	int mode = b->lock.mode, r;
+
+	if (fstatat(b->dir, b->file, &st, 0) != 0)
+		return errno == ENOENT ? call->host->fail(call, MORTISE_E_NOTFOUND, "The mailbox was removed")
+		                       : call->host->fault_errno(call, "cannot look at %s", b->place->name);
+	unix_print_of(&st, &now);
+	if (p != NULL && unix_print_same(&now, p))
+		return 0;
+	/* Replaced under our lock, by somebody who asks for none: lock the one that is there now. */
+	if (mode != MORTISE_LOCK_NONE && (fstat(b->fd, &here) != 0 || here.st_ino != st.st_ino)) {
+		unix_lock_release(call, b);
+		if ((r = unix_lock_take(call, b, mode, 0)) != 0)
+			return r;
+	}
+	return 1;
+}
+
+/* Opens the file that has the name; the descriptor, or a code. */
+static int open_file(struct mortise_call *call, const struct mortise_place *place, bool *read_only)
+{
+	const int flags = O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	struct stat st;
+	int fd = -1;
+
+	if (!*read_only)
+		fd = call->host->open_below(call, place->root, place->path, O_RDWR | flags, 0);
+	if (fd < 0 && (*read_only || errno == EACCES || errno == EPERM || errno == EROFS)) {
+		*read_only = true;
+		fd = call->host->open_below(call, place->root, place->path, O_RDONLY | flags, 0);
+	}
+	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+		return call->host->fail(call, MORTISE_E_NOTFOUND, "No such mailbox");
+	if (fd < 0 && (errno == EISDIR || errno == ENXIO || errno == EXDEV || errno == ELOOP))
+		return call->host->fail(call, MORTISE_E_NOTFOUND, "That is not a mailbox");
+	if (fd < 0)
+		return call->host->fault_errno(call, "cannot open %s", place->path);
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return call->host->fail(call, MORTISE_E_NOTFOUND, "That is not a mailbox");
+	}
+	return fd;
+}
+
+int unix_box_reopen(struct mortise_call *call, struct unix_box *b)
+{
+	bool read_only = b->read_only;
+	int fd = open_file(call, b->place, &read_only);
+
+	if (fd < 0)
+		return fd;
+	if (read_only && !b->read_only) {
+		close(fd);
+		return call->host->fail(call, MORTISE_E_PERM, "The mailbox cannot be written any more");
+	}
+	close(b->fd);
+	b->fd = fd;
+	return 0;
+}
+
+/*
+ * Where everybody may write and delete, anybody can replace the mailbox or its lock. A sticky directory is
+ * how mail spools are made safe; there the file must be ours, since somebody may have made it before us.
+ */
+static int check_directory(struct mortise_call *call, const struct unix_box *b)
+{
+	struct stat dir, file;
+
+	if (fstat(b->dir, &dir) != 0 || fstat(b->fd, &file) != 0)
+		return call->host->fault_errno(call, "cannot look at %s", b->place->path);
+	if (b->options->open_directory || (dir.st_mode & S_IWOTH) == 0)
+		return 0;
+	if ((dir.st_mode & S_ISVTX) == 0)
+		return call->host->fault(call, MORTISE_E_PERM,
+		    "the directory of %s is writable by everybody and not sticky (set mode 1777, or "
+		    "open_directory = true)",
+		    b->place->path);
+	if (file.st_uid != geteuid() && geteuid() != 0)
+		return call->host->fault(call, MORTISE_E_PERM,
+		    "%s belongs to uid %lu, in a directory where anybody can make it", b->place->path,
+		    (unsigned long)file.st_uid);
+	return 0;
+}
+
+static int open_directory(struct mortise_call *call, struct unix_box *b)
+{
+	const char *slash = strrchr(b->place->path, '/');
+	const char *path = ".";
+
+	b->file = b->place->path;
+	if (slash != NULL) {
+		b->file = slash + 1;
+		path = call->host->print(
+		    call, MORTISE_LIFE_CALL, "%.*s", (int)(slash - b->place->path), b->place->path);
+	}
+	b->dir = call->host->open_below(call, b->place->root, path, O_PATH | O_DIRECTORY, 0);
+	if (b->dir < 0 && (errno == ENOENT || errno == ENOTDIR))
+		return call->host->fail(call, MORTISE_E_NOTFOUND, "No such mailbox");
+	if (b->dir < 0)
+		return call->host->fault_errno(call, "cannot open the directory of %s", b->place->path);
+	return 0;
+}
+
+static void box_free(struct mortise_call *call, struct unix_box *b)
+{
+	unix_lock_release(call, b);
+	if (b->fd >= 0)
+		close(b->fd);
+	if (b->dir >= 0)
+		close(b->dir);
+	free(b->trail.vanished);
+	free(b->trail.changed);
+	free(b->extents);
+	free(b->found);
+	b->magic = 0;
+}
+
+int unix_op_open(struct mortise_call *call, const struct mortise_place *place, uint32_t open_flags,
+    struct mortise_box_info *info, void **box)
+{
+	struct unix_box *b = call->host->alloc(call, MORTISE_LIFE_BOX, sizeof *b);
+	struct statfs fs;
+	int r;
+
+	b->magic = UNIX_BOX_MAGIC;
+	b->place = place;
+	b->options = call->instance->options;
+	b->state = unix_state_of(call);
+	b->dir = b->fd = b->lock.session = -1;
+	b->read_only = (open_flags & MORTISE_OPEN_READ_ONLY) != 0;
+	b->trail.rescan = UINT64_MAX;
+	if ((r = open_directory(call, b)) == 0 && (r = open_file(call, place, &b->read_only)) >= 0) {
+		b->fd = r;
+		r = check_directory(call, b);
+	}
+	if (r < 0) {
+		box_free(call, b);
+		return r;
+	}
+	b->no_flock = fstatfs(b->fd, &fs) == 0 && fs.f_type == NFS_MAGIC;
+	if ((r = unix_numbers(call, b)) != 0) {
+		box_free(call, b);
+		return r;
+	}
+	info->uidvalidity = b->uidvalidity;
+	info->uidnext = b->base.known ? b->base.uidlast + 1 : 0;
+	info->permanent_flags = b->read_only ? 0 : MORTISE_FLAGS_SYSTEM;
+	info->keyword_limit = (uint32_t)b->options->keyword_limit;
+	info->may_create_keywords = !b->read_only && b->options->keyword_limit > 0;
+	info->read_only = b->read_only;
+	*box = b;
+	return 0;
+}
+
+void unix_op_close(struct mortise_call *call, void *box)
+{
+	box_free(call, unix_box_of(box));
+}
+
+int unix_op_lock(struct mortise_call *call, void *box, int mode, uint64_t deadline)
+{
+	return unix_lock_take(call, unix_box_of(box), mode, deadline);
+}
+
+int unix_op_watch(struct mortise_call *call, void *box, struct mortise_watch *watch)
+{
+	struct unix_box *b = unix_box_of(box);
+	const char *slash = strrchr(b->place->path, '/');
+
+	watch->paths[0] = b->place->path;
+	watch->paths[1] = slash == NULL ? "."
+	                                : call->host->print(call, MORTISE_LIFE_BOX, "%.*s",
+	                                      (int)(slash - b->place->path), b->place->path);
+	watch->count = 2;
+	return 0;
+}
+
+int unix_pread(struct mortise_call *call, struct unix_box *b, void *p, size_t size, uint64_t offset)
+{
+	unsigned char *out = p;
+
+	while (size > 0) {
+		ssize_t n = pread(b->fd, out, size, (off_t)offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return call->host->fault_errno(
+			    call, "cannot read %s at %llu", b->place->name, (unsigned long long)offset);
+		if (n == 0)
+			return call->host->fault(call, MORTISE_E_IO, "%s ends at octet %llu, too early",
+			    b->place->name, (unsigned long long)offset);
+		out += n;
+		offset += (uint64_t)n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+int unix_pwrite(struct mortise_call *call, struct unix_box *b, const void *p, size_t size, uint64_t offset)
+{
+	const unsigned char *in = p;
+
+	while (size > 0) {
+		ssize_t n = pwrite(b->fd, in, size, (off_t)offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return call->host->fault_errno(
+			    call, "cannot write %s at %llu", b->place->name, (unsigned long long)offset);
+		in += n;
+		offset += (uint64_t)n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+int unix_sync_file(struct mortise_call *call, struct unix_box *b)
+{
+	if (b->options->fsync && fdatasync(b->fd) != 0)
+		return call->host->fault_errno(call, "cannot sync %s", b->place->name);
+	return 0;
+}
+
+/*
+ * Mailers say "new mail" when a file was modified after it was last read. So a change that is no new message
+ * leaves it modified a second before it was read, and a new one read a second before it was modified. The
+ * fraction of the second is by chance: the clock's steps are coarse, and so nobody else's change looks like
+ * ours.
+ */
+void unix_times(struct unix_box *b, bool added)
+{
+	struct timespec now, times[2];
+	struct timespec noise;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	clock_gettime(CLOCK_MONOTONIC, &noise);
+	times[0] = times[1] = now;
+	if (added) {
+		times[0].tv_sec--;
+		times[1].tv_nsec -= (noise.tv_nsec ^ (long)getpid() * 7919) % 1000000;
+		if (times[1].tv_nsec < 0)
+			times[1].tv_nsec = 0;
+	} else {
+		times[1].tv_sec--;
+		times[1].tv_nsec = (noise.tv_nsec ^ ((long)getpid() * 7919 & 0xfffff)) % 1000000000;
+	}
+	(void)!futimens(b->fd, times);
+}
+
+/* ---- scanning ---- */
+
+static int stop(void *arg)
+{
+	struct unix_box *b = arg;
+
+	unix_lock_touch(b->call, b);
+	return b->call->host->should_stop(b->call);
+}
+
+int unix_scanner(
+    struct mortise_call *call, struct unix_box *b, uint64_t offset, uint64_t end, struct unix_scanner *s)
+{
+	struct unix_input input = {.fd = b->fd, .end = end, .stop = stop, .stop_arg = b};
+	int r;
+
+	b->call = call;
+	r = unix_scan_open(s, &input, offset, UNIX_WINDOW);
+	return r == 0 ? 0 : unix_scan_fault(call, b, s, r);
+}
+
+int unix_scan_fault(struct mortise_call *call, struct unix_box *b, const struct unix_scanner *s, int code)
+{
+	const struct mortise_host *h = call->host;
+
+	switch (code) {
+	case UNIX_SCAN_BAD:
+		return h->fault(call, MORTISE_E_CORRUPT,
+		    "%s: octet %llu should begin a \"From \" line and does not", b->place->name,
+		    (unsigned long long)s->position);
+	case UNIX_SCAN_IO:
+		return h->fault_errno(call, "cannot read %s", b->place->name);
+	case UNIX_SCAN_SHORT:
+		return h->fault(call, MORTISE_E_IO, "%s became shorter while it was read, at octet %llu",
+		    b->place->name, (unsigned long long)s->position);
+	case UNIX_SCAN_MEMORY:
+		return h->fault(call, MORTISE_E_TEMP, "no memory to read %s", b->place->name);
+	default:
+		return code;
+	}
+}
+
+/* ---- the file's beginning ---- */
+
+static void list_words(struct unix_keywords *k, const char *words, size_t size)
+{
+	const char *end = words + size;
+
+	while (words < end) {
+		const char *space = memchr(words, ' ', (size_t)(end - words));
+		const char *stop_at = space != NULL ? space : end;
+		if (stop_at > words)
+			unix_keyword_add(k, words, (size_t)(stop_at - words), UNIX_KEYWORDS_MAX);
+		words = stop_at + 1;
+	}
+}
+
+/*
+ * Is V and L what this mailbox's programs wrote? A pseudo-message is told by its form (scan.c). X-IMAPbase
+ * must be where only we write, or where and how c-client does; option `believe` moves the line.
+ */
+static bool base_believed(const struct unix_box *b, const struct unix_scanned *m)
+{
+	if (m->pseudo)
+		return true;
+	switch (b->options->believe) {
+	case UNIX_BELIEVE_OWN:
+		return m->base_place == UNIX_PLACE_HEAD;
+	case UNIX_BELIEVE_BLOCKS:
+		return m->base_place >= UNIX_PLACE_TAIL;
+	default:
+		return m->base_place >= UNIX_PLACE_LOOSE;
+	}
+}
+
+void unix_base_of(struct unix_box *b, const struct unix_scanned *m)
+{
+	struct unix_base *base = &b->base;
+
+	memset(base, 0, sizeof *base);
+	base->start = m->start;
+	base->known = base_believed(b, m) && m->uidvalidity != 0;
+	if (!base->known)
+		return;
+	base->pseudo = m->pseudo;
+	base->in_place = m->block && m->base_block;
+	base->head = m->base_place == UNIX_PLACE_HEAD;
+	base->block_start = m->block_start;
+	base->block_size = m->block_size;
+	base->uidvalidity = m->uidvalidity;
+	base->uidlast = m->uidlast;
+	base->token = m->token;
+	base->uid = m->uid <= m->uidlast ? m->uid : 0;
+	base->letters = m->letters;
+	list_words(&b->keywords, m->base_words, m->base_words_size);
+	/* Bits of the first message, for when its block is written again. */
+	for (const char *w = m->words, *end = w + m->words_size; !m->pseudo && w < end;) {
+		const char *space = memchr(w, ' ', (size_t)(end - w));
+		const char *stop_at = space != NULL ? space : end;
+		int bit = stop_at > w ? unix_keyword_find(&b->keywords, w, (size_t)(stop_at - w)) : -1;
+		if (bit >= 0)
+			base->keywords |= UINT64_C(1) << bit;
+		w = stop_at + 1;
+	}
+}
+
+int unix_base_read(struct mortise_call *call, struct unix_box *b)
+{
+	struct unix_scanner s;
+	struct unix_scanned *m;
+	struct unix_print p;
+	int r = unix_box_print(call, b, &p);
+
+	memset(&b->base, 0, sizeof b->base);
+	if (r != 0 || p.size == 0)
+		return r;
+	m = call->host->alloc(call, MORTISE_LIFE_CALL, sizeof *m);
+	if ((r = unix_scanner(call, b, 0, p.size, &s)) != 0)
+		return r;
+	if ((r = unix_scan_begin(&s)) == 0 && (r = unix_scan_header(&s, m)) == 1) {
+		unix_base_of(b, m);
+		/* Only a pseudo-message's end is asked for, and that is near. */
+		if (b->base.pseudo) {
+			unix_scan_seek(&s, m->start);
+			if ((r = unix_scan_next(&s, m)) == 1)
+				b->base.next = m->next;
+		}
+	}
+	if (r < 0)
+		r = unix_scan_fault(call, b, &s, r);
+	unix_scan_close(&s);
+	return r < 0 ? r : 0;
+}

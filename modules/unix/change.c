@@ -1,0 +1,496 @@
+/*
+ * Flags, keywords, expunge.
+ *
+ * A message with a block (nearly all: sync sees to it) has its flags changed in place: as many octets as
+ * before are written over it. Messages without one, or whose block is full of keywords, get a new one, for
+ * which the file is rewritten from the first of them. One sync to disk a batch.
+ */
+#include "box.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* With more than this, everything behind the first is told anew. */
+#define CHANGED_MAX 256u
+
+/* ---- what was changed through this box ---- */
+
+int unix_trail_begin(struct mortise_call *call, struct unix_box *b)
+{
+	struct unix_trail *t = &b->trail;
+	struct unix_print now;
+	int r = unix_box_print(call, b, &now);
+
+	if (r != 0)
+		return r;
+	if (!t->valid || !unix_print_same(&t->after, &now)) {
+		unix_trail_clear(b);
+		t->before = now;
+	}
+	t->valid = false;
+	return 0;
+}
+
+/* Until unix_trail_end the trail is not valid: a change that fails half way leaves none. */
+void unix_trail_end(struct mortise_call *call, struct unix_box *b)
+{
+	b->trail.valid = unix_box_print(call, b, &b->trail.after) == 0;
+}
+
+void unix_trail_clear(struct unix_box *b)
+{
+	b->trail.valid = false;
+	b->trail.rescan = UINT64_MAX;
+	b->trail.vanished_count = b->trail.changed_count = 0;
+}
+
+void unix_trail_rescan(struct unix_box *b, uint64_t offset)
+{
+	if (offset < b->trail.rescan)
+		b->trail.rescan = offset;
+}
+
+static void *grown(struct mortise_call *call, void *p, size_t *room, size_t size)
+{
+	size_t want = *room != 0 ? *room * 2 : 64;
+	void *q = reallocarray(p, want, size);
+
+	if (q == NULL) {
+		call->host->fault(call, MORTISE_E_LIMIT, "no memory to note %zu messages", want);
+		return NULL;
+	}
+	*room = want;
+	return q;
+}
+
+int unix_trail_vanished(struct mortise_call *call, struct unix_box *b, uint32_t uid)
+{
+	struct unix_trail *t = &b->trail;
+
+	if (t->vanished_count == t->vanished_room) {
+		void *p = grown(call, t->vanished, &t->vanished_room, sizeof *t->vanished);
+		if (p == NULL)
+			return MORTISE_E_LIMIT;
+		t->vanished = p;
+	}
+	t->vanished[t->vanished_count++] = uid;
+	return 0;
+}
+
+int unix_trail_changed(struct mortise_call *call, struct unix_box *b, uint64_t start)
+{
+	struct unix_trail *t = &b->trail;
+
+	if (start >= t->rescan)
+		return 0;
+	if (t->changed_count >= CHANGED_MAX) {
+		for (size_t i = 0; i < t->changed_count; i++)
+			unix_trail_rescan(b, t->changed[i]);
+		unix_trail_rescan(b, start);
+		t->changed_count = 0;
+		return 0;
+	}
+	if (t->changed_count == t->changed_room) {
+		void *p = grown(call, t->changed, &t->changed_room, sizeof *t->changed);
+		if (p == NULL)
+			return MORTISE_E_LIMIT;
+		t->changed = p;
+	}
+	t->changed[t->changed_count++] = start;
+	return 0;
+}
+
+/* ---- a change, from its beginning to its end ---- */
+
+/* Everyone has a UID, and b->base is what the file's beginning says now. */
+static int change_begin(struct mortise_call *call, struct unix_box *b)
+{
+	int r;
+
+	if (!unix_lock_writable(b))
+		return unix_lock_refuse(call, b);
+	if ((r = unix_settle(call, b)) != 0 || (r = unix_base_read(call, b)) != 0)
+		return r;
+	b->base_moved = 0;
+	return unix_trail_begin(call, b);
+}
+
+static int change_end(struct mortise_call *call, struct unix_box *b)
+{
+	int r;
+
+	if (b->base_moved != 0)
+		unix_trail_rescan(b, 0);
+	if ((r = unix_sync_file(call, b)) != 0)
+		return r;
+	unix_times(b, false);
+	unix_trail_end(call, b);
+	return 0;
+}
+
+/* Where a message begins now, and what its flags are to be. */
+struct target {
+	uint64_t start;
+	uint32_t uid;
+	const struct mortise_flag_change *change; /* NULL: becomes old */
+	bool rewrite;                             /* it has no block with room */
+};
+
+static int by_start(const void *a, const void *b)
+{
+	const struct target *x = a, *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+static struct target *find_target(struct target *t, size_t count, uint64_t start)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (t[middle].start < start)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < count && t[low].start == start ? &t[low] : NULL;
+}
+
+/* ---- flags ---- */
+
+struct flagging {
+	struct mortise_call *call;
+	struct unix_box *b;
+	struct target *targets;
+	size_t count;
+	struct unix_resolve resolve;
+	struct unix_scanned *m;
+	char *text, *old;
+	bool written;
+};
+
+static void wanted(const struct target *t, const struct unix_resolved *is, struct unix_block *block)
+{
+	block->letters = is->letters | (t->change == NULL ? UNIX_LETTER_O : 0);
+	block->keywords = is->keywords;
+	if (t->change != NULL) {
+		block->letters = (is->letters & UNIX_LETTER_O) | unix_letters_of_flags(t->change->flags);
+		block->keywords = t->change->keywords;
+	}
+	block->uid = is->uid;
+}
+
+static bool first_message(const struct unix_box *b, uint64_t start)
+{
+	return !b->base.pseudo && start == b->base.start;
+}
+
+static void block_for(
+    struct flagging *f, const struct target *t, const struct unix_resolved *is, struct unix_block *block)
+{
+	struct unix_box *b = f->b;
+
+	memset(block, 0, sizeof *block);
+	block->table = &b->keywords;
+	block->base = first_message(b, t->start);
+	block->uidvalidity = b->uidvalidity;
+	block->uidlast = b->uidlast;
+	block->token = b->base.token != 0 ? b->base.token : unix_token(f->call, 0);
+	wanted(t, is, block);
+}
+
+/* One message: in place when it can be, else noted for rewriting. */
+static int flag_one(struct flagging *f, struct target *t, struct unix_scanner *s)
+{
+	struct unix_box *b = f->b;
+	struct unix_resolve resolve = f->resolve;
+	struct unix_resolved is;
+	struct unix_block block;
+	size_t size;
+	int r;
+
+	unix_scan_seek(s, t->start);
+	if ((r = unix_scan_header(s, f->m)) != 1)
+		return r < 0 ? unix_scan_fault(f->call, b, s, r) : MORTISE_E_INTERNAL;
+	unix_resolve(&resolve, f->m, &is);
+	if (!is.stored)
+		return f->call->host->fault(f->call, MORTISE_E_QUOTA,
+		    "%s: UID %u cannot be written, so its flags cannot", b->place->name, t->uid);
+	block_for(f, t, &is, &block);
+	size = f->m->block && f->m->block_uid && !f->m->strays
+	           ? unix_block_write(f->text, &block, f->m->block_size)
+	           : 0;
+	t->rewrite = size == 0;
+	if (t->rewrite)
+		return 0;
+	if ((r = unix_pread(f->call, b, f->old, size, f->m->block_start)) != 0)
+		return r;
+	if (memcmp(f->old, f->text, size) == 0)
+		return 0;
+	if ((r = unix_pwrite(f->call, b, f->text, size, f->m->block_start)) != 0)
+		return r;
+	f->written = true;
+	if (block.base) {
+		b->base.letters = block.letters;
+		b->base.keywords = block.keywords;
+		b->base.token = block.token;
+	}
+	return unix_trail_changed(f->call, b, t->start);
+}
+
+static int restamp_one(void *arg, const struct unix_scanned *m, struct unix_verdict *v)
+{
+	struct flagging *f = arg;
+	struct target *t = find_target(f->targets, f->count, m->start);
+	struct unix_resolved is;
+	struct unix_block block;
+
+	unix_resolve(&f->resolve, m, &is);
+	v->action = UNIX_KEEP;
+	if (t == NULL || !t->rewrite)
+		return 0;
+	block_for(f, t, &is, &block);
+	v->action = UNIX_STAMP;
+	v->block_size = unix_block_write(v->block, &block, 0);
+	return v->block_size != 0 ? 0 : MORTISE_E_LIMIT;
+}
+
+/* Those that could not be changed in place. */
+static int rewrite_targets(struct flagging *f)
+{
+	size_t i = 0;
+	int r;
+
+	while (i < f->count && !f->targets[i].rewrite)
+		i++;
+	if (i == f->count)
+		return 0;
+	unix_resolve_begin(&f->resolve, f->b);
+	r = unix_rewrite(f->call, f->b, f->targets[i].start, restamp_one, f, false);
+	if (r != 0)
+		return r;
+	f->written = true;
+	unix_trail_rescan(f->b, f->targets[i].start);
+	return unix_base_read(f->call, f->b);
+}
+
+static int change_flags(struct flagging *f)
+{
+	struct mortise_call *call = f->call;
+	struct unix_scanner s;
+	struct unix_print now;
+	int r;
+
+	qsort(f->targets, f->count, sizeof *f->targets, by_start);
+	if ((r = unix_box_print(call, f->b, &now)) != 0 ||
+	    (r = unix_scanner(call, f->b, 0, now.size, &s)) != 0)
+		return r;
+	f->m = call->host->alloc(call, MORTISE_LIFE_CALL, sizeof *f->m);
+	f->text = call->host->alloc(call, MORTISE_LIFE_CALL, UNIX_BLOCK_MAX);
+	f->old = call->host->alloc(call, MORTISE_LIFE_CALL, UNIX_BLOCK_MAX);
+	for (size_t i = 0; r == 0 && i < f->count; i++)
+		r = flag_one(f, &f->targets[i], &s);
+	unix_scan_close(&s);
+	if (r == 0)
+		r = rewrite_targets(f);
+	if (r == 0 && f->written)
+		r = unix_base_write(call, f->b, true);
+	return r;
+}
+
+static int flag_refs(struct mortise_call *call, struct unix_box *b, const struct mortise_flag_change *changes,
+    const struct mortise_ref *refs, size_t count)
+{
+	struct flagging f = {.call = call, .b = b};
+	int r;
+
+	if (count == 0)
+		return 0;
+	if ((r = change_begin(call, b)) != 0)
+		return r;
+	f.targets =
+	    call->host->alloc_bounded(call, MORTISE_LIFE_CALL, count, sizeof *f.targets, (size_t)1 << 30);
+	if (f.targets == NULL)
+		return MORTISE_E_LIMIT;
+	for (size_t i = 0; i < count; i++) {
+		const struct mortise_ref *ref = changes != NULL ? &changes[i].ref : &refs[i];
+		struct unix_locator l;
+		r = unix_find(call, b, ref, &l);
+		if (r == MORTISE_E_EXPUNGED)
+			continue;
+		if (r != 0)
+			return r;
+		f.targets[f.count++] = (struct target){
+		    .start = l.start, .uid = ref->uid, .change = changes != NULL ? &changes[i] : NULL};
+	}
+	unix_resolve_begin(&f.resolve, b);
+	r = change_flags(&f);
+	/* Also after a failure: what was written is whole, and flags that changed are told. */
+	if (f.written) {
+		int end = change_end(call, b);
+		return r != 0 ? r : end;
+	}
+	if (r == 0)
+		unix_trail_end(call, b);
+	return r;
+}
+
+int unix_op_set_flags(
+    struct mortise_call *call, void *box, const struct mortise_flag_change *changes, size_t count)
+{
+	return flag_refs(call, unix_box_of(box), changes, NULL, count);
+}
+
+int unix_op_seen_recent(struct mortise_call *call, void *box, const struct mortise_ref *refs, size_t count)
+{
+	return flag_refs(call, unix_box_of(box), NULL, refs, count);
+}
+
+/* ---- keywords ---- */
+
+int unix_op_add_keyword(struct mortise_call *call, void *box, const char *name, unsigned *bit)
+{
+	struct unix_box *b = unix_box_of(box);
+	size_t before;
+	int r = change_begin(call, b), found;
+
+	if (r != 0)
+		return r;
+	if (!unix_keyword_valid(name, strlen(name)))
+		return call->host->fail(
+		    call, MORTISE_E_INVALID, "That keyword cannot be kept in this mailbox");
+	before = b->keywords.count;
+	found = unix_keyword_add(&b->keywords, name, strlen(name), b->options->keyword_limit);
+	if (found < 0)
+		return call->host->fail(call, MORTISE_E_LIMIT,
+		    "The mailbox has %llu keywords and takes no more",
+		    (unsigned long long)b->options->keyword_limit);
+	*bit = (unsigned)found;
+	if (b->keywords.count == before) {
+		unix_trail_end(call, b);
+		return 0;
+	}
+	/* An empty file has no place for the list: the first message brings it along. */
+	r = b->base.known ? unix_base_write(call, b, true) : 0;
+	if (r != 0) {
+		b->keywords.count = before;
+		return r;
+	}
+	return change_end(call, b);
+}
+
+/* ---- expunge ---- */
+
+struct expunging {
+	struct mortise_call *call;
+	struct unix_box *b;
+	struct target *targets;
+	size_t count;
+	struct unix_resolve resolve;
+	bool base_needed; /* the first message left must hold V and L */
+	uint32_t token;
+	size_t kept;
+};
+
+static int expunge_one(void *arg, const struct unix_scanned *m, struct unix_verdict *v)
+{
+	struct expunging *e = arg;
+	struct unix_resolved is;
+	struct unix_block block = {.base = true, .table = &e->b->keywords};
+
+	unix_resolve(&e->resolve, m, &is);
+	if (find_target(e->targets, e->count, m->start) != NULL) {
+		v->action = UNIX_DROP;
+		return 0;
+	}
+	v->action = UNIX_KEEP;
+	if (e->kept++ > 0 || !e->base_needed)
+		return 0;
+	block.uidvalidity = e->b->uidvalidity;
+	block.uidlast = e->b->uidlast;
+	block.token = e->token;
+	block.letters = is.letters;
+	block.keywords = is.keywords;
+	block.uid = is.uid;
+	v->action = UNIX_STAMP;
+	v->block_size = unix_block_write(v->block, &block, 0);
+	return v->block_size != 0 ? 0 : MORTISE_E_LIMIT;
+}
+
+/* Is anything left? Only asked when the first message goes and there is no pseudo-message. */
+static int all_gone(struct expunging *e, bool *gone)
+{
+	struct unix_scanned *m = e->call->host->alloc(e->call, MORTISE_LIFE_CALL, sizeof *m);
+	struct unix_scanner s;
+	struct unix_print now;
+	int r = unix_box_print(e->call, e->b, &now);
+
+	*gone = true;
+	if (r != 0 || (r = unix_scanner(e->call, e->b, e->b->base.start, now.size, &s)) != 0)
+		return r;
+	while (*gone && (r = unix_scan_next(&s, m)) == 1)
+		*gone = find_target(e->targets, e->count, m->start) != NULL;
+	if (r < 0)
+		r = unix_scan_fault(e->call, e->b, &s, r);
+	unix_scan_close(&s);
+	return r < 0 ? r : 0;
+}
+
+static int expunge_targets(struct expunging *e)
+{
+	struct unix_box *b = e->b;
+	uint64_t from = e->targets[0].start;
+	bool gone = false;
+	int r;
+
+	e->base_needed = first_message(b, from);
+	if (e->base_needed && (r = all_gone(e, &gone)) != 0)
+		return r;
+	if (gone)
+		return unix_write_pseudo(e->call, b);
+	unix_resolve_begin(&e->resolve, b);
+	e->token = unix_token(e->call, b->base.token);
+	if ((r = unix_rewrite(e->call, b, from, expunge_one, e, true)) != 0)
+		return r;
+	if ((r = unix_base_read(e->call, b)) != 0 || e->base_needed)
+		return r;
+	return unix_base_write(e->call, b, true);
+}
+
+int unix_op_expunge(struct mortise_call *call, void *box, const struct mortise_ref *refs, size_t count)
+{
+	struct unix_box *b = unix_box_of(box);
+	struct expunging e = {.call = call, .b = b};
+	int r;
+
+	if (count == 0)
+		return 0;
+	if ((r = change_begin(call, b)) != 0)
+		return r;
+	e.targets =
+	    call->host->alloc_bounded(call, MORTISE_LIFE_CALL, count, sizeof *e.targets, (size_t)1 << 30);
+	if (e.targets == NULL)
+		return MORTISE_E_LIMIT;
+	for (size_t i = 0; i < count; i++) {
+		struct unix_locator l;
+		r = unix_find(call, b, &refs[i], &l);
+		if (r == MORTISE_E_EXPUNGED)
+			continue;
+		if (r != 0)
+			return r;
+		e.targets[e.count++] = (struct target){.start = l.start, .uid = refs[i].uid};
+		if ((r = unix_trail_vanished(call, b, refs[i].uid)) != 0)
+			return r;
+	}
+	if (e.count == 0) {
+		unix_trail_end(call, b);
+		return 0;
+	}
+	qsort(e.targets, e.count, sizeof *e.targets, by_start);
+	unix_trail_rescan(b, e.targets[0].start);
+	if ((r = expunge_targets(&e)) != 0)
+		return r;
+	return change_end(call, b);
+}

@@ -1,0 +1,23 @@
+# modules/unix: the traditional mailbox file.
+UNIX_SOURCES = \
+	modules/unix/unix.c \
+	modules/unix/box.h modules/unix/box.c modules/unix/locate.c modules/unix/lock.c modules/unix/sync.c \
+	modules/unix/rewrite.c modules/unix/change.c modules/unix/append.c \
+	modules/unix/scan.h modules/unix/scan.c modules/unix/from.h modules/unix/from.c \
+	modules/unix/status.h modules/unix/status.c
+module_LTLIBRARIES += modules/unix/unix.la
+modules_unix_unix_la_SOURCES = $(UNIX_SOURCES)
+modules_unix_unix_la_CPPFLAGS = $(MODULE_CPPFLAGS)
+modules_unix_unix_la_LDFLAGS = $(MODULE_LDFLAGS)
+
+if HAVE_CMOCKA
+UNIX_TESTS = modules/unix/test-unix
+UNIX_TEST_LIBS = core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
+	$(CMOCKA_LIBS) $(LIBCONFIG_LIBS) $(LTDL_LIBS) -ldl
+UNIX_TEST_SUPPORT = modules/unix/test-support.h modules/unix/test-support.c $(UNIX_SOURCES)
+check_PROGRAMS += $(UNIX_TESTS)
+TESTS += $(UNIX_TESTS)
+modules_unix_test_unix_SOURCES = modules/unix/test-unix.c $(UNIX_TEST_SUPPORT)
+modules_unix_test_unix_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+modules_unix_test_unix_LDADD = $(UNIX_TEST_LIBS)
+endif

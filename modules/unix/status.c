@@ -1,0 +1,259 @@
+#include "status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <mortise/driver.h>
+
+#include "from.h"
+
+#define PSEUDO_SUBJECT "DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA"
+
+static const struct {
+	const char *name;
+	size_t size;
+	enum unix_field field;
+} fields[] = {
+    {"X-IMAP:", 7, UNIX_FIELD_IMAP},
+    {"X-IMAPbase:", 11, UNIX_FIELD_BASE},
+    {"Status:", 7, UNIX_FIELD_STATUS},
+    {"X-Status:", 9, UNIX_FIELD_XSTATUS},
+    {"X-Keywords:", 11, UNIX_FIELD_KEYWORDS},
+    {"X-UID:", 6, UNIX_FIELD_UID},
+};
+
+enum unix_field unix_field_of(const unsigned char *line, size_t size)
+{
+	/* Nearly every header line ends here. */
+	if (size < 6 || (line[0] != 'X' && line[0] != 'S'))
+		return UNIX_FIELD_NONE;
+	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+		if (size >= fields[i].size && memcmp(line, fields[i].name, fields[i].size) == 0)
+			return fields[i].field;
+	return UNIX_FIELD_NONE;
+}
+
+bool unix_field_reserved(const unsigned char *line, size_t size)
+{
+	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+		if (size >= fields[i].size &&
+		    strncasecmp((const char *)line, fields[i].name, fields[i].size) == 0)
+			return true;
+	return false;
+}
+
+static const struct {
+	unsigned letter;
+	uint32_t flag;
+} letter_flags[] = {
+    {UNIX_LETTER_R, MORTISE_FLAG_SEEN},
+    {UNIX_LETTER_D, MORTISE_FLAG_DELETED},
+    {UNIX_LETTER_F, MORTISE_FLAG_FLAGGED},
+    {UNIX_LETTER_A, MORTISE_FLAG_ANSWERED},
+    {UNIX_LETTER_T, MORTISE_FLAG_DRAFT},
+};
+
+uint32_t unix_flags_of_letters(unsigned letters)
+{
+	uint32_t flags = letters & UNIX_LETTER_O ? 0 : MORTISE_FLAG_RECENT;
+
+	for (size_t i = 0; i < sizeof letter_flags / sizeof *letter_flags; i++)
+		if (letters & letter_flags[i].letter)
+			flags |= letter_flags[i].flag;
+	return flags;
+}
+
+unsigned unix_letters_of_flags(uint32_t flags)
+{
+	unsigned letters = 0;
+
+	for (size_t i = 0; i < sizeof letter_flags / sizeof *letter_flags; i++)
+		if (flags & letter_flags[i].flag)
+			letters |= letter_flags[i].letter;
+	return letters;
+}
+
+bool unix_keyword_valid(const char *name, size_t size)
+{
+	if (size == 0 || size > UNIX_KEYWORD_SIZE)
+		return false;
+	for (size_t i = 0; i < size; i++)
+		if (name[i] <= ' ' || name[i] >= 127 || strchr("(){%*\"\\]", name[i]) != NULL)
+			return false;
+	return true;
+}
+
+int unix_keyword_find(const struct unix_keywords *k, const char *name, size_t size)
+{
+	if (size > UNIX_KEYWORD_SIZE)
+		return -1;
+	for (size_t i = 0; i < k->count; i++)
+		if (strncasecmp(k->names[i], name, size) == 0 && k->names[i][size] == '\0')
+			return (int)i;
+	return -1;
+}
+
+int unix_keyword_add(struct unix_keywords *k, const char *name, size_t size, size_t limit)
+{
+	int bit = unix_keyword_find(k, name, size);
+
+	if (bit >= 0)
+		return bit;
+	if (!unix_keyword_valid(name, size) || k->count >= limit || k->count >= UNIX_KEYWORDS_MAX)
+		return -1;
+	memcpy(k->names[k->count], name, size);
+	k->names[k->count][size] = '\0';
+	return (int)k->count++;
+}
+
+/* A text that is put together in a fixed buffer; what does not fit makes it `full`. */
+struct text {
+	char *out;
+	size_t size, limit;
+	bool full;
+};
+
+static void text_add(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void text_add(struct text *t, const char *format, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = vsnprintf(t->out + t->size, t->limit - t->size, format, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= t->limit - t->size) {
+		t->full = true;
+		return;
+	}
+	t->size += (size_t)n;
+}
+
+static void text_spaces(struct text *t, size_t n)
+{
+	if (n >= t->limit - t->size) {
+		t->full = true;
+		return;
+	}
+	memset(t->out + t->size, ' ', n);
+	t->size += n;
+}
+
+static void text_letters(struct text *t, const char *names, const unsigned *bits, unsigned letters)
+{
+	for (; *names != '\0'; names++, bits++)
+		if (letters & *bits)
+			text_add(t, "%c", *names);
+}
+
+/* Everything before the padding; *uid_size is what follows it. */
+static void block_text(struct text *t, const struct unix_block *b, uint32_t token)
+{
+	static const unsigned status[] = {UNIX_LETTER_R, UNIX_LETTER_O};
+	static const unsigned xstatus[] = {UNIX_LETTER_D, UNIX_LETTER_F, UNIX_LETTER_A, UNIX_LETTER_T};
+
+	if (b->base) {
+		text_add(t, "X-IMAPbase: %u %u", b->uidvalidity, b->uidlast);
+		for (size_t i = 0; i < b->table->count; i++)
+			text_add(t, " %s", b->table->names[i]);
+		text_add(t, "\n");
+	}
+	text_add(t, "Status: ");
+	text_letters(t, "RO", status, b->letters);
+	text_add(t, "\nX-Status: ");
+	text_letters(t, "DFAT", xstatus, b->letters);
+	if (token != 0)
+		text_add(t, " %06u", token);
+	text_add(t, "\nX-Keywords:");
+	for (size_t i = 0; i < b->table->count; i++)
+		if (b->keywords >> i & 1)
+			text_add(t, " %s", b->table->names[i]);
+}
+
+size_t unix_block_write(char *out, struct unix_block *b, size_t want)
+{
+	char uid[32];
+	const size_t unit = b->base ? 80 : 50;
+	uint32_t token = b->base ? b->token : 0;
+	int uid_size = b->uid != 0 ? snprintf(uid, sizeof uid, "\nX-UID: %u\n", b->uid)
+	                           : snprintf(uid, sizeof uid, "\n");
+
+	for (;;) {
+		struct text t = {.out = out, .limit = UNIX_BLOCK_MAX};
+		size_t pad;
+
+		block_text(&t, b, token);
+		if (want == 0)
+			pad = (unit - t.size % unit) % unit;
+		else if (t.size + (size_t)uid_size <= want)
+			pad = want - (size_t)uid_size - t.size;
+		else if (token != 0) {
+			b->token = token = 0;
+			continue;
+		} else
+			return 0;
+		text_spaces(&t, pad);
+		text_add(&t, "%s", uid);
+		return t.full ? 0 : t.size;
+	}
+}
+
+size_t unix_pseudo_fields(char *out, struct unix_block *b, size_t want)
+{
+	struct text t = {.out = out, .limit = UNIX_BLOCK_MAX};
+	size_t tail;
+
+	text_add(&t, "X-IMAP: %010u %010u", b->uidvalidity, b->uidlast);
+	for (size_t i = 0; i < b->table->count; i++)
+		text_add(&t, " %s", b->table->names[i]);
+	tail = sizeof "\nStatus: RO\n" - 1;
+	if (want != 0 && t.size + tail + 7 > want)
+		b->token = 0;
+	if (b->token != 0)
+		tail += 7;
+	if (want != 0) {
+		if (t.size + tail > want)
+			return 0;
+		text_spaces(&t, want - tail - t.size);
+	}
+	if (b->token == 0)
+		text_add(&t, "\nStatus: RO\n");
+	else
+		text_add(&t, "\nStatus: RO %06u\n", b->token);
+	return t.full ? 0 : t.size;
+}
+
+size_t unix_pseudo_write(char *out, struct unix_block *b, int64_t now)
+{
+	struct text t = {.out = out, .limit = UNIX_BLOCK_MAX};
+	char host[128] = "localhost", date[64] = "";
+	char fields_text[UNIX_BLOCK_MAX];
+	struct tm tm;
+	time_t when = (time_t)now;
+
+	if (gethostname(host, sizeof host - 1) != 0)
+		memcpy(host, "localhost", sizeof "localhost");
+	host[sizeof host - 1] = '\0';
+	localtime_r(&when, &tm);
+	strftime(date, sizeof date, "%d %b %Y %H:%M:%S %z", &tm);
+	t.size = unix_from_write_ctime(out, "MAILER-DAEMON", now);
+	if (unix_pseudo_fields(fields_text, b, 0) == 0)
+		return 0;
+	text_add(&t,
+	    "Date: %s\n"
+	    "From: Mail System Internal Data <MAILER-DAEMON@%s>\n"
+	    "Subject: " PSEUDO_SUBJECT "\n"
+	    "Message-ID: <%lld@%s>\n"
+	    "%s\n"
+	    "This is the mailbox's own record, not a message. It holds the numbers and names that\n"
+	    "keep its messages known to mail programs. Programs that know it do not show it; if\n"
+	    "yours does, leave it where it is. Deleting it loses no mail, but every program will\n"
+	    "have to learn the mailbox anew.\n\n",
+	    date, host, (long long)now, host, fields_text);
+	return t.full ? 0 : t.size;
+}
