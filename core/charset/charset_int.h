@@ -30,6 +30,8 @@ const struct charset_name *charset_find(struct str name);
  * of octets that are no UTF-8 (one U+FFFD for all of them). 0: the octets are the beginning of a character.
  */
 int utf8_step(struct str s, uint32_t *code);
+/* Octets at the front that are plain ASCII. */
+size_t ascii_run(struct str s);
 void utf8_put(struct buf *out, uint32_t code);
 /* Copies with everything invalid replaced; what is left is an unfinished character. False: replaced. */
 bool utf8_clean(struct buf *out, struct str *in);

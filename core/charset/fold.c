@@ -23,18 +23,35 @@ static void fold_one(struct buf *out, uint32_t code)
 		utf8_put(out, (uint32_t)parts[i]);
 }
 
+#define EIGHT(octet) (0x0101010101010101u * (octet))
+
+/* Upper case of ASCII, eight octets at a time: adding moves the bounds of a-z to the top bit. */
+static void upper(char *p, size_t n)
+{
+	size_t i = 0;
+
+	for (; i + 8 <= n; i += 8) {
+		uint64_t v, letters;
+
+		memcpy(&v, p + i, 8);
+		letters = (v + EIGHT(0x80 - 'a')) & ~(v + EIGHT(0x80 - 'z' - 1)) & EIGHT(0x80);
+		v ^= letters >> 2;
+		memcpy(p + i, &v, 8);
+	}
+	for (; i < n; i++)
+		p[i] = ascii_upper(p[i]);
+}
+
 void charset_fold(struct buf *out, struct str utf8)
 {
 	while (utf8.n != 0) {
-		size_t run = 0, start = out->n, i;
+		size_t run = ascii_run(utf8), start = out->n;
 		uint32_t code;
 		int n;
 
-		while (run < utf8.n && (unsigned char)utf8.p[run] < 0x80)
-			run++;
 		buf_add(out, utf8.p, run);
-		for (i = start; i < out->n; i++)
-			out->p[i] = ascii_upper(out->p[i]);
+		if (run != 0)
+			upper(out->p + start, out->n - start);
 		utf8 = str_from(utf8, run);
 		if (utf8.n == 0)
 			return;

@@ -100,11 +100,8 @@ static struct str run_iconv(struct charset_stream *cs, struct str in, struct buf
 /* Valid UTF-8 stays. In text said to be ASCII, high octets are not clean all the same. */
 static struct str run_utf8(struct charset_stream *cs, struct str in, struct buf *out)
 {
-	size_t i;
-
-	if (cs->how == CHARSET_ASCII)
-		for (i = 0; i < in.n && cs->clean; i++)
-			cs->clean = (unsigned char)in.p[i] < 0x80;
+	if (cs->how == CHARSET_ASCII && cs->clean)
+		cs->clean = ascii_run(in) == in.n;
 	if (!utf8_clean(out, &in))
 		cs->clean = false;
 	return in;

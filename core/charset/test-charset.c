@@ -236,7 +236,9 @@ static void word_01_forms(void **state UNUSED)
 	    {"x=?utf-8?q?y?=z", "xyz"},
 	    {"(=?utf-8?q?y?=)", "(y)"},
 	    {"=?utf-8?q?a=0D=0AInjected:_x?=", "aInjected: x"},
-	    {"=?utf-8?q?" "?=", ""},
+	    {"=?utf-8?q?"
+	     "?=",
+	        ""},
 	    {"=?us-ascii?q?a=ZZb=4?=", "a=ZZb=4"},
 	    {"raw \xe9 and \xc3\xa9", "raw " U " and \xc3\xa9"},
 	    /* attack-106 */
@@ -298,6 +300,22 @@ static void fold(const char *in, const char *expected)
 static void fold_01_rfc5051(void **state UNUSED)
 {
 	fold("Hello, World 123", "HELLO, WORLD 123");
+	{
+		struct buf b = BUF_INIT;
+		char all[130];
+		size_t i;
+
+		/* Every ASCII octet, at every place of the eight that are taken together. */
+		for (i = 0; i < 128 + 2; i++)
+			all[i] = (char)(i % 128);
+		charset_fold(&b, str_mem(all + 1, 129));
+		charset_fold(&b, str_mem(all + 3, 125));
+		for (i = 0; i < 129; i++)
+			assert_int_equal(b.p[i], ascii_upper(all[i + 1]));
+		for (i = 0; i < 125; i++)
+			assert_int_equal(b.p[129 + i], ascii_upper(all[i + 3]));
+		buf_free(&b);
+	}
 	fold("\xc3\xa9", "E\xcc\x81");
 	fold("e\xcc\x81", "E\xcc\x81");
 	/* the example of RFC 5051 §2: U+01C4 */

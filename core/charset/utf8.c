@@ -65,8 +65,7 @@ void utf8_put(struct buf *out, uint32_t code)
 	buf_add(out, c, n);
 }
 
-/* Octets at the front that are plain ASCII. */
-static size_t ascii_run(struct str s)
+size_t ascii_run(struct str s)
 {
 	size_t i = 0;
 
