@@ -41,6 +41,7 @@ struct registry {
 	struct arena *arena;
 	VEC(struct module_file *) files;
 	VEC(struct instance *) instances[KINDS_MAX]; /* as module_kinds */
+	VEC(struct instance *) off; /* could not be made ready; somebody may still know them */
 };
 
 /* An entry of an instance list. */
@@ -413,6 +414,9 @@ void registry_free(struct registry **rp)
 			instance_free(&g->instances[k].v[i]);
 		vec_free(&g->instances[k]);
 	}
+	for (size_t i = 0; i < g->off.n; i++)
+		instance_free(&g->off.v[i]);
+	vec_free(&g->off);
 	vec_free(&g->files);
 	arena_free(&g->arena);
 	g->magic = 0;
@@ -471,6 +475,7 @@ static void run_step(struct registry *g, uint32_t kind, const char *name, size_t
 			call_begin(&c, inst, NULL, name);
 			if (call_end(&c, step(&c.pub, &inst->pub), &e) != 0) {
 				log_err(MSG_INSTANCE_FAILED, &e, "switched off");
+				*vec_push(&g->off) = inst;
 				vec_remove(&g->instances[list], i);
 				continue;
 			}

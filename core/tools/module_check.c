@@ -50,10 +50,12 @@ static void check_symbols(struct checks *c, const struct elf_facts *f)
 	for (size_t i = 0; i < count; i++) {
 		struct str name = str_of(f->exports[i].name);
 
+		if (str_starts(name, STR("__asan")) || str_starts(name, STR("__odr_asan")) ||
+		    str_starts(name, STR("__ubsan")))
+			continue;
 		if (str_ends(name, STR("_LTX_mortise_module")) || str_ends(name, STR("_LTX_mortise_modules")))
 			own++;
-		else if (!str_starts(name, STR("__asan")) && !str_starts(name, STR("__odr_asan")) &&
-		         !str_starts(name, STR("__ubsan")))
+		else
 			buf_printf(&others, "%s%s", others.n > 0 ? ", " : "shown too: ", f->exports[i].name);
 	}
 	say(c, own == 1 && others.n == 0, "shows its descriptor and no other symbol", buf_cstr(&others));

@@ -137,12 +137,13 @@ int tool_list(struct module_tool *t)
 	const char *name;
 	bool good = true;
 	DIR *d = opendir(t->options.path);
+	int number = errno;
 
 	printf("%-16s %-9s %-5s %-10s %s\n", "NAME", "KIND", "API", "VERSION", "FILE");
 	for (size_t i = 0; (name = module_builtin(t->arena, i)) != NULL; i++)
 		good = list_one(t, name, "built in") && good;
-	if (d == NULL && errno != ENOENT) {
-		fprintf(stderr, "mortise-module: %s: %s\n", t->options.path, strerror(errno));
+	if (d == NULL && number != ENOENT) {
+		fprintf(stderr, "mortise-module: %s: %s\n", t->options.path, strerror(number));
 		return 1;
 	}
 	while (d != NULL && (entry = readdir(d)) != NULL) {
