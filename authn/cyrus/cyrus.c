@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include <sasl/sasl.h>
+#include <sasl/saslplug.h>
 
 #include <mortise/sasl.h>
 
@@ -70,7 +71,7 @@ static int on_option(void *context, const char *plugin, const char *option, cons
 	} fixed[] = {
 	    /* Nobody else is asked when the core said no. */
 	    {"pwcheck_method", ""},
-	    {"auxprop_plugin", "none"},
+	    {"auxprop_plugin", "mortise"},
 	    {"canon_user_plugin", "INTERNAL"},
 	    {"auto_transition", "no"},
 	    {"mech_list", "PLAIN LOGIN"},
@@ -123,6 +124,36 @@ static int on_file(void *context, const char *file, sasl_verify_type_t type)
 	return SASL_CONTINUE;
 }
 
+/*
+ * libsasl2 looks up properties of whoever is authenticated or to be acted for, and fails when nobody can tell
+ * it any. We tell it that there are none, which is also how sasldb and others have no say.
+ */
+static int no_properties(
+    void *context, sasl_server_params_t *parameters, unsigned flags, const char *user, unsigned size)
+{
+	(void)context;
+	(void)parameters;
+	(void)flags;
+	(void)user;
+	(void)size;
+	return SASL_OK;
+}
+
+static int on_auxprop(
+    const sasl_utils_t *utils, int max_version, int *version, sasl_auxprop_plug_t **plug, const char *name)
+{
+	static char own_name[] = "mortise";
+	static sasl_auxprop_plug_t own = {.auxprop_lookup = no_properties, .name = own_name};
+
+	(void)utils;
+	(void)name;
+	if (max_version < SASL_AUXPROP_PLUG_VERSION)
+		return SASL_BADVERS;
+	*version = SASL_AUXPROP_PLUG_VERSION;
+	*plug = &own;
+	return SASL_OK;
+}
+
 static bool has_mechanism(const char *name)
 {
 	const char **list = sasl_global_listmech();
@@ -152,6 +183,8 @@ static int start_library(struct mortise_call *call)
 	library.plugins = o->plugins;
 	/* No program name: it would be the name of a configuration file. */
 	r = sasl_server_init(o->plugins != NULL && o->plugins[0] != '\0' ? with_path : without_path, NULL);
+	if (r == SASL_OK)
+		r = sasl_auxprop_add_plugin("mortise", on_auxprop);
 	library.call = NULL;
 	if (r != SASL_OK)
 		return call->host->fault(
@@ -231,11 +264,13 @@ static int outcome(struct bridge *b, int r, const char *out, unsigned size, stru
 	}
 	if (b->verified == MORTISE_AUTH_TEMP || b->verified == MORTISE_AUTH_INTERNAL)
 		return MORTISE_SASL_TEMP;
-	if (b->verified >= 0)
+	if (b->verified > MORTISE_AUTH_OK)
 		return MORTISE_SASL_FAIL;
 	switch (r) {
 	case SASL_BADPROT:
 	case SASL_BADPARAM:
+	case SASL_BUFOVER:
+	case SASL_FAIL: /* a user name of nothing but space */
 	case SASL_NOTDONE:
 		return MORTISE_SASL_BAD;
 	case SASL_BADAUTH:
@@ -244,7 +279,7 @@ static int outcome(struct bridge *b, int r, const char *out, unsigned size, stru
 		return MORTISE_SASL_FAIL;
 	default:
 		b->call->host->fault(
-		    b->call, MORTISE_E_UNAVAILABLE, "libsasl2: %s (%d)", sasl_errstring(r, NULL, NULL), r);
+		    b->call, MORTISE_E_UNAVAILABLE, "libsasl2: %s (%d)", sasl_errdetail(b->conn), r);
 		return MORTISE_SASL_TEMP;
 	}
 }

@@ -5,3 +5,13 @@ authn_cyrus_cyrus_la_CPPFLAGS = $(MODULE_CPPFLAGS)
 authn_cyrus_cyrus_la_CFLAGS = $(AM_CFLAGS) $(SASL_CFLAGS)
 authn_cyrus_cyrus_la_LDFLAGS = $(MODULE_LDFLAGS)
 authn_cyrus_cyrus_la_LIBADD = $(SASL_LIBS)
+dist_man_MANS += authn/cyrus/mortise-cyrus.5
+
+if HAVE_CMOCKA
+check_PROGRAMS += authn/cyrus/test-cyrus
+TESTS += authn/cyrus/test-cyrus
+authn_cyrus_test_cyrus_SOURCES = authn/cyrus/test-cyrus.c authn/test-modules.h
+authn_cyrus_test_cyrus_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+authn_cyrus_test_cyrus_LDADD = $(AUTHN_TEST_LIBS)
+authn_cyrus_test_cyrus_DEPENDENCIES = $(AUTHN_TEST_ROOMS) authn/cyrus/cyrus.la authn/file/file.la
+endif

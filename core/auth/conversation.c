@@ -260,14 +260,15 @@ static void copy_identity(const struct auth_identity *from, struct arena *a, str
 static int authorise(
     struct auth_conv *v, const char *target, struct arena *a, struct auth_identity *out, struct buf *why)
 {
+	AUTO_BUF struct buf said = BUF_INIT;
 	int r;
 
 	if (!is_master(auth_chain_options(v->chain), v->identity.user)) {
 		buf_printf(why, "; %s is not a master user", v->identity.user);
 		return MORTISE_AUTH_MISMATCH;
 	}
-	buf_printf(why, "; %s acts as %s: ", v->identity.user, target);
-	r = auth_lookup(v->chain, target, v->deadline, a, out, why);
+	r = auth_lookup(v->chain, target, v->deadline, a, out, &said);
+	buf_printf(why, "; %s acts as %s: %s", v->identity.user, target, buf_cstr(&said));
 	return r == MORTISE_AUTH_NEXT ? MORTISE_AUTH_UNKNOWN : r;
 }
 
