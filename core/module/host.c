@@ -45,7 +45,7 @@ static struct instance *instance_of(const struct call *c)
 
 /* ---- telling ---- */
 
-static void host_log(struct mortise_call *pub, int level, const char *format, ...)
+static PRINTF_LIKE(3, 4) void host_log(struct mortise_call *pub, int level, const char *format, ...)
 {
 	int number = errno;
 	struct call *c = call_of(pub);
@@ -61,7 +61,7 @@ static void host_log(struct mortise_call *pub, int level, const char *format, ..
 	errno = number;
 }
 
-static int host_fail(struct mortise_call *pub, int code, const char *format, ...)
+static PRINTF_LIKE(3, 4) int host_fail(struct mortise_call *pub, int code, const char *format, ...)
 {
 	struct call *c = call_of(pub);
 	char text[TEXT_SIZE];
@@ -73,7 +73,7 @@ static int host_fail(struct mortise_call *pub, int code, const char *format, ...
 	return err_fail(&c->err, module_known_code(code), "%s", text);
 }
 
-static int host_fault(struct mortise_call *pub, int code, const char *format, ...)
+static PRINTF_LIKE(3, 4) int host_fault(struct mortise_call *pub, int code, const char *format, ...)
 {
 	struct call *c = call_of(pub);
 	char text[TEXT_SIZE];
@@ -85,7 +85,7 @@ static int host_fault(struct mortise_call *pub, int code, const char *format, ..
 	return err_fault(&c->err, module_known_code(code), "%s", text);
 }
 
-static int host_fault_errno(struct mortise_call *pub, const char *format, ...)
+static PRINTF_LIKE(2, 3) int host_fault_errno(struct mortise_call *pub, const char *format, ...)
 {
 	int number = errno;
 	struct call *c = call_of(pub);
@@ -143,7 +143,7 @@ static void *host_alloc_bounded(struct mortise_call *pub, int life, size_t count
 	return arena_alloc(arena_of(c, life), total);
 }
 
-static char *host_print(struct mortise_call *pub, int life, const char *format, ...)
+static PRINTF_LIKE(3, 4) char *host_print(struct mortise_call *pub, int life, const char *format, ...)
 {
 	va_list ap;
 	char *s;
