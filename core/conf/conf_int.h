@@ -52,6 +52,7 @@ struct conf {
 
 /* report.c: the order of files in the report; called when a file is begun. */
 void conf_report_file(struct conf_report *r, const char *file);
+bool conf_report_has(const struct conf_report *r, int number); /* tests */
 
 /*
  * scan.c: `text` in the plain form into `out`. False when the file must not go to libconfig; the problems are

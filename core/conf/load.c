@@ -215,7 +215,7 @@ static void parse(struct conf *c, struct str text, const char *name, struct conf
 	} else {
 		/* conf_scan knows the grammar, so this is a libconfig that reads another one. What stands
 		 * there is not shown: it may be a secret somebody wrote into the file. */
-		conf_problem(r, MSG_CONF_SYNTAX, name, config_error_line(&parsed),
+		conf_problem(r, MSG_CONF_LIBRARY, name, config_error_line(&parsed),
 		    "%s here or on the line before",
 		    config_error_text(&parsed) != NULL ? config_error_text(&parsed) : "syntax error");
 	}

@@ -21,3 +21,11 @@ core_conf_test_conf_files_SOURCES = core/conf/test-conf-files.c
 core_conf_test_conf_files_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_conf_test_conf_files_LDADD = core/conf/libconf.a core/log/liblog.a core/base/libbase.a $(LIBCONFIG_LIBS) $(CMOCKA_LIBS)
 endif
+
+check_PROGRAMS += core/conf/fuzz-conf
+core_conf_fuzz_conf_SOURCES = core/conf/fuzz-conf.c
+core_conf_fuzz_conf_LDADD = $(FUZZ_MAIN) core/conf/libconf.a core/log/liblog.a core/base/libbase.a $(LIBCONFIG_LIBS)
+core_conf_fuzz_conf_LDFLAGS = $(FUZZ_LINK_FLAGS)
+if !FUZZERS
+TESTS += core/conf/fuzz-conf
+endif

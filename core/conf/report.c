@@ -137,6 +137,16 @@ size_t conf_warnings(const struct conf_report *r)
 	return r->n + r->beyond - r->errors;
 }
 
+bool conf_report_has(const struct conf_report *r, int number)
+{
+	size_t i;
+
+	for (i = 0; i < r->n; i++)
+		if (r->problems[i].number == number)
+			return true;
+	return false;
+}
+
 static int by_place(const void *pa, const void *pb)
 {
 	const struct problem *a = pa, *b = pb;
