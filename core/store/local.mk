@@ -38,3 +38,14 @@ core_store_test_source_SOURCES = core/store/test-source.c $(store_test_support)
 core_store_test_source_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_store_test_source_LDADD = $(store_test_libs)
 endif
+
+check_PROGRAMS += core/store/fuzz-names
+core_store_fuzz_names_SOURCES = core/store/fuzz-names.c
+core_store_fuzz_names_LDFLAGS = $(FUZZ_LINK_FLAGS)
+core_store_fuzz_names_LDADD = $(FUZZ_MAIN) \
+	core/store/libstore.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
+	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
+	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS)
+if !FUZZERS
+TESTS += core/store/fuzz-names
+endif

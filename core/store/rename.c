@@ -70,7 +70,7 @@ static int move(struct store *s, struct target *from, const struct target *to, s
 			return e->code;
 		return target_sync_parent(s, from, e);
 	}
-	if (from->object == OBJECT_DIRECTORY || S_ISDIR(from->st.st_mode))
+	if (from->object == OBJECT_DIRECTORY)
 		return move_name(s, from, to, e);
 	return move_locked(s, from, to, e);
 }

@@ -556,6 +556,111 @@ static void test_subscription_mode_and_lock(void **state)
 	ok(f, store_subscribe(f->s, "c", true, &f->e));
 }
 
+/* ---- a format that keeps mailboxes in directories ---- */
+static const struct mortise_traits dirs_traits = {.size = sizeof(dirs_traits), .directory = true};
+static unsigned dirs_locks;
+
+static int dirs_recognise(struct mortise_call *call, const struct mortise_probe *probe)
+{
+	(void)call;
+	return faccessat(probe->fd, ".box", F_OK, 0) == 0 ? MORTISE_MINE : MORTISE_NOT_MINE;
+}
+
+static int dirs_create(struct mortise_call *call, const struct mortise_place *p)
+{
+	int fd;
+
+	if (mkdirat(p->root, p->path, p->dir_mode) != 0 && errno != EEXIST)
+		return call->host->fault_errno(call, "mkdir");
+	fd = openat(p->root, call->host->print(call, MORTISE_LIFE_CALL, "%s/.box", p->path),
+	    O_CREAT | O_EXCL | O_WRONLY, p->file_mode);
+	if (fd < 0)
+		return call->host->fault_errno(call, "create");
+	close(fd);
+	return 0;
+}
+
+static int dirs_open(struct mortise_call *call, const struct mortise_place *p, uint32_t flags,
+    struct mortise_box_info *info, void **box)
+{
+	(void)p;
+	(void)flags;
+	info->uidvalidity = 1;
+	*box = call->host->alloc(call, MORTISE_LIFE_BOX, 1);
+	return 0;
+}
+
+static int dirs_lock(struct mortise_call *call, void *box, int mode, uint64_t deadline)
+{
+	(void)call;
+	(void)box;
+	(void)deadline;
+	dirs_locks += mode == MORTISE_LOCK_EXCLUSIVE;
+	return 0;
+}
+
+static void dirs_close(struct mortise_call *call, void *box)
+{
+	(void)call;
+	(void)box;
+}
+
+/* The mailbox goes, what is below it stays. */
+static int dirs_remove(struct mortise_call *call, const struct mortise_place *p)
+{
+	if (unlinkat(p->root, call->host->print(call, MORTISE_LIFE_CALL, "%s/.box", p->path), 0) != 0)
+		return call->host->fault_errno(call, "unlink");
+	if (unlinkat(p->root, p->path, AT_REMOVEDIR) != 0 && errno != ENOTEMPTY)
+		return call->host->fault_errno(call, "rmdir");
+	return 0;
+}
+
+static void test_directory_format(void **state)
+{
+	const struct mortise_driver_ops ops = {.size = sizeof(ops),
+	    .traits = &dirs_traits,
+	    .recognise = dirs_recognise,
+	    .create = dirs_create,
+	    .open = dirs_open,
+	    .lock = dirs_lock,
+	    .close = dirs_close,
+	    .remove = dirs_remove};
+	struct fixture *f = *state;
+	struct mailbox *m;
+
+	FAIL(f)->ops = &ops;
+	ok(f, store_create(f->s, "#driver.fail/box", &f->e));
+	assert_string_equal(list_text(f, "", "b%"), "box HasNoChildren\n");
+	ok(f, store_create(f->s, "box/child", &f->e)); /* of another format */
+	ok(f, store_create(f->s, "#driver.fail/box/sub/deep", &f->e));
+	assert_string_equal(list_text(f, "", "box"), "box HasChildren\n");
+	assert_string_equal(list_text(f, "", "box/%/%"), "box/sub/deep HasNoChildren\n");
+	fails(f, store_create(f->s, "#driver.fail/box", &f->e), MORTISE_E_EXISTS);
+	fails(f, store_create(f->s, "box/", &f->e), MORTISE_E_EXISTS);
+	/* A level becomes a mailbox; a file of another format does not. */
+	assert_string_equal(list_text(f, "", "box/sub"), "box/sub Noselect HasChildren\n");
+	ok(f, store_create(f->s, "#driver.fail/box/sub", &f->e));
+	assert_string_equal(list_text(f, "", "box/sub"), "box/sub HasChildren\n");
+	fails(f, store_create(f->s, "#driver.fail/box/child", &f->e), MORTISE_E_EXISTS);
+	/* Children go along; the mailbox is locked meanwhile. */
+	dirs_locks = 0;
+	fails(f, store_rename(f->s, "box", "box/sub/box", &f->e), MORTISE_E_INVALID);
+	ok(f, store_rename(f->s, "box", "new/box", &f->e));
+	assert_int_equal(dirs_locks, 1);
+	assert_true(exists(f, "mail/new/box/sub/deep/.box"));
+	ok(f, mailbox_open(f->s, "new/box/child", 0, &m, &f->e));
+	mailbox_close(&m);
+	/* With children, DELETE leaves a level behind. */
+	ok(f, store_delete(f->s, "new/box", &f->e));
+	assert_string_equal(list_text(f, "", "new/box"), "new/box Noselect HasChildren\n");
+	fails(f, store_delete(f->s, "new/box", &f->e), MORTISE_E_INVALID);
+	ok(f, store_delete(f->s, "new/box/sub/deep", &f->e));
+	ok(f, store_delete(f->s, "new/box/sub", &f->e));
+	ok(f, store_delete(f->s, "new/box/child", &f->e));
+	ok(f, store_delete(f->s, "new/box", &f->e));
+	assert_false(exists(f, "mail/new/box"));
+}
+
 /* A slow matcher that is plainly right. */
 static bool naive(const char *p, const char *s)
 {
@@ -662,7 +767,7 @@ int main(void)
 	    T(test_list), T(test_list_inbox_children), T(test_list_limits), T(test_special_files),
 	    T(test_damaged), T(test_marked), T(test_list_ends), T(test_subscriptions),
 	    T(test_subscription_limits), T(test_lsub_ends), T(test_subscription_mode_and_lock),
-	    T(test_match_like_naive), T(test_match_below), T(test_match_hostile)};
+	    T(test_directory_format), T(test_match_like_naive), T(test_match_below), T(test_match_hostile)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
