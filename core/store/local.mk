@@ -23,8 +23,10 @@ store_test_libs = \
 	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
 	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(CMOCKA_LIBS)
 
-check_PROGRAMS += core/store/test-names core/store/test-mailbox core/store/test-fail core/store/test-source
-TESTS += core/store/test-names core/store/test-mailbox core/store/test-fail core/store/test-source
+check_PROGRAMS += core/store/test-names core/store/test-mailbox core/store/test-fail \
+	core/store/test-source core/store/test-sync
+TESTS += core/store/test-names core/store/test-mailbox core/store/test-fail \
+	core/store/test-source core/store/test-sync
 core_store_test_names_SOURCES = core/store/test-names.c $(store_test_support)
 core_store_test_names_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_store_test_names_LDADD = $(store_test_libs)
@@ -37,6 +39,9 @@ core_store_test_fail_LDADD = $(store_test_libs)
 core_store_test_source_SOURCES = core/store/test-source.c $(store_test_support)
 core_store_test_source_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_store_test_source_LDADD = $(store_test_libs)
+core_store_test_sync_SOURCES = core/store/test-sync.c $(store_test_support)
+core_store_test_sync_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_store_test_sync_LDADD = $(store_test_libs)
 endif
 
 check_PROGRAMS += core/store/fuzz-names
