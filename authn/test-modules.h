@@ -82,13 +82,13 @@ static inline const struct auth_facts *test_facts(void)
 }
 
 /* MORTISE_AUTH_…; the reason is kept in *why when that is not NULL. */
-static inline int try_password(
-    struct setting *s, const char *user, const char *password, struct auth_identity *out, struct buf *why)
+static inline int try_password_with(struct setting *s, const struct auth_facts *f, const char *user,
+    const char *password, struct auth_identity *out, struct buf *why)
 {
 	struct auth_identity identity;
 	struct buf reason = BUF_INIT;
-	int r = auth_verify(s->chain, test_facts(), user, password, strlen(password), clock_ms() + 10000,
-	    s->arena, out != NULL ? out : &identity, &reason);
+	int r = auth_verify(s->chain, f, user, password, strlen(password), clock_ms() + 10000, s->arena,
+	    out != NULL ? out : &identity, &reason);
 
 	if (getenv("TEST_VERBOSE") != NULL)
 		fprintf(stderr, "# %s: %s\n", user, buf_cstr(&reason));
@@ -98,6 +98,12 @@ static inline int try_password(
 	}
 	buf_free(&reason);
 	return r;
+}
+
+static inline int try_password(
+    struct setting *s, const char *user, const char *password, struct auth_identity *out, struct buf *why)
+{
+	return try_password_with(s, test_facts(), user, password, out, why);
 }
 
 #endif
