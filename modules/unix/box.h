@@ -176,6 +176,11 @@ int unix_scan_fault(struct mortise_call *call, struct unix_box *b, const struct 
 /* Reads what the file's beginning says into b->base and b->keywords. */
 int unix_base_read(struct mortise_call *call, struct unix_box *b);
 void unix_base_of(struct unix_box *b, const struct unix_scanned *m);
+/* Where the first message that shows begins: behind a pseudo-message. */
+static inline uint64_t unix_first(const struct unix_box *b)
+{
+	return b->base.pseudo ? b->base.next : b->base.start;
+}
 int unix_pread(struct mortise_call *call, struct unix_box *b, void *p, size_t size, uint64_t offset);
 int unix_pwrite(struct mortise_call *call, struct unix_box *b, const void *p, size_t size, uint64_t offset);
 int unix_sync_file(struct mortise_call *call, struct unix_box *b);

@@ -156,7 +156,7 @@ static int find_all(struct mortise_call *call, struct unix_box *b, uint64_t size
 	if ((r = unix_base_read(call, b)) != 0)
 		return r;
 	unix_resolve_begin(&resolve, b);
-	if ((r = unix_scanner(call, b, b->base.pseudo ? b->base.next : b->base.start, size, &s)) != 0)
+	if ((r = unix_scanner(call, b, unix_first(b), size, &s)) != 0)
 		return r;
 	while ((r = unix_scan_next(&s, m)) == 1) {
 		struct unix_resolved is;

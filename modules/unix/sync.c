@@ -564,7 +564,7 @@ static int sync_ours(struct sync *s)
 	}
 	s->resolve.previous = 0;
 	if (r == 0 && t->rescan != UINT64_MAX)
-		r = tell_range(s, t->rescan, UINT64_MAX);
+		r = tell_range(s, t->rescan > unix_first(s->b) ? t->rescan : unix_first(s->b), UINT64_MAX);
 	return r;
 }
 
@@ -582,7 +582,7 @@ static int renumber(struct sync *s)
 	unix_resolve_begin(&s->resolve, b);
 	s->resolve.uidlast = 0;
 	s->resolve.renumber = true;
-	r = stamp(s->call, b, b->base.pseudo ? b->base.next : b->base.start, &s->resolve);
+	r = stamp(s->call, b, unix_first(b), &s->resolve);
 	if (r == 0) {
 		b->renumber = false;
 		unix_resolve_begin(&s->resolve, b);
@@ -609,7 +609,7 @@ static int sync_full(struct sync *s)
 			return r;
 		return 0;
 	}
-	return tell_range(s, b->base.pseudo ? b->base.next : b->base.start, UINT64_MAX);
+	return tell_range(s, unix_first(b), UINT64_MAX);
 }
 
 /* Read by mail software: where the file system does not note that itself, and mailers would say "new mail".
@@ -652,7 +652,7 @@ static int sync_locked(struct sync *s, struct mortise_cursor *cursor)
 	if (r == 0 && s->moved) {
 		s->changed_up_to = UINT32_MAX;
 		unix_resolve_begin(&s->resolve, b);
-		r = tell_range(s, b->base.pseudo ? b->base.next : b->base.start, UINT64_MAX);
+		r = tell_range(s, unix_first(b), UINT64_MAX);
 	}
 	if (r != 0)
 		return r;

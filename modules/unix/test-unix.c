@@ -151,6 +151,40 @@ static void keywords_are_kept(void **state)
 	assert_int_equal(before, after);
 }
 
+/* A pseudo-message that has to grow is no message afterwards either. */
+static void keywords_outgrow_the_pseudo_message(void **state)
+{
+	struct rig *r = *state;
+	struct session *s = &r->s;
+	unsigned bit;
+	uint32_t uid;
+
+	RIG_PUT(r, "From MAILER-DAEMON Mon Jan  1 10:00:00 2024\nDate: 01 Jan 2024 10:00:00 +0000\n"
+	           "From: Mail System Internal Data <MAILER-DAEMON@h>\n"
+	           "Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\nMessage-ID: <1@h>\n"
+	           "X-IMAP: 1700000000 0000000000\nStatus: RO\n\nnot a message\n\n");
+	rig_open(r);
+	OK(s, session_append(s, "Subject: one\r\n\r\nbody\r\n", 0, NULL, &uid));
+	OK(s, session_append(s, "Subject: two\r\n\r\nbody\r\n", 0, NULL, &uid));
+	OK(s, session_sync(s));
+	for (unsigned i = 0; i < 12; i++) {
+		char name[48];
+		snprintf(name, sizeof name, "a-keyword-that-takes-room-%02u", i);
+		OK(s, session_keyword(s, name, &bit));
+		OK(s, session_flags(s, uid, SEEN, UINT64_C(1) << bit));
+		OK(s, session_sync(s));
+		assert_int_equal(s->count, 2);
+		assert_int_equal(s->messages[0].uid, 1);
+		assert_int_equal(session_find(s, 2)->keywords, UINT64_C(1) << bit);
+	}
+	assert_true(strncmp(rig_get(r, NULL), "From MAILER-DAEMON ", 19) == 0);
+	assert_non_null(strstr(rig_get(r, NULL), "FOLDER INTERNAL DATA"));
+	assert_non_null(strstr(rig_get(r, NULL), "X-IMAP: "));
+	rig_reopen(r);
+	assert_int_equal(s->count, 2);
+	assert_int_equal(s->messages[1].uid, 2);
+}
+
 static void keyword_limit_is_told(void **state)
 {
 	struct rig *r = *state;
@@ -557,7 +591,7 @@ static void other_programs_flags_are_believed_with_our_uid(void **state)
 	    HEAD "X-IMAPbase: 1700000000 2\nX-Keywords:                              \nX-UID: 1\nSubject: "
 	         "x\nStatus: "
 	         "RO\nContent-Length: 2\n\nb\n\n" HEAD "X-Keywords:                              \nX-UID: "
-	                                               "2\nSubject: y\nStatus: O\nX-Status: AF\n\nc\n\n");
+	         "2\nSubject: y\nStatus: O\nX-Status: AF\n\nc\n\n");
 	rig_open(r);
 	assert_int_equal(s->uidvalidity, 1700000000);
 	assert_int_equal(s->count, 2);
@@ -583,6 +617,7 @@ int main(void)
 	    TEST(flags_are_changed_in_place),
 	    TEST(another_session_sees_flags),
 	    TEST(keywords_are_kept),
+	    TEST(keywords_outgrow_the_pseudo_message),
 	    TEST(keyword_limit_is_told),
 	    TEST(sixty_four_long_keywords_fit),
 	    TEST(unlisted_keywords_are_not_lost),
