@@ -15,8 +15,14 @@ static struct conf *read_all(const char *file, const struct conf_group *const *g
 	struct conf_module *modules;
 	size_t i;
 
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
+		struct err e = ERR_INIT;
+
+		if (conf_check_table(groups[i]->options, groups[i]->count, sizeof(struct mortise_option),
+		        groups[i]->size, &e) != 0)
+			conf_problem(r, MSG_CONF_TABLE, NULL, 0, "%s: %s", groups[i]->name, e.admin);
 		conf_fill(c, groups[i], arena_alloc(a, groups[i]->size), a, r);
+	}
 	conf_modules(c, a, &modules, r);
 	for (i = 0; i < ARRAY_LEN(lists); i++)
 		conf_instances(c, lists[i], NULL, a, &instances, r);
