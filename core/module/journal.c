@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -20,7 +21,8 @@
 #define SECTOR 512u
 #define PIECE 65536u /* a multiple of SECTOR */
 #define NAME_SIZE 80
-#define F_SECOND 1u /* the old file was itself half-written: there is no way back to it */
+#define KNOWN_LEAST 64u /* octets that must be recognised in a file whose device has another number */
+#define F_SECOND 1u     /* the old file was itself half-written: there is no way back to it */
 #define K1 UINT64_C(0x9e3779b97f4a7c15)
 #define K2 UINT64_C(0xc2b2ae3d27d4eb4f)
 
@@ -516,11 +518,14 @@ struct survey {
 	bool tail_old;         /* [after, before) is there as it was */
 	bool torn;             /* one sector is neither; new ones before it, none behind it */
 	bool foreign;          /* a sector is neither old nor new, and not our torn one */
+	uint64_t known;        /* octets that were found to be old or new */
 };
 
 /* A write that was torn inside a sector leaves one that is neither, where the new ones end. */
-static void note_sector(struct survey *s, bool old, bool fresh, bool *seen_old)
+static void note_sector(struct survey *s, size_t size, bool old, bool fresh, bool *seen_old)
 {
+	if (old || fresh)
+		s->known += size;
 	s->all_old = s->all_old && old;
 	s->all_new = s->all_new && fresh;
 	if (old && !fresh)
@@ -551,10 +556,11 @@ static int survey_old(int fd, int target, uint64_t size, const struct facts *f, 
 		old = (size_t)got == n && checksum(now, n) == get(number, 8);
 		if (at >= after) {
 			s->tail_old = s->tail_old && old;
+			s->known += old ? n : 0;
 		} else {
 			if (io_pread(fd, fresh, n, at - f->offset) != (ssize_t)n)
 				return -1;
-			note_sector(s, old, (size_t)got == n && memcmp(now, fresh, n) == 0, &seen_old);
+			note_sector(s, n, old, (size_t)got == n && memcmp(now, fresh, n) == 0, &seen_old);
 		}
 		from += 8;
 		at = end;
@@ -586,24 +592,30 @@ static int survey_growth(int fd, int target, uint64_t size, const struct facts *
 			if (now[i] != 0)
 				return 0;
 		s->all_new = s->all_new && same == n;
+		s->known += same;
 		at += n;
 	}
 	return 1;
 }
 
+struct judgement {
+	enum verdict verdict;
+	uint64_t base, extra; /* octets from base on were appended by others and must stay */
+	uint64_t known;
+};
+
 /*
  * UNTOUCHED: nothing was written before the crash, the mailbox is what it was (and a message more, perhaps).
- * REPLAY: half done; *extra octets from *base on were appended by others and must stay. COMPLETE: all done.
+ * REPLAY: half done. COMPLETE: all done.
  */
-static int judge(int fd, int target, const struct facts *f, enum verdict *v, uint64_t *base, uint64_t *extra)
+static int judge(int fd, int target, const struct facts *f, struct judgement *j)
 {
 	uint64_t size, after = f->offset + f->length;
 	struct survey s;
 	struct stat st;
-	int ours;
+	int ours = 1;
 
-	*v = FOREIGN;
-	*base = after;
+	*j = (struct judgement){.verdict = FOREIGN, .base = after};
 	if (fstat(target, &st) != 0)
 		return -1;
 	size = (uint64_t)st.st_size;
@@ -611,27 +623,28 @@ static int judge(int fd, int target, const struct facts *f, enum verdict *v, uin
 		return 0;
 	if (survey_old(fd, target, size, f, &s) != 0)
 		return -1;
-	if (after > f->before) {
+	if (after > f->before)
 		ours = survey_growth(fd, target, size, f, &s);
-		if (ours < 0)
-			return -1;
-		if (ours == 0) {
-			*v = s.all_old ? UNTOUCHED : FOREIGN;
-			return 0;
-		}
-	} else if ((f->flags & F_SECOND) == 0 && s.all_old && s.tail_old &&
-	           !(after == f->before && s.all_new)) {
-		*v = UNTOUCHED;
+	j->known = s.known;
+	if (ours < 0)
+		return -1;
+	if (ours == 0) {
+		j->verdict = s.all_old ? UNTOUCHED : FOREIGN;
 		return 0;
-	} else if (s.tail_old) {
-		*base = f->before;
-	} else if (s.torn) {
-		return 0; /* it was cut, so the copy was complete: somebody else wrote here */
 	}
+	if (after <= f->before && (f->flags & F_SECOND) == 0 && s.all_old && s.tail_old &&
+	    !(after == f->before && s.all_new)) {
+		j->verdict = UNTOUCHED;
+		return 0;
+	}
+	if (after <= f->before && s.tail_old)
+		j->base = f->before;
+	else if (after <= f->before && s.torn)
+		return 0; /* it was cut, so the copy was complete: somebody else wrote here */
 	if (s.foreign)
 		return 0;
-	*extra = size - *base;
-	*v = s.all_new && *base == after ? COMPLETE : REPLAY;
+	j->extra = size - j->base;
+	j->verdict = s.all_new && j->base == after ? COMPLETE : REPLAY;
 	return 0;
 }
 
@@ -702,39 +715,92 @@ static int drop(int dir, const char *name, struct err *e)
 	return 0;
 }
 
-static int replay(int dir, int fd, int target, const char *name, const struct stat *st, struct err *e)
+/*
+ * The name of the file's journal. When there is none of its device and inode, one of another device will do
+ * (*own false): a device may have another number after the machine came up again. Then the content decides.
+ */
+static bool find_journal(int dir, const struct stat *st, char name[NAME_SIZE], bool *own)
+{
+	char ending[NAME_SIZE];
+	struct dirent *entry;
+	bool found = false;
+	DIR *d;
+	int fd;
+
+	journal_name(name, "journal", st);
+	*own = faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	if (*own)
+		return true;
+	snprintf(ending, sizeof(ending), ".%" PRIx64, (uint64_t)st->st_ino);
+	fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	d = fd >= 0 ? fdopendir(fd) : NULL;
+	if (d == NULL) {
+		io_close(&fd);
+		return false;
+	}
+	while (!found && (entry = readdir(d)) != NULL) {
+		struct str file = str_of(entry->d_name);
+
+		found =
+		    file.n < NAME_SIZE && str_starts(file, STR("journal.")) && str_ends(file, str_of(ending));
+		if (found)
+			snprintf(name, NAME_SIZE, "%.*s", STR_FMT(file));
+	}
+	closedir(d);
+	return found;
+}
+
+/* What is in the journal, and what is to be done with it. 1, 0: nothing more to do, or a code. */
+static int examine(int dir, int fd, int target, const char *name, const struct stat *st, bool own,
+    struct facts *f, struct judgement *j, struct err *e)
 {
 	AUTO_FREE unsigned char *piece = mem_alloc(PIECE);
-	struct facts f = {0};
-	enum verdict v = FOREIGN;
-	uint64_t base, extra = 0;
-	struct stat own;
+	struct err why = ERR_INIT;
+	struct stat file;
 	int r;
 
-	if (fstat(fd, &own) != 0)
+	if (fstat(fd, &file) != 0)
 		return err_errno(e, "%s", name);
-	r = S_ISREG(own.st_mode) ? read_trailer(fd, &own, &f, name, e) : 0;
+	r = S_ISREG(file.st_mode) ? read_trailer(fd, &file, f, name, &why) : 0;
+	/* What bears another device's number is left alone unless it proves to be this file's. */
 	if (r < 0)
-		return r;
-	if (r == 0 || !intact(fd, &f, piece))
-		return set_aside(dir, name, st, "the journal is damaged", e);
-	if (f.dev != (uint64_t)st->st_dev || f.ino != (uint64_t)st->st_ino)
-		return set_aside(dir, name, st, "the journal is of another file", e);
-	if (judge(fd, target, &f, &v, &base, &extra) != 0)
+		return own ? err_take(e, &why) : 0;
+	if (r == 0 || !intact(fd, f, piece))
+		return own ? set_aside(dir, name, st, "the journal is damaged", e) : 0;
+	if (f->ino != (uint64_t)st->st_ino || (own && f->dev != (uint64_t)st->st_dev))
+		return own ? set_aside(dir, name, st, "the journal is of another file", e) : 0;
+	if (judge(fd, target, f, j) != 0)
 		return err_errno(e, "%s: cannot compare the mailbox with its journal", name);
-	if (v == FOREIGN)
+	if (!own && (j->verdict == FOREIGN || j->known < KNOWN_LEAST))
+		return 0;
+	if (j->verdict == FOREIGN)
 		return set_aside(dir, name, st, "the mailbox was replaced or changed since the crash", e);
-	if (v == UNTOUCHED || v == COMPLETE)
+	return 1;
+}
+
+static int replay(
+    int dir, int fd, int target, const char *name, const struct stat *st, bool own, struct err *e)
+{
+	struct facts f = {0};
+	struct judgement j = {.verdict = FOREIGN};
+	int r = examine(dir, fd, target, name, st, own, &f, &j, e);
+
+	if (r != 1)
+		return r;
+	if (j.verdict == UNTOUCHED || j.verdict == COMPLETE)
 		return drop(dir, name, e);
-	if (extra > 0)
-		r = replay_with_tail(dir, fd, target, &f, base, extra, e);
-	else if ((r = copy_in(fd, target, &f, name, e)) == 0)
+	if (j.extra > 0)
+		r = replay_with_tail(dir, fd, target, &f, j.base, j.extra, e);
+	else
+		r = copy_in(fd, target, &f, name, e);
+	/* With a tail, the second journal took the first one's name, if that was its own, and is gone. */
+	if (r == 0 && (j.extra == 0 || !own))
 		r = drop(dir, name, e);
 	if (r != 0)
 		return r;
 	log_msg(MSG_JOURNAL_REPLAYED,
 	    "%s: %" PRIu64 " octets written again from offset %" PRIu64 ", %" PRIu64 " appended since kept",
-	    name, f.length, f.offset, extra);
+	    name, f.length, f.offset, j.extra);
 	return 1;
 }
 
@@ -742,11 +808,10 @@ bool journal_waiting(int journal_dir, int target)
 {
 	char name[NAME_SIZE];
 	struct stat st;
+	bool own;
 
-	if (journal_dir < 0 || fstat(target, &st) != 0 || !S_ISREG(st.st_mode))
-		return false;
-	journal_name(name, "journal", &st);
-	return faccessat(journal_dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	return journal_dir >= 0 && fstat(target, &st) == 0 && S_ISREG(st.st_mode) &&
+	       find_journal(journal_dir, &st, name, &own);
 }
 
 int journal_replay(int journal_dir, int target, struct err *e)
@@ -754,16 +819,16 @@ int journal_replay(int journal_dir, int target, struct err *e)
 	AUTO_CLOSE int fd = -1;
 	char name[NAME_SIZE];
 	struct stat st;
+	bool own;
 
 	if (journal_dir < 0)
 		return 0;
 	if (fstat(target, &st) != 0)
 		return err_errno(e, "mailbox file");
-	if (!S_ISREG(st.st_mode))
+	if (!S_ISREG(st.st_mode) || !find_journal(journal_dir, &st, name, &own))
 		return 0;
-	journal_name(name, "journal", &st);
 	fd = openat(journal_dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : err_errno(e, "%s", name);
-	return replay(journal_dir, fd, target, name, &st, e);
+		return errno == ENOENT || !own ? 0 : err_errno(e, "%s", name);
+	return replay(journal_dir, fd, target, name, &st, own, e);
 }

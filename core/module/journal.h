@@ -13,7 +13,8 @@
  * somebody else changed the file, and the journal is set aside, not applied.
  *
  * A journal is complete or not there: it is written without a name (or under a temporary one), synced, then
- * linked, and the directory synced. Its name is journal.DEV.INO (hexadecimal) of the mailbox file. Set aside
+ * linked, and the directory synced. Its name is journal.DEV.INO (hexadecimal) of the mailbox file; after a
+ * reboot that gave the device another number, one with the same INO is taken if the sectors fit. Set aside
  * it is aside.DEV.INO.SECONDS; nothing reads that again but a human.
  *
  * The file, all numbers little-endian. O is where the change begins, L how long the new tail is, A = O + L

@@ -424,6 +424,48 @@ static void damaged_is_set_aside(void **state)
 	}
 }
 
+/* After a reboot the device has another number: the journal is found by inode, and by what is in the file. */
+static void device_with_another_number(void **state)
+{
+	static const struct str foreign[] = {STR_INIT(""), STR_INIT("From joe\n\nhello\n")};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * ARRAY_LEN(foreign); i++) {
+		struct str text = foreign[i % ARRAY_LEN(foreign)];
+		bool replaced = i >= ARRAY_LEN(foreign);
+		char name[80], moved[80];
+		struct err e = ERR_INIT;
+		struct buf other = BUF_INIT;
+		struct stat st;
+		struct pair p;
+		int box;
+
+		make_pair(&p, 10000, 3000, 5000);
+		box = make_box(buf_str(&p.before));
+		assert_int_not_equal(rewrite(box, p.offset, buf_str(&p.after), 2), 0);
+		assert_int_equal(io_pwrite(box, p.after.p + 3000, 2000, 3000), 0);
+		append_foreign(text);
+		assert_int_equal(fstat(box, &st), 0);
+		snprintf(name, sizeof(name), "journal.%lx.%lx", (unsigned long)st.st_dev,
+		    (unsigned long)st.st_ino);
+		snprintf(moved, sizeof(moved), "journal.abcdef.%lx", (unsigned long)st.st_ino);
+		assert_int_equal(renameat(dir, name, dir, moved), 0);
+		assert_true(journal_waiting(dir, box));
+		/* Another file with that inode: nothing is done, and the journal waits for its own. */
+		fill(&other, 12000);
+		if (replaced)
+			assert_int_equal(io_pwrite(box, other.p, other.n, 0), 0);
+		assert_int_equal(journal_replay(dir, box, &e), replaced ? 0 : 1);
+		assert_true(
+		    replaced ? box_is(box, buf_str(&other), STR("")) : box_is(box, buf_str(&p.after), text));
+		assert_int_equal(count("journal.", true), replaced ? 1 : 0);
+		assert_int_equal(count("aside.", true), 0);
+		close(box);
+		buf_free(&other);
+		free_pair(&p);
+	}
+}
+
 /* What is not a journal at all under the name of one. */
 static void hostile_names(void **state)
 {
@@ -488,6 +530,7 @@ int main(void)
 	    cmocka_unit_test(foreign_change_sets_aside),
 	    cmocka_unit_test(change_after_completion_stays),
 	    cmocka_unit_test(damaged_is_set_aside),
+	    cmocka_unit_test(device_with_another_number),
 	    cmocka_unit_test(hostile_names),
 	    cmocka_unit_test(waiting_journal_blocks_another),
 	};
