@@ -70,8 +70,7 @@ static void wire(struct master *m, struct child *c)
 {
 	struct child *other;
 
-	TAILQ_FOREACH(other, &m->children, entry)
-	{
+	TAILQ_FOREACH (other, &m->children, entry) {
 		int pair[2];
 
 		if (other == c || other->generation != c->generation || !neighbours(c->role, other->role))
@@ -175,8 +174,8 @@ static unsigned count(const struct master *m, const struct generation *g, enum r
 	const struct child *c;
 	unsigned n = 0;
 
-	TAILQ_FOREACH(c, &m->children, entry)
-	n += c->generation == g && c->role == role && c->state != CHILD_ENDING;
+	TAILQ_FOREACH (c, &m->children, entry)
+		n += c->generation == g && c->role == role && c->state != CHILD_ENDING;
 	return n;
 }
 
@@ -197,31 +196,31 @@ void children_tell(struct master *m, const struct generation *g, enum control_me
 {
 	struct child *c;
 
-	TAILQ_FOREACH(c, &m->children, entry)
-	if (c->generation == g) {
-		c->state = CHILD_ENDING;
-		(void)send_simple(c, what, grace);
-	}
+	TAILQ_FOREACH (c, &m->children, entry)
+		if (c->generation == g) {
+			c->state = CHILD_ENDING;
+			(void)send_simple(c, what, grace);
+		}
 }
 
 void children_stop(struct master *m, uint64_t grace)
 {
 	struct child *c;
 
-	TAILQ_FOREACH(c, &m->children, entry)
-	if (c->role != ROLE_LOG) {
-		c->state = CHILD_ENDING;
-		(void)send_simple(c, CONTROL_STOP, grace);
-	}
+	TAILQ_FOREACH (c, &m->children, entry)
+		if (c->role != ROLE_LOG) {
+			c->state = CHILD_ENDING;
+			(void)send_simple(c, CONTROL_STOP, grace);
+		}
 }
 
 void children_signal(struct master *m, const struct generation *g, int signal_number)
 {
 	struct child *c;
 
-	TAILQ_FOREACH(c, &m->children, entry)
-	if (c->generation == g)
-		(void)kill(c->pid, signal_number);
+	TAILQ_FOREACH (c, &m->children, entry)
+		if (c->generation == g)
+			(void)kill(c->pid, signal_number);
 }
 
 bool children_ready(const struct master *m, const struct generation *g)
@@ -229,8 +228,8 @@ bool children_ready(const struct master *m, const struct generation *g)
 	const struct child *c;
 	unsigned ready = 0;
 
-	TAILQ_FOREACH(c, &m->children, entry)
-	ready += c->generation == g && c->state == CHILD_READY;
+	TAILQ_FOREACH (c, &m->children, entry)
+		ready += c->generation == g && c->state == CHILD_READY;
 	return ready == g->fronts + 2;
 }
 
@@ -331,9 +330,9 @@ void children_reap(struct master *m)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		struct child *c;
 
-		TAILQ_FOREACH(c, &m->children, entry)
-		if (c->pid == pid)
-			break;
+		TAILQ_FOREACH (c, &m->children, entry)
+			if (c->pid == pid)
+				break;
 		if (c != NULL) {
 			child_gone(m, c, status);
 		} else if (pid == m->checker) {

@@ -232,6 +232,8 @@ static bool stop(struct front *f, struct link_message *m)
 		grace = FRONT_LAST_WORDS_MS; /* nobody is logged in: only the last words have to go out */
 	t.tv_sec = (time_t)(grace / 1000);
 	t.tv_usec = (suseconds_t)(grace % 1000 * 1000);
+	if (f->limits.linger > FRONT_LAST_WORDS_MS)
+		f->limits.linger = FRONT_LAST_WORDS_MS;
 	f->draining = true;
 	close_listeners(f);
 	for (c = TAILQ_FIRST(&f->waiting); c != NULL; c = next) {

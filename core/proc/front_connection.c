@@ -23,9 +23,9 @@ struct connection *connection_by_id(struct front *f, uint64_t id)
 {
 	struct connection *c;
 
-	LIST_FOREACH(c, &f->by_id[id % FRONT_BUCKETS], chain)
-	if (c->id == id)
-		return c;
+	LIST_FOREACH (c, &f->by_id[id % FRONT_BUCKETS], chain)
+		if (c->id == id)
+			return c;
 	return NULL;
 }
 
@@ -34,9 +34,9 @@ static struct origin *origin_enter(struct front *f, const char *key)
 	struct origin_bucket *bucket = &f->origins[str_hash(str_of(key)) % FRONT_BUCKETS];
 	struct origin *o;
 
-	LIST_FOREACH(o, bucket, chain)
-	if (strcmp(o->key, key) == 0)
-		break;
+	LIST_FOREACH (o, bucket, chain)
+		if (strcmp(o->key, key) == 0)
+			break;
 	if (o == NULL) {
 		o = mem_new(struct origin);
 		(void)snprintf(o->key, sizeof(o->key), "%s", key);

@@ -137,14 +137,10 @@ static bool listens(const struct generation *g, const char *address)
 	return false;
 }
 
-void generation_free(struct master *m, struct generation **gp)
+void generation_close_listeners(struct master *m, struct generation *g)
 {
-	struct generation *g = *gp;
 	size_t i;
 
-	if (g == NULL)
-		return;
-	*gp = NULL;
 	for (i = 0; i < g->listeners.n; i++) {
 		struct listener *l = &g->listeners.v[i];
 
@@ -155,6 +151,16 @@ void generation_free(struct master *m, struct generation **gp)
 			listen_close(l);
 	}
 	vec_free(&g->listeners);
+}
+
+void generation_free(struct master *m, struct generation **gp)
+{
+	struct generation *g = *gp;
+
+	if (g == NULL)
+		return;
+	*gp = NULL;
+	generation_close_listeners(m, g);
 	io_close(&g->conf_fd);
 	io_close(&g->tls_fd);
 	if (g->conf != NULL)
@@ -167,8 +173,8 @@ bool generation_alive(const struct master *m, const struct generation *g)
 {
 	const struct child *c;
 
-	TAILQ_FOREACH(c, &m->children, entry)
-	if (c->generation == g)
-		return true;
+	TAILQ_FOREACH (c, &m->children, entry)
+		if (c->generation == g)
+			return true;
 	return false;
 }

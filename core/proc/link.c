@@ -19,8 +19,11 @@ struct link {
 	bool *freed;
 };
 
-/* Octets of one message; static, for every link of the process: a message is handled before the next. */
-static char space[PACK_MAX];
+/*
+ * Octets of one message; static, for every link of the process: a message is handled before the next. The
+ * second is for link_pump, which is called while another link's message is being handled.
+ */
+static char space[PACK_MAX], pump_space[PACK_MAX];
 
 static void close_left(int *fds, size_t n)
 {
@@ -31,14 +34,14 @@ static void close_left(int *fds, size_t n)
 }
 
 /* One message; false when the link is gone or nothing more is there. */
-static bool receive(struct link *l)
+static bool receive(struct link *l, char *octets)
 {
 	int fds[IO_MAX_FDS] = {-1, -1, -1, -1};
 	struct link_message m = {.fds = fds, .fd_count = IO_MAX_FDS};
 	struct unpack fields;
 	bool freed = false, good = false;
 	const char *why = "broke the rules";
-	ssize_t got = io_recv(l->fd, space, sizeof(space), fds, &m.fd_count);
+	ssize_t got = io_recv(l->fd, octets, PACK_MAX, fds, &m.fd_count);
 
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return false;
@@ -46,11 +49,11 @@ static bool receive(struct link *l)
 		if (got == 0)
 			why = "gone";
 	} else {
-		m.type = unpack_start(&fields, space, (size_t)got);
+		m.type = unpack_start(&fields, octets, (size_t)got);
 		m.fields = &fields;
 		l->freed = &freed;
 		good = l->events->message(l->arg, l, &m);
-		mem_wipe(space, (size_t)got); /* passwords come this way */
+		mem_wipe(octets, (size_t)got); /* passwords come this way */
 	}
 	close_left(fds, m.fd_count);
 	if (freed)
@@ -68,8 +71,15 @@ static void on_readable(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 
 	CHECK_OBJ(l, LINK_MAGIC);
 	for (i = 0; i < LINK_BURST; i++)
-		if (!receive(l))
+		if (!receive(l, space))
 			return;
+}
+
+void link_pump(struct link *l)
+{
+	CHECK_OBJ(l, LINK_MAGIC);
+	while (receive(l, pump_space))
+		;
 }
 
 struct link *link_new(struct event_base *base, int fd, const struct link_events *events, void *arg)

@@ -32,6 +32,12 @@ struct link *link_new(struct event_base *base, int fd, const struct link_events 
 void link_free(struct link **lp);
 /* false: not sent. */
 bool link_send(struct link *l, const struct buf *message, const int *fds, size_t fd_count);
+/*
+ * Takes what has come on this link, now, from inside the event of another one: what its peer sent before it
+ * told a third process must not be found missing because the loop turned to that one first. May free the
+ * link.
+ */
+void link_pump(struct link *l);
 int link_fd(const struct link *l);
 
 /* A connected pair of close-on-exec sockets with room for many messages. */

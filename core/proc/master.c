@@ -64,6 +64,7 @@ static void commit(struct master *m)
 	for (i = 0; i < ARRAY_LEN(m->respawn); i++)
 		m->respawn[i].given_up = false;
 	old->ending = true;
+	generation_close_listeners(m, old);
 	children_tell(m, old, CONTROL_DRAIN, 0);
 	log_msg(MSG_RELOADED, "configuration %s is in force (generation %u)", conf_file(m->current->conf),
 	    m->current->number);
@@ -167,9 +168,9 @@ static void maybe_stopped(struct master *m)
 
 	if (!m->stopping)
 		return;
-	TAILQ_FOREACH(c, &m->children, entry)
-	if (c->role != ROLE_LOG)
-		return;
+	TAILQ_FOREACH (c, &m->children, entry)
+		if (c->role != ROLE_LOG)
+			return;
 	if (table_count(m->table) > 0 && !m->killed) {
 		/* Sessions without a spawner: their deadline is ours. */
 		table_signal(m->table, SIGTERM);
@@ -187,9 +188,9 @@ static void kill_rest(struct master *m)
 
 	m->killed = true;
 	table_signal(m->table, SIGKILL);
-	TAILQ_FOREACH(c, &m->children, entry)
-	if (c->role != ROLE_LOG || m->log_stopped)
-		(void)kill(c->pid, SIGKILL);
+	TAILQ_FOREACH (c, &m->children, entry)
+		if (c->role != ROLE_LOG || m->log_stopped)
+			(void)kill(c->pid, SIGKILL);
 }
 
 static void stop(struct master *m)

@@ -93,6 +93,7 @@ struct master {
 /* generation.c */
 struct generation *generation_load(struct master *m, struct conf_report *r);
 void generation_free(struct master *m, struct generation **gp);
+void generation_close_listeners(struct master *m, struct generation *g);
 bool generation_alive(const struct master *m, const struct generation *g); /* a process of it is left */
 
 /* children.c */

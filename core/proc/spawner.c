@@ -162,9 +162,9 @@ static struct grant *find_grant(struct spawner *s, const struct spawn *q, const 
 {
 	struct grant *g, *found = NULL;
 
-	TAILQ_FOREACH(g, &s->grants, entry)
-	if (secure_equal(g->key, q->grant.p, AUTH_GRANT_SIZE))
-		found = g;
+	TAILQ_FOREACH (g, &s->grants, entry)
+		if (secure_equal(g->key, q->grant.p, AUTH_GRANT_SIZE))
+			found = g;
 	*why = NULL;
 	if (found == NULL)
 		*why = "unknown or used";
@@ -219,8 +219,8 @@ static void forget_grants(struct spawner *s)
 {
 	struct grant *g;
 
-	TAILQ_FOREACH(g, &s->grants, entry)
-	mem_wipe(g->key, sizeof(g->key));
+	TAILQ_FOREACH (g, &s->grants, entry)
+		mem_wipe(g->key, sizeof(g->key));
 }
 
 static _Noreturn void become_session(
@@ -353,6 +353,9 @@ static bool on_front_message(void *arg, struct link *l, struct link_message *m)
 
 	if (m->type != SPAWN || m->fd_count != 1 || !read_spawn(&q, m->fields, a))
 		return false;
+	/* Auth told us of the grant before it told the front; the loop may look at the front first. */
+	if (s->auth != NULL)
+		link_pump(s->auth);
 	g = find_grant(s, &q, &why);
 	if (why != NULL)
 		log_msg(MSG_GRANT_REFUSED, "%s: grant is %s", q.remote, why);
@@ -397,9 +400,9 @@ static void tell_front(struct spawner *s, const struct session *c)
 	AUTO_BUF struct buf b = BUF_INIT;
 	struct front_peer *front;
 
-	TAILQ_FOREACH(front, &s->fronts, entry)
-	if (front->id == c->front)
-		break;
+	TAILQ_FOREACH (front, &s->fronts, entry)
+		if (front->id == c->front)
+			break;
 	if (front == NULL)
 		return;
 	pack_start(&b, ENDED);
@@ -474,9 +477,9 @@ static void on_child(evutil_socket_t number UNUSED, short what UNUSED, void *arg
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		struct session *c;
 
-		TAILQ_FOREACH(c, &s->sessions, entry)
-		if (c->pid == pid)
-			break;
+		TAILQ_FOREACH (c, &s->sessions, entry)
+			if (c->pid == pid)
+				break;
 		if (c == NULL)
 			continue;
 		describe_end(s, c, status);
@@ -535,8 +538,8 @@ static void signal_sessions(struct spawner *s, int number)
 {
 	struct session *c;
 
-	TAILQ_FOREACH(c, &s->sessions, entry)
-	(void)kill(c->pid, number);
+	TAILQ_FOREACH (c, &s->sessions, entry)
+		(void)kill(c->pid, number);
 }
 
 static void on_grace_over(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
