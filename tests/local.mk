@@ -9,3 +9,4 @@ EXTRA_DIST += tests/lint/lint.sh
 include tests/abi/local.mk
 include tests/modules/local.mk
 include tests/fuzz/local.mk
+include tests/roles/local.mk

@@ -1,0 +1,8 @@
+# tests/roles: processes, limits, TLS, against the real daemon.
+check_PROGRAMS += tests/roles/tls-client
+tests_roles_tls_client_SOURCES = tests/roles/tls-client.c
+tests_roles_tls_client_LDADD = $(OPENSSL_LIBS)
+
+ROLE_TESTS = tests/roles/limits.py tests/roles/tls.py
+TESTS += $(ROLE_TESTS)
+EXTRA_DIST += $(ROLE_TESTS)
