@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <security/pam_appl.h>
+#include <signal.h>
 #include <sys/socket.h>
 
 #include "auth/messages.h"
@@ -396,6 +397,35 @@ static void write_services(void)
 	buf_free(&arguments);
 }
 
+/* pam_wrapper makes a folder for each process and leaves it behind when that was killed, as workers are. */
+static void remove_wrapper_folders(void)
+{
+	glob_t pids, files;
+	size_t i, k;
+
+	if (glob("/tmp/pam.?/pid", 0, NULL, &pids) != 0)
+		return;
+	for (i = 0; i < pids.gl_pathc; i++) {
+		char text[32] = "", pattern[64];
+		int fd = open(pids.gl_pathv[i], O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0)
+			continue;
+		if (io_read(fd, text, sizeof(text) - 1) > 0 && kill(atoi(text), 0) != 0 && errno == ESRCH) {
+			snprintf(pattern, sizeof(pattern), "%.10s/*", pids.gl_pathv[i]);
+			if (glob(pattern, 0, NULL, &files) == 0) {
+				for (k = 0; k < files.gl_pathc; k++)
+					(void)unlink(files.gl_pathv[k]);
+				globfree(&files);
+			}
+			pattern[10] = '\0';
+			(void)rmdir(pattern);
+		}
+		close(fd);
+	}
+	globfree(&pids);
+}
+
 static void remove_services(void)
 {
 	static const char *const others[] = {"missing", "matrix", "users"};
@@ -408,6 +438,7 @@ static void remove_services(void)
 		(void)unlink(path);
 	}
 	rmdir(folder);
+	remove_wrapper_folders();
 }
 
 static void wrapped(char **argv)

@@ -13,12 +13,16 @@ core_auth_libauth_a_SOURCES = \
 if HAVE_CMOCKA
 AUTH_TEST_ROOMS = core/auth/libauth.a core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a
 AUTH_TEST_LIBS = $(AUTH_TEST_ROOMS) $(LIBCONFIG_LIBS) $(LTDL_LIBS) $(CMOCKA_LIBS) -ldl
-check_PROGRAMS += core/auth/test-chain core/auth/test-pool
-TESTS += core/auth/test-chain core/auth/test-pool
+check_PROGRAMS += core/auth/test-chain core/auth/test-pool core/auth/test-role
+TESTS += core/auth/test-chain core/auth/test-pool core/auth/test-role
 core_auth_test_chain_SOURCES = core/auth/test-chain.c core/auth/test-fake.h core/auth/test-fake.c
 core_auth_test_chain_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_auth_test_chain_LDADD = $(AUTH_TEST_LIBS)
 core_auth_test_pool_SOURCES = core/auth/test-pool.c core/auth/test-fake.h core/auth/test-fake.c
 core_auth_test_pool_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_auth_test_pool_LDADD = $(AUTH_TEST_LIBS)
+core_auth_test_role_SOURCES = core/auth/test-role.c
+core_auth_test_role_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_auth_test_role_LDADD = $(AUTH_TEST_LIBS)
+core_auth_test_role_DEPENDENCIES = $(AUTH_TEST_ROOMS) authn/file/file.la authn/cyrus/cyrus.la
 endif
