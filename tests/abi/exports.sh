@@ -4,9 +4,13 @@ set -u
 top="${top_builddir:-.}"
 n=0
 for file in "$top"/modules/*/.libs/*.so "$top"/authn/*/.libs/*.so; do
-	[ -f "$file" ] || continue
-	n=$((n + 1))
 	stem=$(basename "$file" .so)
+	# Only what is installed: a folder's module has the folder's name.
+	case $file in
+	*/"$stem"/.libs/*) ;;
+	*) continue ;;
+	esac
+	n=$((n + 1))
 	wanted=$(echo "$stem" | sed 's/[^A-Za-z0-9]/_/g')_LTX_mortise_module
 	# The sanitizers' runtime brings names of its own.
 	shown=$(nm -D --defined-only "$file" | awk '{ print $3 }' | grep -v -e '^__asan' -e '^__odr_asan' -e '^__ubsan')
