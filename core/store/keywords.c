@@ -83,8 +83,8 @@ static int link_bit(struct mailbox *m, unsigned bit, struct str name, struct err
 	if (i < 0)
 		i = take_bit(m, name, true);
 	if (i < 0)
-		return err_fault(
-		    e, MORTISE_E_INTERNAL, "driver \"%s\": more keywords than there is room for", m->driver->pub.name);
+		return err_fault(e, MORTISE_E_INTERNAL, "driver \"%s\": more keywords than there is room for",
+		    m->driver->pub.name);
 	/* What only this session had set is not in the mailbox: from now on the mailbox says who has it. */
 	if (!m->keywords[i].kept)
 		clear_bit(m, (size_t)i);

@@ -24,9 +24,9 @@ store_test_libs = \
 	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += core/store/test-names core/store/test-mailbox core/store/test-fail \
-	core/store/test-source core/store/test-sync
+	core/store/test-source core/store/test-sync core/store/test-model
 TESTS += core/store/test-names core/store/test-mailbox core/store/test-fail \
-	core/store/test-source core/store/test-sync
+	core/store/test-source core/store/test-sync core/store/test-model
 core_store_test_names_SOURCES = core/store/test-names.c $(store_test_support)
 core_store_test_names_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_store_test_names_LDADD = $(store_test_libs)
@@ -42,6 +42,9 @@ core_store_test_source_LDADD = $(store_test_libs)
 core_store_test_sync_SOURCES = core/store/test-sync.c $(store_test_support)
 core_store_test_sync_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_store_test_sync_LDADD = $(store_test_libs)
+core_store_test_model_SOURCES = core/store/test-model.c $(store_test_support)
+core_store_test_model_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_store_test_model_LDADD = $(store_test_libs)
 endif
 
 check_PROGRAMS += core/store/fuzz-names
