@@ -15,7 +15,7 @@ core_imap_libimap_a_SOURCES = \
 
 if HAVE_CMOCKA
 IMAP_TESTS = core/imap/test-reader core/imap/test-prelogin core/imap/test-session \
-	core/imap/test-messages
+	core/imap/test-messages core/imap/test-parse
 check_PROGRAMS += $(IMAP_TESTS)
 TESTS += $(IMAP_TESTS)
 core_imap_test_reader_LDADD = core/imap/libimap.a core/base/libbase.a $(CMOCKA_LIBS)
@@ -23,8 +23,19 @@ core_imap_test_prelogin_LDADD = core/imap/libimap.a core/search/libsearch.a core
 	core/log/liblog.a core/base/libbase.a $(CMOCKA_LIBS) $(UTF8PROC_LIBS)
 imap_session_support = core/imap/test-support.h core/imap/test-support.c $(store_test_support)
 imap_session_libs = core/imap/libimap.a core/net/libnet.a $(store_test_libs) -lpthread
+core_imap_test_parse_LDADD = core/imap/libimap.a core/search/libsearch.a core/mime/libmime.a \
+	core/charset/libcharset.a core/log/liblog.a core/base/libbase.a $(CMOCKA_LIBS) $(UTF8PROC_LIBS)
 core_imap_test_session_SOURCES = core/imap/test-session.c $(imap_session_support)
 core_imap_test_session_LDADD = $(imap_session_libs)
 core_imap_test_messages_SOURCES = core/imap/test-messages.c $(imap_session_support)
 core_imap_test_messages_LDADD = $(imap_session_libs)
+endif
+
+check_PROGRAMS += core/imap/fuzz-reader
+core_imap_fuzz_reader_SOURCES = core/imap/fuzz-reader.c
+core_imap_fuzz_reader_LDFLAGS = $(FUZZ_LINK_FLAGS)
+core_imap_fuzz_reader_LDADD = $(FUZZ_MAIN) core/imap/libimap.a core/search/libsearch.a core/mime/libmime.a \
+	core/charset/libcharset.a core/log/liblog.a core/base/libbase.a $(UTF8PROC_LIBS)
+if !FUZZERS
+TESTS += core/imap/fuzz-reader
 endif
