@@ -266,8 +266,12 @@ struct mortise_driver_ops {
 	/* Keyword `name` gets a bit, durable by the next set_flags. LIMIT when the table is full. Exclusive
 	 * lock. */
 	int (*add_keyword)(struct mortise_call *call, void *box, const char *name, unsigned *bit);
-	/* Removes the whole mailbox / moves it; parents of `to` are there. Emulated by unlink/rename of a
-	 * file. */
+	/*
+	 * Removes the whole mailbox / moves it; parents of `to` are there, `to` itself is not (EXISTS when it
+	 * is). Both take the locks they need themselves. What is below a directory mailbox stays when it is
+	 * removed and goes along when it is moved. Emulated by unlink (of a file) and rename, under the lock
+	 * of a box.
+	 */
 	int (*remove)(struct mortise_call *call, const struct mortise_place *place);
 	int (*rename)(
 	    struct mortise_call *call, const struct mortise_place *from, const struct mortise_place *to);
