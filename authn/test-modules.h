@@ -67,6 +67,8 @@ static inline void setting_open(struct setting *s, const char *lists, const char
 
 static inline void setting_close(struct setting *s)
 {
+	registry_stop(s->registry, MORTISE_KIND_SASL);
+	registry_stop(s->registry, MORTISE_KIND_PASSWORD);
 	auth_chain_free(&s->chain);
 	registry_free(&s->registry);
 	conf_free(&s->conf);

@@ -26,6 +26,8 @@
 
 #include <mortise/sasl.h>
 
+#define NAME_MAX_OCTETS 255u
+
 struct cyrus_options {
 	const char *plugins;
 };
@@ -56,6 +58,7 @@ struct bridge {
 	struct mortise_call *call;
 	sasl_conn_t *conn;
 	sasl_callback_t callbacks[4];
+	bool named;   /* LOGIN: the user name has come */
 	int verified; /* MORTISE_AUTH_… of the last password; -1: none was asked for */
 };
 
@@ -305,6 +308,29 @@ static struct bridge *bridge_new(struct mortise_call *call, struct mortise_conve
 	return b;
 }
 
+/*
+ * The name that LOGIN was asked for. libsasl2 finds it empty or too long only after it has the password, and
+ * then forgets to free and wipe that.
+ */
+static bool name_ok(struct mortise_octets in)
+{
+	const char *p = in.data;
+	size_t i;
+
+	for (i = 0; i < in.size && strchr(" \t\n\v\f\r", p[i]) != NULL; i++)
+		;
+	return i < in.size && in.size <= NAME_MAX_OCTETS;
+}
+
+/* One message of the client, the initial response or a later one. */
+static bool message_ok(struct bridge *b, struct mortise_octets in)
+{
+	if (b->named || strcmp(b->conv->mechanism, "LOGIN") != 0 || in.data == NULL)
+		return true;
+	b->named = true;
+	return name_ok(in);
+}
+
 static int cyrus_start(struct mortise_call *call, struct mortise_conversation *conv, struct mortise_octets in,
     struct mortise_octets *out)
 {
@@ -318,7 +344,9 @@ static int cyrus_start(struct mortise_call *call, struct mortise_conversation *c
 	library.call = call;
 	b = bridge_new(call, conv);
 	r = MORTISE_SASL_TEMP;
-	if (b != NULL) {
+	if (b != NULL && !message_ok(b, in)) {
+		r = MORTISE_SASL_BAD;
+	} else if (b != NULL) {
 		int code = sasl_server_start(
 		    b->conn, conv->mechanism, in.data, (unsigned)in.size, &challenge, &size);
 
@@ -338,8 +366,12 @@ static int cyrus_step(struct mortise_call *call, struct mortise_conversation *co
 
 	if (b == NULL)
 		return MORTISE_SASL_BAD;
+	if (in.data == NULL)
+		in.data = "";
+	if (!message_ok(b, in))
+		return MORTISE_SASL_BAD;
 	b->call = library.call = call;
-	r = sasl_server_step(b->conn, in.data != NULL ? in.data : "", (unsigned)in.size, &challenge, &size);
+	r = sasl_server_step(b->conn, in.data, (unsigned)in.size, &challenge, &size);
 	r = outcome(b, r, challenge, size, out);
 	library.call = NULL;
 	return r;

@@ -162,7 +162,8 @@ static void login(void **state)
 	assert_int_equal(TALK("LOGIN", &i, STR_NONE, O("anne*boss"), O("b")), MORTISE_AUTH_OK);
 	assert_string_equal(i.user, "anne");
 	/* attack-036: empty at each step; an exchange that stops is no login */
-	assert_int_not_equal(TALK("LOGIN", &i, STR_NONE, O(""), O("se cret")), MORTISE_AUTH_OK);
+	assert_int_equal(TALK("LOGIN", &i, STR_NONE, O(""), O("se cret")), -MORTISE_SASL_BAD);
+	assert_int_equal(TALK("LOGIN", &i, STR_NONE, O(" \t "), O("se cret")), -MORTISE_SASL_BAD);
 	assert_int_not_equal(TALK("LOGIN", &i, STR_NONE, O("fred"), O("")), MORTISE_AUTH_OK);
 	assert_int_equal(TALK("LOGIN", &i, STR_NONE, O("fred")), -MORTISE_SASL_CONTINUE);
 	assert_int_equal(TALK("LOGIN", &i, STR_NONE), -MORTISE_SASL_CONTINUE);

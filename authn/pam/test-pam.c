@@ -367,17 +367,28 @@ static const char *matrix_module(void)
 	return path;
 }
 
-static bool is_preloaded(void)
+/* The path of a library that this process has loaded, by a part of its name; "" when it has not. */
+static const char *loaded_library(const char *part)
 {
-	char line[512];
+	static char line[512];
 	FILE *maps = fopen("/proc/self/maps", "r");
-	bool found = false;
+	const char *found = "";
 
-	while (maps != NULL && fgets(line, sizeof(line), maps) != NULL)
-		found = found || strstr(line, "libpam_wrapper") != NULL;
+	while (maps != NULL && found[0] == '\0' && fgets(line, sizeof(line), maps) != NULL)
+		if (strstr(line, part) != NULL && strchr(line, '/') != NULL) {
+			line[strcspn(line, "\n")] = '\0';
+			found = strchr(line, '/');
+		}
 	if (maps != NULL)
 		fclose(maps);
 	return found;
+}
+
+/* What the libraries lose themselves, for builds with sanitizers. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libpam\n";
 }
 
 static void write_services(void)
@@ -443,7 +454,8 @@ static void remove_services(void)
 
 static void wrapped(char **argv)
 {
-	const char *before = getenv("LD_PRELOAD");
+	/* A sanitizer wants to be the first. */
+	const char *before = loaded_library("libasan");
 	char preload[256];
 
 	if (getenv("PAM_WRAPPER") != NULL)
@@ -452,8 +464,7 @@ static void wrapped(char **argv)
 	if (mkdtemp(folder) == NULL)
 		exit(1);
 	write_services();
-	snprintf(preload, sizeof(preload), "%s%slibpam_wrapper.so", before != NULL ? before : "",
-	    before != NULL ? ":" : "");
+	snprintf(preload, sizeof(preload), "%s libpam_wrapper.so", before);
 	setenv("LD_PRELOAD", preload, 1);
 	setenv("PAM_WRAPPER", "1", 1);
 	setenv("PAM_WRAPPER_SERVICE_DIR", folder, 1);
@@ -472,7 +483,7 @@ int main(int argc, char **argv)
 	(void)argc;
 	wrapped(argv);
 	snprintf(folder, sizeof(folder), "%s", getenv("PAM_WRAPPER_SERVICE_DIR"));
-	if (!is_preloaded() || matrix_module()[0] == '\0') {
+	if (loaded_library("libpam_wrapper")[0] == '\0' || matrix_module()[0] == '\0') {
 		printf("1..0 # SKIP pam_wrapper is not installed\n");
 		remove_services();
 		return 0;

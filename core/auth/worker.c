@@ -185,24 +185,6 @@ static bool handle(struct worker_state *w, size_t n)
 	}
 }
 
-static void stop_modules(struct registry *g, uint32_t kind)
-{
-	size_t count, i;
-	struct instance *const *list = registry_instances(g, kind, &count);
-
-	for (i = 0; i < count; i++) {
-		const struct mortise_lifecycle *life = list[i]->module->lifecycle;
-		struct err e = ERR_INIT;
-		struct call call;
-
-		if (life == NULL || life->size < sizeof(*life) || life->stop == NULL)
-			continue;
-		call_begin(&call, list[i], NULL, "stop");
-		life->stop(&call.pub, &list[i]->pub);
-		(void)call_end(&call, 0, &e);
-	}
-}
-
 _Noreturn void work_run(struct registry *g, const struct auth_options *o, bool unprivileged, int sock)
 {
 	struct worker_state w = {.options = o, .sock = sock, .pid = getpid()};
@@ -231,7 +213,7 @@ _Noreturn void work_run(struct registry *g, const struct auth_options *o, bool u
 	}
 	while (w.open.n > 0)
 		close_conv(&w, w.open.n - 1);
-	stop_modules(g, MORTISE_KIND_SASL);
-	stop_modules(g, MORTISE_KIND_PASSWORD);
+	registry_stop(g, MORTISE_KIND_SASL);
+	registry_stop(g, MORTISE_KIND_PASSWORD);
 	_exit(0);
 }
