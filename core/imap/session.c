@@ -50,8 +50,8 @@ bool session_stopped(struct session *s)
 	if (now - s->looked < LOOK_INTERVAL)
 		return false;
 	s->looked = now;
-	/* A client that only closed its sending side still wants its answers. */
-	if (readable(stream_in_fd(s->stream), 0))
+	/* A client that only closed its sending side (a pipe: has written all) still wants its answers. */
+	if (readable(stream_out_fd(s->stream), 0))
 		session_end(s, 0);
 	return session_stopping(s);
 }

@@ -173,10 +173,10 @@ enum stream_result stream_fill(struct stream *s, uint64_t deadline)
 	return stream_wait(s, -1, -1, deadline);
 }
 
-int stream_in_fd(const struct stream *s)
+int stream_out_fd(const struct stream *s)
 {
 	CHECK_OBJ(s, STREAM_MAGIC);
-	return s->in;
+	return s->out;
 }
 
 /* A socket whose peer is gone must not raise SIGPIPE; a pipe cannot be asked not to, its owner ignores it. */

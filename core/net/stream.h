@@ -30,7 +30,7 @@ void stream_consume(struct stream *s, size_t n);
  * (IDLE: the mailbox may have changed; the server stops). -1: none.
  */
 enum stream_result stream_wait(struct stream *s, int other_fd, int another_fd, uint64_t deadline);
-int stream_in_fd(const struct stream *s);
+int stream_out_fd(const struct stream *s);
 
 /* Output is kept until flush or until output_limit is reached, then written (waiting at most write_timeout).
  */

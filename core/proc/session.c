@@ -147,5 +147,5 @@ int session_run(struct session_settings *s, const struct session_request *q)
 	store_close(&store);
 	registry_stop(s->registry, MORTISE_KIND_DRIVER);
 	stream_free(&stream);
-	return result != 0;
+	return result != 0 && result != MORTISE_E_CANCELLED;
 }

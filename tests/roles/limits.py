@@ -157,7 +157,7 @@ with server('login_time = "1s";') as s:
 with server("connections_before_login = 20; connections_per_address = 1000;") as s:
     held = [connect(s) for _ in range(60)]
     greeted = [read_line(c) for c in held]
-    tap.ok(all(g.startswith(b"* OK") for g in greeted), "connections over limits.connections_before_login are still let in")
+    tap.ok(all(g.startswith(b"* OK") for g in greeted[40:]), "connections over limits.connections_before_login are still let in")
     ended = wait_for(lambda: sum(1 for c in held[:40] if closed(c)) == 40)
     tap.ok(ended, "the oldest are closed for them")
     tap.ok(s.login("alice").noop()[0] == "OK", "and somebody can still log in")
