@@ -2,6 +2,7 @@
  * imapd: arguments → role. Everything else is in the rooms.
  */
 #include <getopt.h>
+#include <ltdl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -186,6 +187,8 @@ int main(int argc, char **argv)
 {
 	struct arguments a = {0};
 
+	LTDL_SET_PRELOADED_SYMBOLS();
+	module_set_builtin(lt_preloaded_symbols);
 	role_title_room(argc, argv);
 	parse_arguments(&a, argc, argv);
 	if (a.role != NULL)

@@ -8,6 +8,14 @@ core_module_libmodule_a_SOURCES = \
 	core/module/descriptor.c core/module/loader.c core/module/probe.c \
 	core/module/registry.c core/module/inspect.c
 
+# A built-in module's archive is made into one object that shows its descriptor only, as the shared one does: names
+# of two modules, or of a module and the core, then cannot meet.
+%.inside: %.la
+	$(AM_V_GEN)archive=$(*D)/.libs/$(*F).a && $(LD) -r -o $@.o --whole-archive $$archive && \
+	$(OBJCOPY) --wildcard --keep-global-symbol='*_LTX_mortise_module' --keep-global-symbol='*_LTX_mortise_modules' \
+		$@.o && rm -f $$archive && $(AR) cr $$archive $@.o && $(RANLIB) $$archive && rm -f $@.o && touch $@
+CLEANFILES += $(BUILTIN_DEPS)
+
 if HAVE_CMOCKA
 MODULE_TESTS = core/module/test-journal core/module/test-host core/module/test-registry core/module/test-builtin
 MODULE_TEST_LIBS = core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \

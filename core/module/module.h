@@ -143,11 +143,6 @@ struct module_facts {
 };
 int module_inspect(const char *type, const struct module_options *o, enum conf_format format, struct arena *a,
     struct module_facts **facts, size_t *count, struct buf *output, struct err *e);
-/*
- * For --check-config and --dump-config (a conf_instances_hook of conf/commands.h): loads everything that the
- * configuration names, in probe children and here, and reports. arg is not used.
- */
-void module_check_config(struct conf *c, struct arena *a, struct conf_report *r, void *arg);
 /* "NAME" of the built-in modules, in order; NULL behind the last. */
 const char *module_builtin(struct arena *a, size_t index);
 

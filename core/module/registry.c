@@ -389,21 +389,6 @@ struct registry *registry_load(struct conf *c, const struct module_options *o, c
 	return g;
 }
 
-void module_check_config(struct conf *c, struct arena *a, struct conf_report *r, void *arg)
-{
-	struct module_options o;
-	uint32_t kinds[KINDS_MAX];
-	struct registry *g;
-
-	(void)arg;
-	/* What is wrong with the group itself is reported by whoever checks all groups. */
-	conf_fill(c, &module_conf_group, &o, a, conf_report_new(a));
-	for (size_t k = 0; k < module_kind_count; k++)
-		kinds[k] = module_kinds[k].kind;
-	g = registry_load(c, &o, kinds, module_kind_count, true, r);
-	registry_free(&g);
-}
-
 void registry_free(struct registry **rp)
 {
 	struct registry *g;
