@@ -14,11 +14,15 @@ core_proc_libproc_a_SOURCES = \
 	core/proc/session.h core/proc/session.c core/proc/preauth.c
 
 if HAVE_CMOCKA
-check_PROGRAMS += core/proc/test-proc core/proc/test-sandbox
-TESTS += core/proc/test-proc core/proc/test-sandbox
+check_PROGRAMS += core/proc/test-proc core/proc/test-sandbox core/proc/test-spawner
+TESTS += core/proc/test-proc core/proc/test-sandbox core/proc/test-spawner
 core_proc_test_proc_SOURCES = core/proc/test-proc.c
 core_proc_test_proc_LDADD = core/proc/libproc.a core/log/liblog.a core/base/libbase.a $(CMOCKA_LIBS) $(LIBEVENT_LIBS) \
 	$(SECCOMP_LIBS)
 core_proc_test_sandbox_SOURCES = core/proc/test-sandbox.c
 core_proc_test_sandbox_LDADD = $(core_proc_test_proc_LDADD)
+core_proc_test_spawner_SOURCES = core/proc/test-spawner.c
+core_proc_test_spawner_LDADD = core/proc/libproc.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a $(CMOCKA_LIBS) \
+	$(LIBEVENT_LIBS) $(SECCOMP_LIBS) $(LIBCONFIG_LIBS)
+core/proc/test-spawner.log: imapd$(EXEEXT)
 endif
