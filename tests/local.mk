@@ -10,3 +10,4 @@ include tests/abi/local.mk
 include tests/modules/local.mk
 include tests/fuzz/local.mk
 include tests/roles/local.mk
+include tests/interop/local.mk

@@ -400,6 +400,7 @@ void unix_base_of(struct unix_box *b, const struct unix_scanned *m)
 	base->uidvalidity = m->uidvalidity;
 	base->uidlast = m->uidlast;
 	base->token = m->token;
+	base->mark = m->mark;
 	base->uid = m->uid <= m->uidlast ? m->uid : 0;
 	base->letters = m->letters;
 	list_words(&b->keywords, m->base_words, m->base_words_size);

@@ -7,6 +7,7 @@
  *     sync.c     what changed, what is believed, UIDs that stick
  *     rewrite.c  a new end for the file, through the journal
  *     change.c   flags, keywords, expunge
+ *     mark.c     UIDs of messages that are gone
  *     append.c   new messages
  *
  * Nothing is kept of the messages between calls: the engine has them, with their locators. What is kept is
@@ -81,7 +82,7 @@ struct unix_base {
 	uint64_t next;  /* of a pseudo-message: where it ends */
 	uint64_t block_start;
 	uint32_t block_size;
-	uint32_t uidvalidity, uidlast, token;
+	uint32_t uidvalidity, uidlast, token, mark;
 	/* the first message's own, when it is one */
 	uint32_t uid;
 	unsigned letters;
@@ -205,7 +206,6 @@ struct unix_resolve {
 	uint32_t limit;    /* stored UIDs above it are not believed */
 	uint32_t previous; /* UID of the message before */
 	uint32_t floor;    /* stored UIDs up to this are not believed */
-	bool head_seen;    /* a UID was where only we write */
 	bool renumber;     /* everyone gets a new UID */
 };
 struct unix_resolved {
@@ -222,10 +222,11 @@ int unix_op_sync(
 int unix_settle(struct mortise_call *call, struct unix_box *b);
 
 /* ---- rewrite.c ---- */
-enum unix_action { UNIX_KEEP, UNIX_DROP, UNIX_STAMP };
+enum unix_action { UNIX_KEEP, UNIX_DROP, UNIX_STAMP, UNIX_REPLACE };
 struct unix_verdict {
 	enum unix_action action;
-	char block[UNIX_BLOCK_MAX]; /* STAMP: goes behind the From line, instead of all internal fields */
+	/* STAMP: goes behind the From line, instead of all internal fields. REPLACE: the whole message. */
+	char block[UNIX_BLOCK_MAX];
 	size_t block_size;
 };
 typedef int unix_decide(void *arg, const struct unix_scanned *m, struct unix_verdict *v);
@@ -255,6 +256,10 @@ int unix_trail_vanished(struct mortise_call *call, struct unix_box *b, uint32_t 
 int unix_trail_changed(struct mortise_call *call, struct unix_box *b, uint64_t start);
 void unix_trail_end(struct mortise_call *call, struct unix_box *b);
 void unix_trail_clear(struct unix_box *b);
+
+/* ---- mark.c ---- */
+/* The last messages are gone, their UIDs not given again: nobody who comes next may claim one. */
+int unix_mark_end(struct mortise_call *call, struct unix_box *b);
 
 /* ---- append.c ---- */
 int unix_op_append_begin(struct mortise_call *call, void *box, void **tx);

@@ -187,8 +187,8 @@ static bool first_message(const struct unix_box *b, uint64_t start)
 	return !b->base.pseudo && start == b->base.start;
 }
 
-static void block_for(
-    struct flagging *f, const struct target *t, const struct unix_resolved *is, struct unix_block *block)
+static void block_for(struct flagging *f, const struct target *t, const struct unix_resolved *is,
+    uint32_t mark, struct unix_block *block)
 {
 	struct unix_box *b = f->b;
 
@@ -198,6 +198,7 @@ static void block_for(
 	block->uidvalidity = b->uidvalidity;
 	block->uidlast = b->uidlast;
 	block->token = b->base.token != 0 ? b->base.token : unix_token(f->call, 0);
+	block->mark = mark;
 	wanted(t, is, block);
 }
 
@@ -218,7 +219,7 @@ static int flag_one(struct flagging *f, struct target *t, struct unix_scanner *s
 	if (!is.stored)
 		return f->call->host->fault(f->call, MORTISE_E_QUOTA,
 		    "%s: UID %u cannot be written, so its flags cannot", b->place->name, t->uid);
-	block_for(f, t, &is, &block);
+	block_for(f, t, &is, f->m->mark, &block);
 	size = f->m->block && f->m->block_uid && !f->m->strays
 	           ? unix_block_write(f->text, &block, f->m->block_size)
 	           : 0;
@@ -251,7 +252,7 @@ static int restamp_one(void *arg, const struct unix_scanned *m, struct unix_verd
 	v->action = UNIX_KEEP;
 	if (t == NULL || !t->rewrite)
 		return 0;
-	block_for(f, t, &is, &block);
+	block_for(f, t, &is, m->mark, &block);
 	v->action = UNIX_STAMP;
 	v->block_size = unix_block_write(v->block, &block, 0);
 	return v->block_size != 0 ? 0 : MORTISE_E_LIMIT;
@@ -392,6 +393,7 @@ struct expunging {
 	bool base_needed; /* the first message left must hold V and L */
 	uint32_t token;
 	size_t kept;
+	uint32_t last; /* UID of the last message left among those that were looked at */
 };
 
 static int expunge_one(void *arg, const struct unix_scanned *m, struct unix_verdict *v)
@@ -406,11 +408,13 @@ static int expunge_one(void *arg, const struct unix_scanned *m, struct unix_verd
 		return 0;
 	}
 	v->action = UNIX_KEEP;
+	e->last = is.uid;
 	if (e->kept++ > 0 || !e->base_needed)
 		return 0;
 	block.uidvalidity = e->b->uidvalidity;
 	block.uidlast = e->b->uidlast;
 	block.token = e->token;
+	block.mark = m->mark;
 	block.letters = is.letters;
 	block.keywords = is.keywords;
 	block.uid = is.uid;
@@ -448,15 +452,18 @@ static int expunge_targets(struct expunging *e)
 	e->base_needed = first_message(b, from);
 	if (e->base_needed && (r = all_gone(e, &gone)) != 0)
 		return r;
-	if (gone)
+	if (gone) {
+		b->base.mark = b->uidlast;
 		return unix_write_pseudo(e->call, b);
+	}
 	unix_resolve_begin(&e->resolve, b);
 	e->token = unix_token(e->call, b->base.token);
 	if ((r = unix_rewrite(e->call, b, from, expunge_one, e, true)) != 0)
 		return r;
-	if ((r = unix_base_read(e->call, b)) != 0 || e->base_needed)
+	if ((r = unix_base_read(e->call, b)) != 0 ||
+	    (!e->base_needed && (r = unix_base_write(e->call, b, true)) != 0))
 		return r;
-	return unix_base_write(e->call, b, true);
+	return e->last < b->uidlast ? unix_mark_end(e->call, b) : 0;
 }
 
 int unix_op_expunge(struct mortise_call *call, void *box, const struct mortise_ref *refs, size_t count)

@@ -2,7 +2,7 @@
 UNIX_SOURCES = \
 	modules/unix/unix.c \
 	modules/unix/box.h modules/unix/box.c modules/unix/locate.c modules/unix/lock.c modules/unix/sync.c \
-	modules/unix/rewrite.c modules/unix/change.c modules/unix/append.c \
+	modules/unix/rewrite.c modules/unix/change.c modules/unix/mark.c modules/unix/append.c \
 	modules/unix/scan.h modules/unix/scan.c modules/unix/from.h modules/unix/from.c \
 	modules/unix/status.h modules/unix/status.c
 module_LTLIBRARIES += modules/unix/unix.la
@@ -20,4 +20,10 @@ TESTS += $(UNIX_TESTS)
 modules_unix_test_unix_SOURCES = modules/unix/test-unix.c $(UNIX_TEST_SUPPORT)
 modules_unix_test_unix_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 modules_unix_test_unix_LDADD = $(UNIX_TEST_LIBS)
+
+# The driver by hand, for tests/interop.
+check_PROGRAMS += modules/unix/drive
+modules_unix_drive_SOURCES = modules/unix/drive.c $(UNIX_TEST_SUPPORT)
+modules_unix_drive_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+modules_unix_drive_LDADD = $(UNIX_TEST_LIBS) $(OPENSSL_LIBS)
 endif

@@ -19,8 +19,6 @@
 
 #define CHUNK 262144u
 #define IN_MEMORY_MAX (16u << 20)
-/* Room for more keywords, when a pseudo-message is written anew. */
-#define PSEUDO_SLACK 160u
 
 enum output_mode { JOURNAL, SPOOL, DIRECT };
 
@@ -341,6 +339,8 @@ static int rewrite_pass(struct output *o, unix_decide *decide, void *arg)
 			r = keep(o, m->start, m->next);
 		else if (v->action == UNIX_STAMP)
 			r = stamped(o, m, v);
+		else if (v->action == UNIX_REPLACE && (r = keep_flush(o)) == 0)
+			r = output_text(o, v->block, v->block_size);
 		if (r != 0)
 			break;
 	}
@@ -389,6 +389,7 @@ static struct unix_block base_block(struct mortise_call *call, const struct unix
 	    .uidlast = b->uidlast,
 	    .table = &b->keywords,
 	    .token = new_token || b->base.token == 0 ? unix_token(call, b->base.token) : b->base.token,
+	    .mark = b->base.mark,
 	    .letters = b->base.letters,
 	    .keywords = b->base.keywords,
 	    .uid = b->base.uid};
@@ -426,11 +427,10 @@ static int rebase_one(void *arg, const struct unix_scanned *m, struct unix_verdi
 	v->action = UNIX_KEEP;
 	if (m->start != r->first)
 		return 0;
-	v->action = UNIX_STAMP;
-	if (!r->pseudo)
-		v->block_size = unix_block_write(v->block, &r->block, 0);
-	else if ((v->block_size = unix_pseudo_fields(v->block, &r->block, 0)) != 0)
-		v->block_size = unix_pseudo_fields(v->block, &r->block, v->block_size + PSEUDO_SLACK);
+	/* c-client cannot make head or tail of a pseudo-message in another form than its own. */
+	v->action = r->pseudo ? UNIX_REPLACE : UNIX_STAMP;
+	v->block_size = r->pseudo ? unix_pseudo_write(v->block, &r->block, (int64_t)time(NULL))
+	                          : unix_block_write(v->block, &r->block, 0);
 	return v->block_size != 0 ? 0 : MORTISE_E_LIMIT;
 }
 

@@ -29,7 +29,8 @@ struct run {
 	enum unix_field fields[6];
 	size_t count;
 	size_t keywords_size; /* of the X-Keywords line, when it was the last one */
-	bool uid_padded;      /* X-UID came right behind a padded X-Keywords */
+	uint64_t uid_start;   /* of the X-UID line, when that came right behind X-Keywords */
+	bool uid_padded;      /* and X-Keywords was padded */
 };
 
 struct header {
@@ -296,6 +297,30 @@ static bool add_words(char *out, size_t *size, const char *p, const char *end)
 	return true;
 }
 
+/* Behind the letters: the token, six digits where V and L are, and the mark, ten. */
+static void take_digits(struct header *h, const char *p, const char *end)
+{
+	bool base =
+	    h->run.count > 0 && (h->run.fields[0] == UNIX_FIELD_BASE || h->run.fields[0] == UNIX_FIELD_IMAP);
+
+	while (p < end) {
+		const char *word = p, *stop;
+		int64_t v;
+
+		while (word < end && *word == ' ')
+			word++;
+		for (stop = word; stop < end && *stop != ' ';)
+			stop++;
+		p = word;
+		v = take_number(&p, stop);
+		if (p == stop && stop - word == 6 && base && v > 0)
+			h->m->token = (uint32_t)v;
+		else if (p == stop && stop - word == 10 && v > 0)
+			h->m->mark = (uint32_t)v;
+		p = stop;
+	}
+}
+
 static void take_letters(struct header *h, const char *p, const char *end, bool head)
 {
 	static const char names[] = "RODFAT";
@@ -309,14 +334,7 @@ static void take_letters(struct header *h, const char *p, const char *end, bool 
 	h->m->letters |= letters;
 	if (head)
 		h->m->head_letters |= letters;
-	/* The token: the last six octets, digits, behind a space. */
-	if (end - p >= 7 && end[-7] == ' ' && h->run.count > 0 &&
-	    (h->run.fields[0] == UNIX_FIELD_BASE || h->run.fields[0] == UNIX_FIELD_IMAP)) {
-		const char *q = end - 6;
-		int64_t token = take_number(&q, end);
-		if (token > 0 && q == end)
-			h->m->token = (uint32_t)token;
-	}
+	take_digits(h, p, end);
 }
 
 static void take_base(struct header *h, enum unix_field field, const char *p, const char *end, bool head)
@@ -355,8 +373,10 @@ static void take_uid(struct header *h, const char *p, const char *end, bool head
 		h->m->uid_place = UNIX_PLACE_LOOSE;
 		return;
 	}
-	run->uid_padded = run->count > 0 && run->fields[run->count - 1] == UNIX_FIELD_KEYWORDS &&
-	                  run->keywords_size >= KEYWORDS_PADDED;
+	if (run->count > 0 && run->fields[run->count - 1] == UNIX_FIELD_KEYWORDS) {
+		run->uid_start = run->end;
+		run->uid_padded = run->keywords_size >= KEYWORDS_PADDED;
+	}
 	h->m->uid = (uint32_t)uid;
 	h->m->uid_place = head ? UNIX_PLACE_HEAD : run->uid_padded ? UNIX_PLACE_TAIL : UNIX_PLACE_LOOSE;
 }
@@ -374,29 +394,48 @@ static const struct {
     {{UNIX_FIELD_IMAP, UNIX_FIELD_STATUS}, 2, true, false},
 };
 
+/* Status to X-Keywords are as long as the padding makes them. */
+static bool block_padded(const struct run *run, bool base)
+{
+	return run->uid_start > run->start && run->uid_start - 1 - run->start >= (base ? 80 : 50);
+}
+
+static bool is_form(const struct run *run, size_t i)
+{
+	return !run->broken && run->count == block_forms[i].count &&
+	       memcmp(run->fields, block_forms[i].fields, run->count * sizeof *run->fields) == 0 &&
+	       run->end - run->start <= UNIX_BLOCK_MAX;
+}
+
 /* A run is over: is it a block? */
 static void end_run(struct header *h)
 {
 	struct run *run = &h->run;
 	struct unix_scanned *m = h->m;
+	size_t i = 0;
 
 	if (!run->open)
 		return;
 	run->open = false;
+	while (i < sizeof block_forms / sizeof *block_forms && !is_form(run, i))
+		i++;
+	if (i < sizeof block_forms / sizeof *block_forms && block_forms[i].uid && h->uids == 1 &&
+	    block_padded(run, block_forms[i].base)) {
+		run->uid_padded = true;
+		if (m->uid_place == UNIX_PLACE_LOOSE && m->uid != 0)
+			m->uid_place = UNIX_PLACE_TAIL;
+	}
 	if (m->base_place == UNIX_PLACE_LOOSE && run->fields[0] == UNIX_FIELD_BASE && run->uid_padded)
 		m->base_place = UNIX_PLACE_TAIL;
-	for (size_t i = 0; !m->block && !run->broken && i < sizeof block_forms / sizeof *block_forms; i++)
-		if (run->count == block_forms[i].count &&
-		    memcmp(run->fields, block_forms[i].fields, run->count * sizeof *run->fields) == 0 &&
-		    run->end - run->start <= UNIX_BLOCK_MAX) {
-			m->block = true;
-			m->block_uid = block_forms[i].uid;
-			m->base_block = block_forms[i].base;
-			m->block_start = run->start;
-			m->block_size = (uint32_t)(run->end - run->start);
-			return;
-		}
-	m->strays = true;
+	if (m->block || i == sizeof block_forms / sizeof *block_forms) {
+		m->strays = true;
+		return;
+	}
+	m->block = true;
+	m->block_uid = block_forms[i].uid;
+	m->base_block = block_forms[i].base;
+	m->block_start = run->start;
+	m->block_size = (uint32_t)(run->end - run->start);
 }
 
 static void internal_field(struct header *h, const struct line *l, enum unix_field field)
@@ -526,7 +565,7 @@ int unix_scan_header(struct unix_scanner *s, struct unix_scanned *m)
 	m->words_size = m->head_words_size = m->base_words_size = 0;
 	m->words_lost = m->pseudo = m->base_block = false;
 	m->base_place = UNIX_PLACE_NONE;
-	m->uidvalidity = m->uidlast = m->token = 0;
+	m->uidvalidity = m->uidlast = m->token = m->mark = 0;
 	if ((r = from_line(s, m, head, &daemon)) <= 0)
 		return r;
 	for (;;) {

@@ -77,7 +77,7 @@ struct unix_scanned {
 	/* The first message of a file only. */
 	bool pseudo; /* X-IMAP, in what looks like a pseudo-message and not like delivered mail */
 	enum unix_place base_place;
-	uint32_t uidvalidity, uidlast, token;
+	uint32_t uidvalidity, uidlast, token, mark;
 	char base_words[UNIX_WORDS_MAX];
 	size_t base_words_size;
 	bool base_block; /* the block (or X-IMAP with Status) holds it: can be changed in place */

@@ -152,7 +152,7 @@ static void text_letters(struct text *t, const char *names, const unsigned *bits
 }
 
 /* Everything before the padding; *uid_size is what follows it. */
-static void block_text(struct text *t, const struct unix_block *b, uint32_t token)
+static void block_text(struct text *t, const struct unix_block *b)
 {
 	static const unsigned status[] = {UNIX_LETTER_R, UNIX_LETTER_O};
 	static const unsigned xstatus[] = {UNIX_LETTER_D, UNIX_LETTER_F, UNIX_LETTER_A, UNIX_LETTER_T};
@@ -167,8 +167,10 @@ static void block_text(struct text *t, const struct unix_block *b, uint32_t toke
 	text_letters(t, "RO", status, b->letters);
 	text_add(t, "\nX-Status: ");
 	text_letters(t, "DFAT", xstatus, b->letters);
-	if (token != 0)
-		text_add(t, " %06u", token);
+	if (b->base && b->token != 0)
+		text_add(t, " %06u", b->token);
+	if (b->mark != 0)
+		text_add(t, " %010u", b->mark);
 	text_add(t, "\nX-Keywords:");
 	for (size_t i = 0; i < b->table->count; i++)
 		if (b->keywords >> i & 1)
@@ -179,7 +181,6 @@ size_t unix_block_write(char *out, struct unix_block *b, size_t want)
 {
 	char uid[32];
 	const size_t unit = b->base ? 80 : 50;
-	uint32_t token = b->base ? b->token : 0;
 	int uid_size = b->uid != 0 ? snprintf(uid, sizeof uid, "\nX-UID: %u\n", b->uid)
 	                           : snprintf(uid, sizeof uid, "\n");
 
@@ -187,13 +188,13 @@ size_t unix_block_write(char *out, struct unix_block *b, size_t want)
 		struct text t = {.out = out, .limit = UNIX_BLOCK_MAX};
 		size_t pad;
 
-		block_text(&t, b, token);
+		block_text(&t, b);
 		if (want == 0)
 			pad = (unit - t.size % unit) % unit;
 		else if (t.size + (size_t)uid_size <= want)
 			pad = want - (size_t)uid_size - t.size;
-		else if (token != 0) {
-			b->token = token = 0;
+		else if (b->base && b->token != 0) {
+			b->token = 0;
 			continue;
 		} else
 			return 0;
@@ -206,25 +207,29 @@ size_t unix_block_write(char *out, struct unix_block *b, size_t want)
 size_t unix_pseudo_fields(char *out, struct unix_block *b, size_t want)
 {
 	struct text t = {.out = out, .limit = UNIX_BLOCK_MAX};
-	size_t tail;
+	char status[64];
+	int tail;
 
 	text_add(&t, "X-IMAP: %010u %010u", b->uidvalidity, b->uidlast);
 	for (size_t i = 0; i < b->table->count; i++)
 		text_add(&t, " %s", b->table->names[i]);
-	tail = sizeof "\nStatus: RO\n" - 1;
-	if (want != 0 && t.size + tail + 7 > want)
-		b->token = 0;
-	if (b->token != 0)
-		tail += 7;
-	if (want != 0) {
-		if (t.size + tail > want)
+	for (;;) {
+		char token[16] = "", mark[16] = "";
+
+		if (b->token != 0)
+			snprintf(token, sizeof token, " %06u", b->token);
+		if (b->mark != 0)
+			snprintf(mark, sizeof mark, " %010u", b->mark);
+		tail = snprintf(status, sizeof status, "\nStatus: RO%s%s\n", token, mark);
+		if (want == 0 || t.size + (size_t)tail <= want)
+			break;
+		if (b->token == 0)
 			return 0;
-		text_spaces(&t, want - tail - t.size);
+		b->token = 0;
 	}
-	if (b->token == 0)
-		text_add(&t, "\nStatus: RO\n");
-	else
-		text_add(&t, "\nStatus: RO %06u\n", b->token);
+	if (want != 0)
+		text_spaces(&t, want - (size_t)tail - t.size);
+	text_add(&t, "%s", status);
 	return t.full ? 0 : t.size;
 }
 
@@ -233,6 +238,7 @@ size_t unix_pseudo_write(char *out, struct unix_block *b, int64_t now)
 	struct text t = {.out = out, .limit = UNIX_BLOCK_MAX};
 	char host[128] = "localhost", date[64] = "";
 	char fields_text[UNIX_BLOCK_MAX];
+	size_t size;
 	struct tm tm;
 	time_t when = (time_t)now;
 
@@ -242,7 +248,10 @@ size_t unix_pseudo_write(char *out, struct unix_block *b, int64_t now)
 	localtime_r(&when, &tm);
 	strftime(date, sizeof date, "%d %b %Y %H:%M:%S %z", &tm);
 	t.size = unix_from_write_ctime(out, "MAILER-DAEMON", now);
-	if (unix_pseudo_fields(fields_text, b, 0) == 0)
+	size = unix_pseudo_fields(fields_text, b, 0);
+	if (b->table->count > 0 && size > 0)
+		size = unix_pseudo_fields(fields_text, b, size + UNIX_PSEUDO_SLACK);
+	if (size == 0)
 		return 0;
 	text_add(&t,
 	    "Date: %s\n"

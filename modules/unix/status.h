@@ -3,26 +3,35 @@
  *
  * Six header fields are the mailbox's and not the message's; no client sees them. Spelled exactly so:
  *
- *     X-IMAP: V L[ kw]*        in the first message, which is then no message but a place to keep this
- * ("pseudo-message") X-IMAPbase: V L[ kw]*    in the first message, which is one Status: [R]O seen, old (no
- * session has still to be told) X-Status: [D][F][A][T]   deleted, flagged, answered, draft X-Keywords:[ kw]*
- * names; each is to be in the list of X-IMAP or X-IMAPbase X-UID: n
+ *     X-IMAP: V L[ kw]*        in the first message, which is then none but a place to keep this (the
+ *                              "pseudo-message")
+ *     X-IMAPbase: V L[ kw]*    in the first message, which is one
+ *     Status: [R]O             seen; old: no session has still to be told
+ *     X-Status: [D][F][A][T]   deleted, flagged, answered, draft
+ *     X-Keywords:[ kw]*        names; each is to be in the list of X-IMAP or X-IMAPbase
+ *     X-UID: n
  *
- * V is UIDVALIDITY, L the highest UID that was ever given. A *block* is the fields in this order, each once,
- * one line each, with nothing between: [X-IMAPbase] Status X-Status X-Keywords X-UID. X-Keywords ends with
- * spaces that bring the block, up to that line's end, to 50 octets (80 with X-IMAPbase), or to a multiple of
- * that. Because of them another flag or keyword changes no length and can be written in place.
+ * V is UIDVALIDITY, L the highest UID that was ever given. A *block* is the fields in this order, each
+ * once, one line each, with nothing between: [X-IMAPbase] Status X-Status X-Keywords X-UID. X-Keywords
+ * ends with spaces that bring the block, up to that line's end, to 50 octets (80 with X-IMAPbase), or to
+ * a multiple of that. Because of them another flag or keyword changes no length and can be written in
+ * place.
  *
- * c-client writes a block behind the other header fields when it rewrites a mailbox, and at the header's
- * beginning when it appends. We write it at the beginning always: nobody who sends mail can do that, since
- * every delivery puts a trace field (Received, Return-Path, Delivered-To) before what the sender wrote. What
- * stands anywhere else may be the sender's; scan.h and sync.c say what is believed.
+ * c-client writes a block behind the other header fields when it rewrites a message, and at the header's
+ * beginning when it appends. We write it at the beginning always: nobody who sends mail can do that,
+ * since every delivery puts a trace field (Received, Return-Path, Delivered-To) before what the sender
+ * wrote. What stands anywhere else may be the sender's; sync.c says what is believed.
  *
- * The token. The fields that hold V and L also hold a number of up to six digits behind the letters of
- * X-Status (of Status in the pseudo-message): "X-Status: FA 271828". Every program looks at letters only
- * there. It is another number after every change that is not an append. So who finds the file grown, the same
- * token, and a message beginning where the end was, need only read what is new. Programs that rewrite the
- * mailbox drop it; then everything is read.
+ * The token. Where V and L are, a number of six digits stands behind the letters of X-Status (of Status
+ * in the pseudo-message): "X-Status: FA 271828". Every program looks at letters only there. It is another
+ * number after every change that is not an append. So who finds the file grown, the same token, and a
+ * message beginning where the end was, need only read what is new. Programs that rewrite the message drop
+ * it; then everything is read.
+ *
+ * The mark. When the last messages of a mailbox are expunged, their UIDs lie between the last one's that
+ * is left and L, and whatever is delivered next could claim one. So the last message that is left (or the
+ * pseudo-message) gets L as it was then, ten digits, in the same place: "X-Status: FA 0000000010". UIDs
+ * behind it must be above that.
  */
 #ifndef UNIX_STATUS_H
 #define UNIX_STATUS_H
@@ -82,7 +91,8 @@ struct unix_block {
 	uint32_t token;                    /* base; 0: none */
 	unsigned letters;
 	uint64_t keywords;
-	uint32_t uid; /* 0: no X-UID line */
+	uint32_t uid;  /* 0: no X-UID line */
+	uint32_t mark; /* 0: none */
 };
 
 #define UNIX_BLOCK_MAX 8192u
@@ -96,6 +106,8 @@ size_t unix_block_write(char *out, struct unix_block *b, size_t want);
 /* "X-IMAP: V L kw\nStatus: RO token\n" of the pseudo-message, exactly `want` octets (0: as long as it needs),
  * or 0. */
 size_t unix_pseudo_fields(char *out, struct unix_block *b, size_t want);
+/* Spaces behind the keyword list of a pseudo-message, for keywords that will come. */
+#define UNIX_PSEUDO_SLACK 160u
 /* A whole pseudo-message into out[UNIX_BLOCK_MAX]; `now` for its dates. */
 size_t unix_pseudo_write(char *out, struct unix_block *b, int64_t now);
 

@@ -1,26 +1,28 @@
 /*
  * What changed, and what of it is believed.
  *
- * Belief. A message's UID, flags and keywords stand in its own header, where its sender wrote too. Believed
- * is
- *   1. X-UID directly behind the From line. Only we (and c-client, appending) write there; a delivery puts
- * its trace fields first.
- *   2. X-UID behind a padded X-Keywords, as c-client leaves it when it rewrites a mailbox, as long as no
- * message before it is of the first kind: c-client rewrites all of a mailbox or nothing, so what has come
- * behind ours with such a field has come from a sender. and of both only what fits: the file's beginning says
- * V and L, and the UID is above the one before and not above L. In messages that arrived since the last sync
- * it must be above the UIDs that were given then. Status, X-Status and X-Keywords are believed in messages
- * whose X-UID is (whoever wrote them: other mail programs do), and when they stand directly behind the From
- * line. Not so in mail as it was delivered: its flags are nobody's but the sender's. One exception, for
- * mailboxes that come from other programs: where V and L were never written and which is not an INBOX, flags
- * count. Option `believe` makes all of this stricter or as lax as c-client.
+ * Belief. A message's UID, flags and keywords stand in its own header, where its sender wrote too. X-UID
+ * counts
+ *   1. directly behind the From line. Only we (and c-client, appending) write there; a delivery puts
+ *      its trace fields first.
+ *   2. behind a padded X-Keywords, as c-client leaves it when it rewrites a message. A sender can
+ *      imitate that, so
+ * only what fits is believed: the file's beginning says V and L, and the UID is above the one before and
+ * not above L. It must also be above the mark of an expunge (status.h) and, in messages that arrived
+ * since the last sync, above L as it was then. So no UID is left that a sender could claim.
+ *
+ * Status, X-Status and X-Keywords are believed in messages whose X-UID is (whoever wrote them: other mail
+ * programs do), and when they stand directly behind the From line. Not so in mail as it was delivered:
+ * its flags are nobody's but the sender's. One exception, for mailboxes that come from other programs:
+ * where V and L were never written and which is not an INBOX, flags count. Option `believe` makes all of
+ * this stricter, or as lax as c-client.
  *
  * UIDs. Who is not believed gets the next UID, L+1; UIDVALIDITY stays, since no UID is used twice. A new
- * UIDVALIDITY comes only with a file that has none (and then the engine's, if it knew one and the file was
- * cut down), or when UIDs run out.
+ * UIDVALIDITY comes only with a file that has none (and then the engine's, if it knew one and the file
+ * was cut down), or when UIDs run out.
  *
- * Making it stick. A mailbox that may be written is given blocks right here: the file is rewritten from the
- * first message without a believed UID. That is nearly always what has just arrived at its end.
+ * Making it stick. A mailbox that may be written is given blocks right here: the file is rewritten from
+ * the first message without a believed UID. That is nearly always what has just arrived at its end.
  */
 #include "box.h"
 
@@ -43,6 +45,8 @@ void unix_resolve_begin(struct unix_resolve *r, struct unix_box *b)
 	r->box = b;
 	r->limit = b->base.known ? b->base.uidlast : 0;
 	r->uidlast = r->limit > b->uidlast ? r->limit : b->uidlast;
+	if (b->base.pseudo)
+		r->floor = b->base.mark;
 }
 
 static bool place_believed(const struct unix_resolve *r, enum unix_place place)
@@ -51,7 +55,7 @@ static bool place_believed(const struct unix_resolve *r, enum unix_place place)
 	case UNIX_PLACE_HEAD:
 		return true;
 	case UNIX_PLACE_TAIL:
-		return r->box->options->believe >= UNIX_BELIEVE_BLOCKS && !r->head_seen;
+		return r->box->options->believe >= UNIX_BELIEVE_BLOCKS;
 	case UNIX_PLACE_LOOSE:
 		return r->box->options->believe == UNIX_BELIEVE_ALL;
 	default:
@@ -99,8 +103,8 @@ void unix_resolve(struct unix_resolve *r, const struct unix_scanned *m, struct u
 		out->keywords = word_bits(b, m->words, m->words_size);
 		out->uid = r->previous = m->uid;
 		out->stored = !r->renumber;
-		if (m->uid_place == UNIX_PLACE_HEAD)
-			r->head_seen = true;
+		if (m->mark > r->floor)
+			r->floor = m->mark;
 	} else
 		new_flags(r, m, out);
 	if (out->stored)
@@ -524,7 +528,8 @@ static int sync_grown(struct sync *s, uint64_t start)
 		s->unsettled = true;
 		s->resolve.uidlast = s->was.uidlast;
 	}
-	s->resolve.floor = s->was.uidlast;
+	if (s->was.uidlast > s->resolve.floor)
+		s->resolve.floor = s->was.uidlast;
 	s->resolve.previous = s->was.uidlast;
 	return tell_range(s, start, UINT64_MAX);
 }

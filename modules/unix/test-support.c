@@ -19,6 +19,11 @@ const struct mortise_driver_ops *rig_ops(const struct rig *r)
 	return r->instance->ops;
 }
 
+const struct mortise_module *rig_module(void)
+{
+	return &unix_LTX_mortise_module;
+}
+
 struct rig *rig_new(void)
 {
 	struct rig *r = mem_new(struct rig);

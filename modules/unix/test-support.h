@@ -87,6 +87,7 @@ struct known_message *session_find(struct session *s, uint32_t uid);
 /* Everything must be so: opens, syncs. */
 void rig_open(struct rig *r);
 void rig_reopen(struct rig *r);
+const struct mortise_module *rig_module(void);
 const struct mortise_driver_ops *rig_ops(const struct rig *r);
 
 #define OK(s, x)                                                                                            \
