@@ -15,3 +15,12 @@ authn_file_test_file_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 authn_file_test_file_LDADD = $(AUTHN_TEST_LIBS) $(CRYPT_LIBS)
 authn_file_test_file_DEPENDENCIES = $(AUTHN_TEST_ROOMS) authn/file/file.la core/tools/mortise-passwd
 endif
+
+check_PROGRAMS += authn/file/fuzz-passwd
+authn_file_fuzz_passwd_SOURCES = authn/file/fuzz-passwd.c authn/file/table.h authn/file/table.c authn/file/secret.h \
+	authn/file/secret.c
+authn_file_fuzz_passwd_LDFLAGS = $(FUZZ_LINK_FLAGS)
+authn_file_fuzz_passwd_LDADD = $(FUZZ_MAIN) core/base/libbase.a $(OPENSSL_LIBS) $(CRYPT_LIBS)
+if !FUZZERS
+TESTS += authn/file/fuzz-passwd
+endif
