@@ -30,11 +30,10 @@ try:
         tap.ok(c.fetch("1", "(UID BODY.PEEK[])")[1][0] == before, "the message that was there is untouched")
         tap.ok(c.status("INBOX", "(MESSAGES)")[1][0] == b"INBOX (MESSAGES 1)", "and it is the only one")
         # Fill the disk to the last octet with something else: flags and expunges still lose nothing.
-        with open(f"{spool}/filler", "wb") as f:
+        with open(f"{spool}/filler", "wb", buffering=0) as f:
             try:
                 while True:
                     f.write(b"z" * 4096)
-                    f.flush()
             except OSError:
                 pass
         c.store("1", "+FLAGS", r"(\Flagged)")
