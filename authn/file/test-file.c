@@ -199,6 +199,39 @@ static void identity(void **state)
 	assert_string_equal(i.user, "full");
 }
 
+/* attack-049: two users with one password are still two; attack-043: names that mean something elsewhere */
+static void users_are_told_apart(void **state)
+{
+	static const char *const names[] = {"anne", "ANNE", "%u", "$USER", "${x}", "*", "a'--"};
+	struct buf text = BUF_INIT;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(names); i++)
+		buf_printf(&text, "%s:" SCRAM1 ":%zu:2000::/home/%zu\n", names[i], 2000 + i, i);
+	write_file(buf_cstr(&text));
+	buf_free(&text);
+	open_with("");
+	for (i = 0; i < ARRAY_LEN(names); i++) {
+		struct auth_identity who;
+
+		assert_int_equal(try_password(&s, names[i], "pencil", &who, NULL), MORTISE_AUTH_OK);
+		assert_string_equal(who.user, names[i]);
+		assert_int_equal(who.uid, 2000 + i);
+	}
+}
+
+/* attack-066 */
+static void shells(void **state)
+{
+	(void)state;
+	write_file("nobody:" SCRAM1 "\n"); /* its shell on Debian is nologin, which no /etc/shells lists */
+	open_with("");
+	assert_int_equal(answer("nobody", "pencil"), MORTISE_AUTH_OK);
+	s.options.valid_shell = true;
+	assert_int_equal(answer("nobody", "pencil"), MORTISE_AUTH_DISABLED);
+}
+
 static void account_option(void **state)
 {
 	struct auth_identity i;
@@ -372,6 +405,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(plain_needs_its_option, setup, teardown),
 	    cmocka_unit_test_setup_teardown(bad_secrets, setup, teardown),
 	    cmocka_unit_test_setup_teardown(identity, setup, teardown),
+	    cmocka_unit_test_setup_teardown(users_are_told_apart, setup, teardown),
+	    cmocka_unit_test_setup_teardown(shells, setup, teardown),
 	    cmocka_unit_test_setup_teardown(account_option, setup, teardown),
 	    cmocka_unit_test_setup_teardown(hostile_lines, setup, teardown),
 	    cmocka_unit_test_setup_teardown(modes_and_kinds_of_file, setup, teardown),

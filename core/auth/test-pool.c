@@ -871,11 +871,11 @@ static void a_slow_client_is_dropped(void **state)
 /* attack-068 */
 static void guessing_gets_slow(void **state)
 {
-	uint64_t i, before;
+	uint64_t i;
 
 	(void)state;
 	options.throttle_free = 3;
-	options.throttle_step = 1000;
+	options.throttle_step = 8000;
 	options.failure_delay = 1;
 	begin();
 	start_full(front, 1, "", str_mem("ok\0right", 8), "imap", "203.0.113.9", 1);
@@ -885,7 +885,6 @@ static void guessing_gets_slow(void **state)
 		expect_no(front, i, MORTISE_AUTH_MISMATCH);
 	}
 	/* now the address waits before it is heard: even the right password is not answered at once */
-	before = clock_ms();
 	login(front, 20, "ok", "right");
 	let_work(100);
 	assert_int_equal(peek(front), -1);
@@ -899,8 +898,8 @@ static void guessing_gets_slow(void **state)
 	start_full(front, 23, "", str_mem("spelled\0right", 13), "imap", "198.51.100.1", 1);
 	expect_ok(front, 23, NULL);
 	/* and nobody is locked out */
+	clock_test_advance(20000);
 	assert_int_equal(hear(front), AUTH_OK);
-	assert_true(clock_ms() - before >= 1000);
 	clock_test_advance(20000);
 	assert_int_equal(hear(front), AUTH_OK);
 }

@@ -33,7 +33,7 @@ extern "C" {
 #define MORTISE_AUTH_NEXT 20     /* not for this backend: ask the next one */
 #define MORTISE_AUTH_UNKNOWN 30  /* no such user here */
 #define MORTISE_AUTH_DISABLED 40 /* account locked or not allowed to log in */
-#define MORTISE_AUTH_EXPIRED 50  /* password or account expired */
+#define MORTISE_AUTH_EXPIRED 50  /* password or account expired; only when the password was right */
 #define MORTISE_AUTH_TEMP 60     /* cannot say now; never "wrong password" */
 #define MORTISE_AUTH_INTERNAL 70
 
