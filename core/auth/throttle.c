@@ -178,7 +178,7 @@ static uint64_t delay_of(struct throttle *t, uint64_t hash)
 
 	if (e == NULL || o->throttle_step == 0)
 		return 0;
-	failures = count_now(t, e, clock_ms()) / ONE;
+	failures = (count_now(t, e, clock_ms()) + ONE / 2) / ONE; /* the nearest: decay begins at once */
 	if (failures <= o->throttle_free)
 		return 0;
 	delay = o->throttle_step;
