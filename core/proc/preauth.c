@@ -84,5 +84,7 @@ int preauth_run(const char *config)
 	q.uid = getuid();
 	q.gid = getgid();
 	status = load(&s, config, a);
-	return status != 0 ? status : session_run(&s, &q);
+	if (status != 0)
+		return status;
+	_exit(session_run(&s, &q)); /* as in the spawner's children: sandboxed, there is nothing to tidy */
 }

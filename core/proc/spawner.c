@@ -189,7 +189,8 @@ static void close_others(struct spawner *s, int connection)
 	size_t i;
 
 	(void)dup2(connection, ROLE_FD_CONTROL);
-	qsort(s->kept.v, s->kept.n, sizeof(int), compare_fd);
+	if (s->kept.n > 1)
+		qsort(s->kept.v, s->kept.n, sizeof(int), compare_fd);
 	for (i = 0; i < s->kept.n; i++) {
 		unsigned fd = (unsigned)s->kept.v[i];
 

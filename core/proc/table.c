@@ -75,6 +75,18 @@ struct table *table_map(int fd, struct err *e)
 	return map(fd, e);
 }
 
+void table_free(struct table **tp)
+{
+	struct table *t;
+
+	if (*tp == NULL)
+		return;
+	TAKE_OBJ(t, tp, TABLE_MAGIC);
+	(void)munmap(t->shared, sizeof(struct shared));
+	t->magic = 0;
+	mem_free(t);
+}
+
 /* FNV-1a from a secret start: nobody outside can choose names that count as one. */
 static uint64_t keyed(const struct shared *s, struct str text)
 {

@@ -27,6 +27,7 @@ struct table;
 /* The master's: memory file in *fd, to be handed to spawners. */
 struct table *table_new(int *fd, struct err *e);
 struct table *table_map(int fd, struct err *e);
+void table_free(struct table **tp); /* this process's view of it */
 
 struct table_limits {
 	uint64_t sessions, per_user, per_address;

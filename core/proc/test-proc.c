@@ -230,6 +230,7 @@ static void test_table_limits(void **state)
 	table_set_pid(t, a, 4711);
 	assert_int_equal(table_find(t, 4711), a);
 	assert_int_equal(table_find(t, 4712), -1);
+	table_free(&t);
 	close(fd);
 }
 
@@ -258,6 +259,7 @@ static void test_table_shared(void **state)
 	table_sweep(t, pid);
 	assert_int_equal(table_count(t), 1);
 	assert_true(table_find(t, 12345) >= 0);
+	table_free(&t);
 	close(fd);
 }
 

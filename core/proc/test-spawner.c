@@ -142,6 +142,7 @@ static void stop(struct world *w)
 	close(w->auth);
 	close(w->front);
 	close(w->table_fd);
+	table_free(&w->table);
 	buf_free(&b);
 }
 
@@ -364,6 +365,7 @@ static void test_orphaned(void **state)
 	close(w.auth);
 	close(w.front);
 	close(w.table_fd);
+	table_free(&w.table);
 	close(c);
 	assert_int_equal(waitpid(w.pid, &status, 0), w.pid);
 	assert_int_equal(status, 0);

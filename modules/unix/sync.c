@@ -557,8 +557,10 @@ static int sync_ours(struct sync *s)
 	s->changed_up_to = s->was.uidlast;
 	s->last = s->was.last;
 	s->check = s->was.check;
-	qsort(t->vanished, t->vanished_count, sizeof *t->vanished, order_uid);
-	qsort(t->changed, t->changed_count, sizeof *t->changed, order);
+	if (t->vanished_count > 1)
+		qsort(t->vanished, t->vanished_count, sizeof *t->vanished, order_uid);
+	if (t->changed_count > 1)
+		qsort(t->changed, t->changed_count, sizeof *t->changed, order);
 	for (size_t i = 0; r == 0 && s->sink != NULL && i < t->vanished_count; i++)
 		r = s->sink->vanished(s->sink->engine, t->vanished[i]);
 	for (size_t i = 0; r == 0 && i < t->changed_count && t->changed[i] < t->rescan; i++) {
