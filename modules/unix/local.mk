@@ -23,7 +23,7 @@ modules_unix_test_unix_LDADD = $(UNIX_TEST_LIBS)
 
 # The driver by hand, for tests/interop.
 check_PROGRAMS += modules/unix/drive
-modules_unix_drive_SOURCES = modules/unix/drive.c $(UNIX_TEST_SUPPORT)
+modules_unix_drive_SOURCES = modules/unix/test-drive.c $(UNIX_TEST_SUPPORT)
 modules_unix_drive_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 modules_unix_drive_LDADD = $(UNIX_TEST_LIBS) $(OPENSSL_LIBS)
 endif
