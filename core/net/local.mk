@@ -2,7 +2,7 @@
 noinst_LIBRARIES += core/net/libnet.a
 core_net_libnet_a_SOURCES = \
 	core/net/stream.h core/net/stream.c \
-	core/net/tls.h core/net/tls.c \
+	core/net/tls.h core/net/tls.c core/net/self_signed.h core/net/self_signed.c \
 	core/net/listen.h core/net/listen.c core/net/address.c \
 	core/net/channel.h core/net/channel.c
 

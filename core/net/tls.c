@@ -10,6 +10,8 @@
 #include "base/buf.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "log/log.h"
+#include "net/self_signed.h"
 #include "net/tls.h"
 #include "base/banned.h"
 
@@ -19,10 +21,15 @@ static const struct mortise_enum versions[] = {{"1.2", TLS1_2_VERSION}, {"1.3", 
 
 static const struct mortise_option tls_option_table[] = {
     MORTISE_OPTION(struct tls_options, certificate, PATH, "",
-        .help = "PEM file with the certificate and the chain that leads to it; without it no TLS is offered"),
+        .help = "PEM file with the certificate and the chain that leads to it; empty: see self_signed"),
     MORTISE_OPTION(struct tls_options, key, PATH, "",
         .help = "PEM file with the certificate's private key; empty: it stands in the certificate's file",
         .detail = "The file must not be readable by others."),
+    MORTISE_OPTION(struct tls_options, self_signed, BOOL, "yes",
+        .help = "without a certificate, make one at every start; else no TLS is offered then",
+        .detail =
+            "It is for this host's name and is kept in memory only. Clients cannot know that it is the right "
+            "one and ask their users. Get a real certificate for more than a first look."),
     MORTISE_OPTION(
         struct tls_options, minimum, ENUM, "1.2", .values = versions, .help = "oldest TLS version spoken"),
     MORTISE_OPTION(struct tls_options, ciphers, STRING, "ECDHE+AESGCM:ECDHE+CHACHA20",
@@ -172,19 +179,24 @@ static int build_context(const struct tls_options *o, struct str pem, const char
 
 int tls_seal(const struct tls_options *o, int *fd, struct err *e)
 {
+	bool none = o->certificate == NULL || *o->certificate == '\0';
 	struct buf pem = BUF_INIT;
 	SSL_CTX *ctx = NULL;
 
 	*fd = -1;
-	if (o->certificate == NULL || *o->certificate == '\0')
+	if (none && !o->self_signed)
 		return 0;
-	if (o->key != NULL && *o->key != '\0') {
+	if (none) {
+		log_msg(MSG_TLS_SELF_SIGNED, "tls.certificate is not set: using one made for this run");
+		tls_self_signed(&pem, e);
+	} else if (o->key != NULL && *o->key != '\0') {
 		if (read_pem(o->certificate, false, &pem, e) == 0)
 			read_pem(o->key, true, &pem, e);
 	} else {
 		read_pem(o->certificate, true, &pem, e);
 	}
-	if (e->code == 0 && build_context(o, buf_str(&pem), o->certificate, NULL, &ctx, e) == 0) {
+	if (e->code == 0 &&
+	    build_context(o, buf_str(&pem), none ? "self-signed" : o->certificate, NULL, &ctx, e) == 0) {
 		SSL_CTX_free(ctx);
 		*fd = io_memfd("mortise-tls", pem.p, pem.n);
 		if (*fd < 0)

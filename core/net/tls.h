@@ -20,10 +20,11 @@
 
 /* conf group "tls". */
 struct tls_options {
-	const char *certificate; /* PEM chain; "" none: no TLS is offered */
+	const char *certificate; /* PEM chain; "" none: self_signed, or no TLS is offered */
 	const char *key;         /* PEM; "": in the certificate's file */
-	int minimum;             /* TLS1_2_VERSION or TLS1_3_VERSION */
-	const char *ciphers;     /* of TLS 1.2, OpenSSL's notation */
+	bool self_signed;
+	int minimum;         /* TLS1_2_VERSION or TLS1_3_VERSION */
+	const char *ciphers; /* of TLS 1.2, OpenSSL's notation */
 	const char *ciphersuites;
 	const char *groups;
 };
