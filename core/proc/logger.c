@@ -97,6 +97,10 @@ static void on_text(evutil_socket_t fd, short what UNUSED, void *arg)
 	char chunk[4096];
 	ssize_t got = read(fd, chunk, sizeof(chunk)), i;
 
+	if (got == 0) { /* nobody is left who could write: the master, every role and session have ended */
+		event_del(g->text);
+		event_active(g->end, EV_TIMEOUT, 1);
+	}
 	for (i = 0; i < got; i++) {
 		if (chunk[i] != '\n')
 			buf_addc(&g->line, chunk[i]);
@@ -115,7 +119,8 @@ static void on_end(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 
 	for (i = 0; i < 100000 && take_record(g); i++)
 		;
-	on_text(ROLE_FD_TEXT, 0, g);
+	if (event_pending(g->text, EV_READ, NULL))
+		on_text(ROLE_FD_TEXT, 0, g);
 	write_text(g, buf_str(&g->line));
 	event_base_loopbreak(g->base);
 }
@@ -142,13 +147,12 @@ static bool on_control(void *arg, struct link *l, struct link_message *m)
 	}
 }
 
-/* The master is gone; sessions go on and may have something to say, until nobody holds the other end. */
+/* The master is gone; sessions go on and may have something to say, until nobody holds the text pipe. */
 static void on_control_ended(void *arg, struct link *l UNUSED, const char *why UNUSED)
 {
 	struct logger *g = arg;
 
 	link_free(&g->control);
-	event_active(g->end, EV_TIMEOUT, 1);
 }
 
 static const struct link_events control_events = {.message = on_control, .ended = on_control_ended};

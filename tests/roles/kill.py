@@ -137,6 +137,7 @@ with Server(driver="memory") as s:
     s.process.wait()
     tap.ok(lives(clear) and lives(tls), "sessions outlive the master")
     clear.logout()
+    tap.ok(s.logged("MRT-0836"), "and are still logged")
     tls.logout()
     tap.ok(wait_for(lambda: not [p for p in family if alive(p)]), "and when they have ended every process is gone",
            [(p, comm(p)) for p in family if alive(p)])

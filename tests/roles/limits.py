@@ -173,6 +173,24 @@ with server("connections = 10; connections_before_login = 100; connections_per_a
     held.pop().close()
     tap.ok(wait_for(lambda: read_line(connect(s)).startswith(b"* OK")), "and when one has gone there is room again")
 
+# No descriptors left: accepting pauses, the oldest goes, and it goes on.
+class Poor(Server):
+    def command(self, *arguments):
+        return ["prlimit", "--nofile=48:48"] + super().command(*arguments)
+
+
+with Poor(driver="memory", settings={"process": "process = { fronts = 1; };"}) as s:
+    held = []
+    for _ in range(100):
+        try:
+            held.append(connect(s))
+        except OSError:
+            break
+    tap.ok(s.logged("MRT-0824"), "when a front has no descriptor left the log says so")
+    for c in held[:-1]:
+        c.close()
+    tap.ok(wait_for(lambda: try_login(s)), "and it serves on")
+
 with server("connections_per_address = 5;") as s:
     held = [connect(s) for _ in range(5)]
     for c in held:

@@ -75,7 +75,7 @@ int main(int argc, char **argv)
 	if (old) {
 		if (SSL_renegotiate(ssl) != 1 || SSL_do_handshake(ssl) != 1) {
 			puts("refused");
-			return 0;
+			goto done;
 		}
 	} else if (strcmp(argv[2], "key-updates") == 0) {
 		for (i = 0; i < strtol(argv[3], NULL, 10); i++)
@@ -85,5 +85,9 @@ int main(int argc, char **argv)
 	noop(ssl);
 	if (strcmp(argv[2], "early") == 0)
 		printf("%d tickets, %u octets early\n", tickets, early);
+done:
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+	close(fd);
 	return 0;
 }
