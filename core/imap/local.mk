@@ -39,3 +39,11 @@ core_imap_fuzz_reader_LDADD = $(FUZZ_MAIN) core/imap/libimap.a core/search/libse
 if !FUZZERS
 TESTS += core/imap/fuzz-reader
 endif
+
+check_PROGRAMS += core/imap/fuzz-prelogin
+core_imap_fuzz_prelogin_SOURCES = core/imap/fuzz-prelogin.c
+core_imap_fuzz_prelogin_LDFLAGS = $(FUZZ_LINK_FLAGS)
+core_imap_fuzz_prelogin_LDADD = $(core_imap_fuzz_reader_LDADD)
+if !FUZZERS
+TESTS += core/imap/fuzz-prelogin
+endif
