@@ -469,9 +469,7 @@ static int put_text(struct commit *c, const struct message *m)
 			continue;
 		if (n <= 0)
 			return c->call->host->fault_errno(c->call, "cannot read the collected message");
-		unix_lock_touch(c->call, c->b);
-		if ((r = c->call->host->should_stop(c->call)) != 0 ||
-		    (r = put(c, c->a->buffer, (size_t)n)) != 0)
+		if ((r = unix_stop(c->call, c->b)) != 0 || (r = put(c, c->a->buffer, (size_t)n)) != 0)
 			return r;
 		at += (uint64_t)n;
 	}
@@ -543,6 +541,7 @@ static int commit_locked(struct commit *c, uint32_t *uids)
 	if ((r = unix_base_read(call, b)) != 0)
 		return r;
 	b->base_moved = 0;
+	b->done = false;
 	c->with_uid = unix_lock_writable(b) && !b->unsettled;
 	if ((r = unix_trail_begin(call, b)) != 0 || (r = commit_keywords(c)) != 0 ||
 	    (r = unix_box_print(call, b, &now)) != 0)

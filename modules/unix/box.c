@@ -310,12 +310,17 @@ void unix_times(struct unix_box *b, bool added)
 
 /* ---- scanning ---- */
 
+int unix_stop(struct mortise_call *call, struct unix_box *b)
+{
+	unix_lock_touch(call, b);
+	return b->done ? 0 : call->host->should_stop(call);
+}
+
 static int stop(void *arg)
 {
 	struct unix_box *b = arg;
 
-	unix_lock_touch(b->call, b);
-	return b->call->host->should_stop(b->call);
+	return unix_stop(b->call, b);
 }
 
 int unix_scanner(

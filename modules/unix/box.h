@@ -112,6 +112,7 @@ struct unix_box {
 	bool no_flock;  /* NFS: it would be an fcntl lock */
 	struct unix_lock lock;
 	struct mortise_call *call; /* the one that scans, for its stop */
+	bool done;                 /* the change has been made; only its end is missing */
 	struct unix_base base;
 	int64_t base_moved;            /* by how much the last unix_base_write shifted all messages */
 	uint32_t uidvalidity, uidlast; /* as it is, or will be written */
@@ -170,6 +171,8 @@ int unix_box_look(struct mortise_call *call, struct unix_box *b, const struct un
 int unix_box_print(struct mortise_call *call, struct unix_box *b, struct unix_print *p);
 void unix_print_of(const struct stat *st, struct unix_print *p);
 bool unix_print_same(const struct unix_print *a, const struct unix_print *b);
+/* In long work: 0, or the code to give up with. Nothing is given up once the file was rewritten. */
+int unix_stop(struct mortise_call *call, struct unix_box *b);
 int unix_scanner(
     struct mortise_call *call, struct unix_box *b, uint64_t offset, uint64_t end, struct unix_scanner *s);
 /* A scanner's or stop's code as an error of the call. */

@@ -113,6 +113,7 @@ static int change_begin(struct mortise_call *call, struct unix_box *b)
 	if ((r = unix_settle(call, b)) != 0 || (r = unix_base_read(call, b)) != 0)
 		return r;
 	b->base_moved = 0;
+	b->done = false;
 	return unix_trail_begin(call, b);
 }
 
@@ -232,7 +233,7 @@ static int flag_one(struct flagging *f, struct target *t, struct unix_scanner *s
 		return 0;
 	if ((r = unix_pwrite(f->call, b, f->text, size, f->m->block_start)) != 0)
 		return r;
-	f->written = true;
+	f->written = b->done = true;
 	if (block.base) {
 		b->base.letters = block.letters;
 		b->base.keywords = block.keywords;

@@ -11,19 +11,38 @@ modules_unix_unix_la_CPPFLAGS = $(MODULE_CPPFLAGS)
 modules_unix_unix_la_LDFLAGS = $(MODULE_LDFLAGS)
 
 if HAVE_CMOCKA
-UNIX_TESTS = modules/unix/test-unix
+UNIX_TESTS = modules/unix/test-scan modules/unix/test-unix modules/unix/test-lock modules/unix/test-fault
 UNIX_TEST_LIBS = core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
 	$(CMOCKA_LIBS) $(LIBCONFIG_LIBS) $(LTDL_LIBS) -ldl
 UNIX_TEST_SUPPORT = modules/unix/test-support.h modules/unix/test-support.c $(UNIX_SOURCES)
 check_PROGRAMS += $(UNIX_TESTS)
 TESTS += $(UNIX_TESTS)
+modules_unix_test_scan_SOURCES = modules/unix/test-scan.c modules/unix/scan.h modules/unix/scan.c \
+	modules/unix/from.h modules/unix/from.c modules/unix/status.h modules/unix/status.c
+modules_unix_test_scan_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+modules_unix_test_scan_LDADD = $(CMOCKA_LIBS)
 modules_unix_test_unix_SOURCES = modules/unix/test-unix.c $(UNIX_TEST_SUPPORT)
 modules_unix_test_unix_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 modules_unix_test_unix_LDADD = $(UNIX_TEST_LIBS)
+modules_unix_test_lock_SOURCES = modules/unix/test-lock.c $(UNIX_TEST_SUPPORT)
+modules_unix_test_lock_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+modules_unix_test_lock_LDADD = $(UNIX_TEST_LIBS)
+modules_unix_test_fault_SOURCES = modules/unix/test-fault.c $(UNIX_TEST_SUPPORT)
+modules_unix_test_fault_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+modules_unix_test_fault_LDADD = $(UNIX_TEST_LIBS)
 
 # The driver by hand, for tests/interop.
 check_PROGRAMS += modules/unix/drive
 modules_unix_drive_SOURCES = modules/unix/test-drive.c $(UNIX_TEST_SUPPORT)
 modules_unix_drive_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 modules_unix_drive_LDADD = $(UNIX_TEST_LIBS) $(OPENSSL_LIBS)
+endif
+
+check_PROGRAMS += modules/unix/fuzz-scan
+modules_unix_fuzz_scan_SOURCES = modules/unix/fuzz-scan.c modules/unix/scan.h modules/unix/scan.c \
+	modules/unix/from.h modules/unix/from.c modules/unix/status.h modules/unix/status.c
+modules_unix_fuzz_scan_LDFLAGS = $(FUZZ_LINK_FLAGS)
+modules_unix_fuzz_scan_LDADD = $(FUZZ_MAIN) core/base/libbase.a
+if !FUZZERS
+TESTS += modules/unix/fuzz-scan
 endif

@@ -32,7 +32,7 @@ static int last_from(struct mortise_call *call, struct unix_box *b, uint64_t end
 		uint64_t begin = at - b->base.start > BACK ? at - BACK : b->base.start;
 		uint64_t behind = end - at < UNIX_FROM_WRITE_MAX ? end - at : UNIX_FROM_WRITE_MAX;
 		size_t size = (size_t)(at - begin + behind);
-		int r = call->host->should_stop(call);
+		int r = unix_stop(call, b);
 
 		if (r != 0 || (r = unix_pread(call, b, window, size, begin)) != 0)
 			return r;

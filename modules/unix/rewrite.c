@@ -144,8 +144,9 @@ static int output_copy(struct output *o, uint64_t offset, uint64_t end)
 		    "no room to rewrite %s: the new part would overtake the old", o->b->place->name);
 	while (offset < end) {
 		size_t n = end - offset < CHUNK ? (size_t)(end - offset) : CHUNK;
-		unix_lock_touch(call, o->b);
-		if (o->mode != DIRECT && (r = call->host->should_stop(call)) != 0)
+		if (o->mode == DIRECT)
+			unix_lock_touch(call, o->b);
+		else if ((r = unix_stop(call, o->b)) != 0)
 			return r;
 		if ((r = unix_pread(call, o->b, o->chunk, n, offset)) != 0 ||
 		    (r = output_text(o, o->chunk, n)) != 0)
@@ -366,6 +367,7 @@ int unix_rewrite(struct mortise_call *call, struct unix_box *b, uint64_t from, u
 		    b->place->name);
 	}
 	output_end(&o);
+	b->done = b->done || r == 0;
 	return r;
 }
 

@@ -529,6 +529,12 @@ static bool header_line(struct unix_scanner *s, struct header *h, const struct l
 	return true;
 }
 
+/* It is in the window as it is, and not too long to be looked at as a From line. */
+static bool whole_line(const struct line *l)
+{
+	return l->text_size == l->size - l->lf - l->cr && l->size <= UNIX_FROM_MAX;
+}
+
 static int from_line(struct unix_scanner *s, struct unix_scanned *m, unsigned char *head, bool *daemon)
 {
 	struct unix_from from;
@@ -537,7 +543,7 @@ static int from_line(struct unix_scanner *s, struct unix_scanned *m, unsigned ch
 
 	if (r <= 0)
 		return r;
-	if (!unix_from_parse(l.text, l.text_size, &from) || l.size > UNIX_FROM_MAX) {
+	if (!whole_line(&l) || !unix_from_parse(l.text, l.text_size + l.cr, &from)) {
 		s->position = l.offset;
 		return UNIX_SCAN_BAD;
 	}
@@ -644,8 +650,7 @@ static int maybe_from(struct unix_scanner *s, struct unix_scanned *m, struct tex
 		return r;
 	if ((r = next_line(s, &l, head)) < 0)
 		return r;
-	if (l.text_size == l.size - l.lf - l.cr && l.size <= UNIX_FROM_MAX &&
-	    unix_from_valid(l.text, l.text_size)) {
+	if (whole_line(&l) && unix_from_valid(l.text, l.text_size + l.cr)) {
 		unix_scan_seek(s, l.offset);
 		return 1;
 	}

@@ -370,9 +370,11 @@ static int settle_from(struct sync *s, const struct unix_resolve *before)
 	s->may_stamp = false;
 	s->b->base_moved = 0;
 	r = stamp(s->call, s->b, from, before);
+	s->b->done = false;
 	if (soft(r)) {
-		s->call->host->log(s->call, MORTISE_LOG_WARN,
-		    "UIDs of new messages in %s cannot be written yet", s->b->place->name);
+		if (!s->b->unsettled)
+			s->call->host->log(s->call, MORTISE_LOG_WARN,
+			    "UIDs of new messages in %s cannot be written yet", s->b->place->name);
 		r = unix_base_read(s->call, s->b);
 	}
 	if (r != 0)
@@ -642,6 +644,7 @@ static int sync_locked(struct sync *s, struct mortise_cursor *cursor)
 	uint64_t start;
 	int r;
 
+	b->done = false;
 	if ((r = unix_box_print(s->call, b, &now)) != 0 || (r = unix_base_read(s->call, b)) != 0)
 		return r;
 	s->grown = only_grown(s, &now);
