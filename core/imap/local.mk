@@ -47,3 +47,14 @@ core_imap_fuzz_prelogin_LDADD = $(core_imap_fuzz_reader_LDADD)
 if !FUZZERS
 TESTS += core/imap/fuzz-prelogin
 endif
+
+check_PROGRAMS += core/imap/fuzz-session
+core_imap_fuzz_session_SOURCES = core/imap/fuzz-session.c \
+	modules/memory/keep.h modules/memory/keep.c modules/memory/memory.c
+core_imap_fuzz_session_LDFLAGS = $(FUZZ_LINK_FLAGS)
+core_imap_fuzz_session_LDADD = $(FUZZ_MAIN) core/imap/libimap.a core/net/libnet.a core/store/libstore.a \
+	core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a core/module/libmodule.a \
+	core/conf/libconf.a core/log/liblog.a core/base/libbase.a $(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS)
+if !FUZZERS
+TESTS += core/imap/fuzz-session
+endif
