@@ -24,5 +24,4 @@ core_proc_test_sandbox_LDADD = $(core_proc_test_proc_LDADD)
 core_proc_test_spawner_SOURCES = core/proc/test-spawner.c
 core_proc_test_spawner_LDADD = core/proc/libproc.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a $(CMOCKA_LIBS) \
 	$(LIBEVENT_LIBS) $(SECCOMP_LIBS) $(LIBCONFIG_LIBS)
-core/proc/test-spawner.log: imapd$(EXEEXT)
 endif
