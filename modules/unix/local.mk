@@ -9,6 +9,7 @@ module_LTLIBRARIES += modules/unix/unix.la
 modules_unix_unix_la_SOURCES = $(UNIX_SOURCES)
 modules_unix_unix_la_CPPFLAGS = $(MODULE_CPPFLAGS)
 modules_unix_unix_la_LDFLAGS = $(MODULE_LDFLAGS)
+dist_man_MANS += modules/unix/mortise-unix.5
 
 if HAVE_CMOCKA
 UNIX_TESTS = modules/unix/test-scan modules/unix/test-unix modules/unix/test-lock modules/unix/test-fault

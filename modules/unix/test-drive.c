@@ -242,6 +242,15 @@ static int command(struct session *s, int argc, char **argv)
 	           : 1;
 }
 
+static int end(struct rig *r)
+{
+	close(r->root);
+	if (r->journals >= 0)
+		close(r->journals);
+	arena_free(&r->arena);
+	return failed;
+}
+
 /* A rig about a real folder. */
 static void rig_at(struct rig *r, char *path)
 {
@@ -284,15 +293,17 @@ int main(int argc, char **argv)
 		    .name = r.file,
 		    .file_mode = 0600};
 		create(&s);
-		return failed;
+		return end(&r);
 	}
 	complain(&s, "open", session_open(&r, &s, i == argc ? MORTISE_OPEN_READ_ONLY : 0));
-	if (failed)
-		return 1;
+	if (failed) {
+		session_close(&s);
+		return end(&r);
+	}
 	if (i == argc)
 		dump(&s);
 	while (i < argc)
 		i += command(&s, argc - i, argv + i);
 	session_close(&s);
-	return failed;
+	return end(&r);
 }
