@@ -137,7 +137,7 @@ static void start_child(struct master *m, struct generation *g, enum role role)
 	    .text = role == ROLE_LOG ? m->text_pipe[0] : -1,
 	    .stderr_fd = role == ROLE_LOG ? STDERR_FILENO : m->text_pipe[1],
 	    .conf = settings->conf_fd,
-	    .environment = settings->environment};
+	    .environment = role == ROLE_LOG ? settings->log_environment : settings->environment};
 	struct err e = ERR_INIT;
 	struct child *c;
 	int pair[2];

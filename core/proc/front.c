@@ -240,7 +240,11 @@ static bool stop(struct front *f, struct link_message *m)
 		next = TAILQ_NEXT(c, entry);
 		if (c->state != CONNECTION_CLOSING)
 			connection_bye(c, "UNAVAILABLE", "The server is shutting down");
+		else
+			connection_hurry(c);
 	}
+	TAILQ_FOREACH (c, &f->proxied, entry)
+		connection_hurry(c);
 	event_add(f->stop_timer, &t);
 	front_connection_gone(f);
 	return true;

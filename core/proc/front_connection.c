@@ -110,6 +110,12 @@ void connection_close(struct connection *c)
 		connection_free(&c);
 }
 
+void connection_hurry(struct connection *c)
+{
+	if (c->state == CONNECTION_CLOSING)
+		after(c->timer, c->front->limits.linger);
+}
+
 void connection_bye(struct connection *c, const char *code, const char *text)
 {
 	AUTO_BUF struct buf out = BUF_INIT;

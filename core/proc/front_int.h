@@ -106,6 +106,8 @@ void connection_accept(struct front *f, int fd, bool tls);
  * connection may be gone when this returns.
  */
 void connection_close(struct connection *c);
+/* limits.linger is shorter now: that holds for those that are closing, too. */
+void connection_hurry(struct connection *c);
 /* Ends it with "* BYE [code] text" when IMAP can be spoken, at once otherwise. */
 void connection_bye(struct connection *c, const char *code, const char *text);
 void connection_free(struct connection **cp);

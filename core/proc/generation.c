@@ -8,29 +8,49 @@
 #include "proc/master_int.h"
 #include "base/banned.h"
 
+/* "NAME=VALUE" of what the master was started with, or NULL. */
+static const char *inherited(const struct master *m, const char *name)
+{
+	size_t size = strlen(name), k;
+
+	for (k = 0; m->original_environment[k] != NULL; k++)
+		if (strncmp(m->original_environment[k], name, size) == 0 &&
+		    m->original_environment[k][size] == '=')
+			return m->original_environment[k];
+	return NULL;
+}
+
 /* "NAME" keeps what the master was started with, "NAME=VALUE" sets; nothing else reaches a role. */
 static char **make_environment(const struct master *m, const struct process_options *o, struct arena *a)
 {
 	char **out = arena_array(a, o->environment.count + 3, sizeof(char *));
-	size_t n = 0, i, k;
+	size_t n = 0, i;
 
 	out[n++] = arena_strdup(a, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
 	out[n++] = arena_strdup(a, "LANG=C.UTF-8");
 	for (i = 0; i < o->environment.count; i++) {
 		const char *want = o->environment.items[i];
-		size_t size = strlen(want);
+		const char *found = strchr(want, '=') != NULL ? want : inherited(m, want);
 
-		if (strchr(want, '=') != NULL) {
-			out[n++] = arena_strdup(a, want);
-			continue;
-		}
-		for (k = 0; m->original_environment[k] != NULL; k++)
-			if (strncmp(m->original_environment[k], want, size) == 0 &&
-			    m->original_environment[k][size] == '=')
-				break;
-		if (m->original_environment[k] != NULL)
-			out[n++] = arena_strdup(a, m->original_environment[k]);
+		if (found != NULL)
+			out[n++] = arena_strdup(a, found);
 	}
+	return out;
+}
+
+/* The log role's: whether standard error is the journal decides how its lines begin. */
+static char **make_log_environment(const struct master *m, char **common, struct arena *a)
+{
+	const char *journal = inherited(m, "JOURNAL_STREAM");
+	size_t n = 0;
+	char **out;
+
+	while (common[n] != NULL)
+		n++;
+	out = arena_array(a, n + 2, sizeof(char *));
+	memcpy(out, common, n * sizeof(char *));
+	if (journal != NULL)
+		out[n] = arena_strdup(a, journal);
 	return out;
 }
 
@@ -123,6 +143,7 @@ struct generation *generation_load(struct master *m, struct conf_report *r)
 		return NULL;
 	}
 	g->environment = make_environment(m, &g->process, g->arena);
+	g->log_environment = make_log_environment(m, g->environment, g->arena);
 	g->fronts = process_fronts(&g->process);
 	return g;
 }

@@ -40,7 +40,7 @@ struct generation {
 	struct tls_options tls;
 	struct log_options log;
 	struct listeners listeners;
-	char **environment;
+	char **environment, **log_environment;
 	unsigned fronts;
 	bool ending; /* drains: nothing of it is started again */
 };

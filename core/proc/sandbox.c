@@ -256,6 +256,13 @@ static int add_each(scmp_filter_ctx ctx, uint32_t action, const int *calls, size
 	return r;
 }
 
+/* Conditions on the arguments of a call. */
+static const struct scmp_arg_cmp unix_only = {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = AF_UNIX};
+static const struct scmp_arg_cmp no_thread = {
+    .arg = 0, .op = SCMP_CMP_MASKED_EQ, .datum_a = CLONE_THREAD, .datum_b = 0};
+static const struct scmp_arg_cmp typing = {
+    .arg = 1, .op = SCMP_CMP_MASKED_EQ, .datum_a = 0xffffffffu, .datum_b = 0x5412u /* TIOCSTI */};
+
 static int load(scmp_filter_ctx ctx, int r, const char *what, struct err *e)
 {
 	if (r == 0)
@@ -280,8 +287,7 @@ int sandbox_front_calls(struct err *e)
 	if (r == 0)
 		r = add_each(ctx, SCMP_ACT_ALLOW, front_calls, ARRAY_LEN(front_calls));
 	if (r == 0)
-		r = seccomp_rule_add(
-		    ctx, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1, SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1, &unix_only);
 	return load(ctx, r, "front", e);
 }
 
@@ -299,12 +305,10 @@ int sandbox_session_calls(struct err *e)
 	if (r == 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	if (r == 0)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
-		    SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+		r = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1, &no_thread);
 	/* No typing into the administrator's terminal. */
 	if (r == 0)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-		    SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, 0x5412u /* TIOCSTI */));
+		r = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1, &typing);
 	return load(ctx, r, "session", e);
 }
 

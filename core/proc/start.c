@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/privilege.h"
 #include "log/log.h"
 #include "proc/start.h"
 #include "base/banned.h"
@@ -142,7 +143,7 @@ int role_enter(enum role r, struct err *e)
 	if (r != ROLE_LOG)
 		log_use_socket(ROLE_FD_LOG);
 	log_catch_crashes();
-	return 0;
+	return privilege_conceal(e);
 }
 
 static char *title_room;

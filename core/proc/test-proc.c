@@ -137,7 +137,7 @@ static void test_link_floods(void **state)
 	union {
 		char space[CMSG_SPACE(sizeof(fds))];
 		struct cmsghdr align;
-	} control;
+	} control = {{0}};
 	static char big[PACK_MAX + 1];
 	struct iovec iov = {.iov_base = big, .iov_len = 8};
 	struct msghdr msg = {
@@ -251,7 +251,9 @@ static void test_table_shared(void **state)
 		int slot = table_claim(mine, &l, STR("u"), STR("a"), &e);
 
 		table_set_pid(mine, slot, 12345);
-		_exit(table_claim(mine, &l, STR("u"), STR("a"), &e) >= 0 ? 0 : 1);
+		slot = table_claim(mine, &l, STR("u"), STR("a"), &e);
+		table_free(&mine);
+		_exit(slot >= 0 ? 0 : 1);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);

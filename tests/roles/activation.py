@@ -79,7 +79,7 @@ try:
     tap.ok(wait_for(lambda: notify.said("READY=1") and notify.seen.count("READY=1") == 2), "and READY=1 when that is over")
     tap.ok(c.noop()[0] == "OK" and s.login("alice").noop()[0] == "OK", "the sockets are served after a reload, too")
     status = s.stop()
-    tap.ok(notify.said("STOPPING=1") and status == 0, "and told STOPPING=1", status)
+    tap.ok(notify.said("STOPPING=1") and status == 0, "and told STOPPING=1", status, s.log()[-3000:])
 finally:
     s.stop()
 
@@ -110,6 +110,26 @@ with s:
     tap.ok(os.path.exists(path), "and leaves the socket file alone")
     s.stop()
     tap.ok(not os.path.exists(path), "which is removed when the server stops")
+
+# The pid file, and the environment that the configuration asks for.
+s = Server(driver="memory", users=["alice"])
+os.environ["MORTISE_TEST_KEPT"] = "kept"
+os.environ["MORTISE_TEST_LEFT"] = "left"
+s.settings["process"] = (f'process = {{ pid_file = "{s.path("home")}/pid"; fronts = 1; '
+                         'environment = [ "MORTISE_TEST_KEPT", "MORTISE_TEST_SET=set", "MORTISE_TEST_NONE" ]; };')
+s.write_config()
+with s:
+    with open(s.path("home") + "/pid") as f:
+        tap.ok(int(f.read()) == s.process.pid, "the pid file has the master's pid")
+    if os.getuid() == 0:
+        auth = [p for p in s.children() if open(f"/proc/{p}/comm").read().strip() == "auth"][0]
+        with open(f"/proc/{auth}/environ") as f:
+            names = sorted(e for e in f.read().split("\0") if e.startswith("MORTISE"))
+        tap.ok(names == ["MORTISE_TEST_KEPT=kept", "MORTISE_TEST_SET=set"], "process.environment is kept and set", names)
+    else:
+        tap.skip("process.environment is kept and set", "not root")
+    s.stop()
+    tap.ok(not os.path.exists(s.path("home") + "/pid"), "and is removed at the end")
 
 # The arguments.
 imapd = find_binary("imapd")

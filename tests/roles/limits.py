@@ -132,6 +132,18 @@ with server('output_buffer = "8k"; linger = "1s"; login_time = "20s";') as s:
     tap.ok(s.connect().noop()[0] == "OK", "and others are served meanwhile")
     c.close()
 
+# attack-033, after login: a session waits limits.write_timeout for a client that does not read, then it ends.
+with server('write_timeout = "1s"; output_buffer = "8k";') as s:
+    for kind in ("in clear", "under TLS"):
+        c = s.connect() if kind == "in clear" else s.connect_tls()
+        c.login("alice", "test-password")
+        c.append("INBOX", None, None, b"Subject: big\r\n\r\n" + b"x" * 70 + b"\r\n" * 100000)
+        c.select()
+        ended = s.log().count("MRT-0836")
+        c.send(b"a FETCH 1 BODY[]\r\n" * 200)
+        tap.ok(wait_for(lambda: s.log().count("MRT-0836") > ended), f"a session {kind} does not wait for ever for its client to read")
+        c.sock.close()
+
 # attack-034
 with server('login_time = "1s";') as s:
     c = connect(s)
