@@ -23,7 +23,7 @@ static const char *inherited(const struct master *m, const char *name)
 /* "NAME" keeps what the master was started with, "NAME=VALUE" sets; nothing else reaches a role. */
 static char **make_environment(const struct master *m, const struct process_options *o, struct arena *a)
 {
-	char **out = arena_array(a, o->environment.count + 3, sizeof(char *));
+	char **out = arena_array(a, o->environment.count + 4, sizeof(char *));
 	size_t n = 0, i;
 
 	out[n++] = arena_strdup(a, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
@@ -35,6 +35,8 @@ static char **make_environment(const struct master *m, const struct process_opti
 		if (found != NULL)
 			out[n++] = arena_strdup(a, found);
 	}
+	/* Last: what was asked for comes first. Without TZ, libc looks at this file for every date. */
+	out[n++] = arena_strdup(a, "TZ=:/etc/localtime");
 	return out;
 }
 

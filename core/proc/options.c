@@ -25,7 +25,8 @@ static const struct mortise_option process_option_table[] = {
         .help = "how long sessions may take to end when the server stops"),
     MORTISE_OPTION(struct process_options, environment, LIST, "",
         .help = "environment variables to keep (NAME) or to set (NAME=VALUE) in all roles; everything else "
-                "is removed"),
+                "is removed",
+        .detail = "PATH, LANG and TZ (this host's zone) are set in any case."),
 };
 
 const struct conf_group process_conf_group = {

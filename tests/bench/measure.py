@@ -52,11 +52,13 @@ with Server(users=["alice"]) as server:
             f.write(f"From s@e.org Mon Jan  1 10:00:00 2024\nFrom: s{i}@e.org\nSubject: message {i}\n"
                     f"Message-ID: <{i}@e.org>\n\n" + "text of a line of it\n" * 40 + "\n")
     os.chown(server.spool("alice"), NOBODY.pw_uid, NOBODY.pw_gid)
+    wait_for(lambda: "MRT-0801" in server.log())
+    before = server.children()
     first = server.login("alice")
     first.select("INBOX")
     first.logout()  # UIDs are in the file now
 
-    before = server.children()
+    wait_for(lambda: set(server.children()) <= set(before))
     for pid in before:
         names[pid] = open(f"/proc/{pid}/cmdline").read().replace("\0", " ").strip().split("/")[-1]
     c = server.connect()
