@@ -5,7 +5,7 @@ dist_man_MANS += docs/man/mortise-module.1
 EXTRA_DIST += docs/man/imapd.8.in
 docs/man/imapd.8: docs/man/imapd.8.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) docs/man && \
-	sed -e 's|@confdir@|$(confdir)|g' -e 's|@moduledir@|$(moduledir)|g' $(srcdir)/docs/man/imapd.8.in >$@.new && mv $@.new $@
+	sed -e 's|[@]confdir@|$(confdir)|g' -e 's|[@]moduledir@|$(moduledir)|g' $(srcdir)/docs/man/imapd.8.in >$@.new && mv $@.new $@
 
 docs/man/imapd.conf.5: imapd$(EXEEXT)
 	$(AM_V_GEN)$(MKDIR_P) docs/man && ./imapd$(EXEEXT) --describe-config=mdoc >$@.new && mv $@.new $@

@@ -1,9 +1,10 @@
 # etc: what is installed beside the programs.
 include etc/author/local.mk
 EXTRA_DIST += etc/systemd/mortise.service.in etc/systemd/mortise-imap.socket etc/systemd/mortise-imaps.socket
+# [@]: configure would put its own value for a name between two @ here, too.
 
 etc/systemd/mortise.service: etc/systemd/mortise.service.in Makefile
-	$(AM_V_GEN)$(MKDIR_P) etc/systemd && sed 's|@sbindir@|$(sbindir)|g' $(srcdir)/etc/systemd/mortise.service.in >$@.new && mv $@.new $@
+	$(AM_V_GEN)$(MKDIR_P) etc/systemd && sed 's|[@]sbindir@|$(sbindir)|g' $(srcdir)/etc/systemd/mortise.service.in >$@.new && mv $@.new $@
 CLEANFILES += etc/systemd/mortise.service
 
 if HAVE_SYSTEMD
