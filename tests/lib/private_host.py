@@ -88,7 +88,7 @@ def hollow(path):
 
 def configured(*names):
     """Directories this build was configured with."""
-    text = "".join(f"{n}='@{n}@'\n" for n in ("prefix", "exec_prefix", "sysconfdir", "libdir") + names)
+    text = "".join(f"{n}='@{n}@'\n" for n in ("PACKAGE_TARNAME", "prefix", "exec_prefix", "datarootdir", "sysconfdir", "libdir") + names)
     text = run(f"{BUILD}/config.status", "--file=-:-", input=text).replace("'", '"')
     return run("sh", "-c", text + "".join(f'echo "${n}"\n' for n in names)).split("\n")[:len(names)]
 
