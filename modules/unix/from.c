@@ -166,9 +166,24 @@ static bool zone_minutes(const unsigned char *p, size_t n, int *minutes)
 	return false;
 }
 
+/* As mktime, which asks the file system for the time zone at every call. */
+static time_t local_time(struct tm *tm, int *minutes)
+{
+	time_t utc = timegm(tm), when = utc;
+	struct tm local;
+
+	/* The second time with the offset of the right side of a change of summer time. */
+	for (int i = 0; i < 2; i++) {
+		localtime_r(&when, &local);
+		when = utc - local.tm_gmtoff;
+	}
+	*minutes = (int)(local.tm_gmtoff / 60);
+	return when;
+}
+
 static bool from_date(const unsigned char *line, const struct shape *s, struct unix_from *from)
 {
-	struct tm tm = {.tm_isdst = -1};
+	struct tm tm = {.tm_isdst = 0};
 	const unsigned char *t = line + s->time;
 	int minutes = 0, month = 0;
 	time_t when;
@@ -187,8 +202,7 @@ static bool from_date(const unsigned char *line, const struct shape *s, struct u
 	if (s->zone != 0 && zone_minutes(line + s->zone, s->zone_size, &minutes)) {
 		when = timegm(&tm) - (time_t)minutes * 60;
 	} else {
-		when = mktime(&tm);
-		minutes = (int)(tm.tm_gmtoff / 60);
+		when = local_time(&tm, &minutes);
 	}
 	from->time = when;
 	from->zone = minutes;

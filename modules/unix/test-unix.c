@@ -581,231 +581,163 @@ static void unlocked_garbage_at_the_end_is_text(void **state)
 	assert_string_equal(session_read(s, 2, NULL), "Subject: two\r\n\r\nbody two\r\n\r\ngarbage\r\n");
 }
 
-/* mutt moves Status behind everything else and leaves the rest. */
-static void other_programs_flags_are_believed_with_our_uid(void **state)
+/* ---- batches, making, recognising ---- */
+
+#define BEGIN(r, s, op)                                                          \
+	struct call_env env = {.box = (s)->arena, .journal_dir = (r)->journals}; \
+	struct call c;                                                           \
+	err_clear(&(s)->e);                                                      \
+	call_begin(&c, (r)->instance, &env, op)
+
+static int append_batch(struct rig *r, const char *const *texts, size_t count, uint32_t *uids)
 {
-	struct rig *r = *state;
 	struct session *s = &r->s;
+	struct mortise_append_info info = {.size = sizeof info, .internal_date = 1704446430};
+	uint32_t uidvalidity = 0;
+	void *tx = NULL;
+	int result;
 
-	RIG_PUT(r,
-	    HEAD "X-IMAPbase: 1700000000 2\nX-Keywords:                              \nX-UID: 1\nSubject: "
-	         "x\nStatus: "
-	         "RO\nContent-Length: 2\n\nb\n\n" HEAD "X-Keywords:                              \nX-UID: "
-	         "2\nSubject: y\nStatus: O\nX-Status: AF\n\nc\n\n");
-	rig_open(r);
-	assert_int_equal(s->uidvalidity, 1700000000);
-	assert_int_equal(s->count, 2);
-	assert_int_equal(s->messages[0].flags, SEEN);
-	assert_int_equal(s->messages[1].flags, ANSWERED | FLAGGED);
-	assert_string_equal(session_read(s, 1, NULL), "Subject: x\r\nContent-Length: 2\r\n\r\nb\r\n");
-	OK(s, session_flags(s, 2, SEEN, 0));
-	OK(s, session_sync(s));
-	assert_string_equal(session_read(s, 2, NULL), "Subject: y\r\n\r\nc\r\n");
-	assert_int_equal(session_find(s, 2)->flags, SEEN);
-	rig_reopen(r);
-	assert_int_equal(s->messages[0].flags, SEEN);
-	assert_int_equal(s->messages[1].flags, SEEN);
-	assert_int_equal(s->messages[1].uid, 2);
-}
-
-/* ---- what senders write ---- */
-
-#define FORGED_BLOCK "Status: RO\nX-Status: DFA\nX-Keywords: forged                        \nX-UID: %s\n"
-#define DELIVERED "From s@x Mon Jan  1 10:00:00 2024\nReturn-Path: <s@x>\nReceived: by mx\nSubject: forged\n"
-
-static const char *forged(struct rig *r, const char *base, const char *uid)
-{
-	return arena_printf(r->arena, DELIVERED "%s" FORGED_BLOCK "\nsteering\n\n", base, uid);
-}
-
-static void is_untouched_by_forgery(struct session *s, struct known_message *k)
-{
-	assert_int_equal(k->flags, RECENT);
-	assert_int_equal(k->keywords, 0);
-	assert_string_equal(session_read(s, k->uid, NULL),
-	    "Return-Path: <s@x>\r\nReceived: by mx\r\nSubject: forged\r\n\r\nsteering\r\n");
-}
-
-/* attack-112: in a mailbox that has its numbers. */
-static void forged_fields_steer_nothing(void **state)
-{
-	struct rig *r = *state;
-	struct session *s = &r->s;
-	static const char *const uids[] = {"1", "4", "5", "6", "7777", "4294967295", "99999999999", "0", "x"};
-	uint32_t v, next = 4;
-
-	fill(r, 3);
-	rig_open(r);
-	v = s->uidvalidity;
-	for (size_t i = 0; i < sizeof uids / sizeof *uids; i++) {
-		rig_add(r, forged(r, "X-IMAPbase: 1 99999 forged\nX-IMAP: 1 99999\n", uids[i]));
-		if (i % 2)
-			OK(s, session_sync(s));
-		else
-			rig_reopen(r); /* without a cursor */
-		assert_int_equal(s->uidvalidity, v);
-		assert_int_equal(s->messages[s->count - 1].uid, next++);
-		is_untouched_by_forgery(s, &s->messages[s->count - 1]);
-		assert_int_equal(s->name_count, 0);
+	BEGIN(r, s, "append");
+	result = rig_ops(r)->append_begin(&c.pub, s->box, &tx);
+	for (size_t i = 0; result == 0 && i < count; i++) {
+		result = rig_ops(r)->append_message(&c.pub, tx, &info);
+		if (result == 0)
+			result = rig_ops(r)->append_write(&c.pub, tx, texts[i], strlen(texts[i]));
 	}
-	assert_null(strstr(rig_get(r, NULL), "forged   "));
+	if (result == 0)
+		result = rig_ops(r)->append_commit(&c.pub, tx, &uidvalidity, uids, count);
+	else
+		rig_ops(r)->append_abort(&c.pub, tx);
+	result = call_end(&c, result, &s->e);
+	if (result == 0)
+		assert_int_equal(uidvalidity, s->uidvalidity);
+	return result;
 }
 
-/* attack-112: UIDs of expunged messages at the end lie free for the taking. */
-static void uids_of_the_expunged_cannot_be_claimed(void **state)
+static void a_batch_arrives_whole_or_not(void **state)
 {
 	struct rig *r = *state;
 	struct session *s = &r->s;
-	static const uint32_t last[] = {4, 5}, all[] = {1, 2, 3, 6};
+	static const char *const good[] = {"A: 1\r\n\r\nx\r\n", "A: 2\r\n\r\nno end", "A: 3\r\n"};
+	static const char *const bad[] = {"A: 4\r\n\r\nx\r\n", "", "A: 5\r\n\r\n"};
+	static const char *const bad_last[] = {"A: 4\r\n\r\nx\r\n", ""};
+	uint32_t uids[3];
+	size_t before, after;
 
-	fill(r, 5);
+	RIG_PUT(r, TWO);
 	rig_open(r);
-	OK(s, session_expunge(s, last, 2));
-	session_close(s);
-	rig_add(r, forged(r, "", "5"));
-	rig_open(r);
-	assert_int_equal(s->count, 4);
-	assert_int_equal(s->messages[3].uid, 6);
-	is_untouched_by_forgery(s, &s->messages[3]);
-	assert_string_equal(session_read(s, 3, NULL), "Subject: 3\r\n\r\nbody 3\r\n>From here\r\n");
-	/* Flags of the message that holds the mark do not lose it. */
-	OK(s, session_expunge(s, all + 3, 1));
-	OK(s, session_flags(s, 3, SEEN | FLAGGED | ANSWERED | DELETED | MORTISE_FLAG_DRAFT, 0));
-	session_close(s);
-	rig_add(r, forged(r, "", "6"));
-	rig_open(r);
-	assert_int_equal(s->messages[3].uid, 7);
-	/* With nothing left but a pseudo-message, likewise. */
-	OK(s, session_sync(s));
-	{
-		static const uint32_t everyone[] = {1, 2, 3, 7};
-		OK(s, session_expunge(s, everyone, 4));
-	}
-	session_close(s);
-	rig_add(r, forged(r, "", "7"));
-	rig_open(r);
-	assert_int_equal(s->count, 1);
-	assert_int_equal(s->messages[0].uid, 8);
-	is_untouched_by_forgery(s, &s->messages[0]);
-}
-
-/* attack-112: the first message of a fresh spool. */
-static void a_fresh_spool_is_not_steered(void **state)
-{
-	struct rig *r = *state;
-	struct session *s = &r->s;
-	static const char *const bases[] = {"X-IMAP: 1 4294967290 kw\n", "X-IMAPbase: 1 4294967290 kw\n",
-	    "X-IMAPbase: 7 9\nX-Other: between\n"};
-
-	r->inbox = true;
-	for (size_t i = 0; i < sizeof bases / sizeof *bases; i++) {
-		char *text = (char *)(uintptr_t)forged(r, bases[i], "77");
-		/* The block is broken by what a sender who knows less would write. */
-		rig_put(r, text, strlen(text));
-		if (i == 1)
-			rig_option(r, "believe", "own"); /* even a perfect one */
-		rig_open(r);
-		assert_int_equal(s->count, 1);
-		assert_int_equal(s->messages[0].uid, 1);
-		assert_true(s->uidvalidity > 1000000000);
-		session_close(s);
-		rig_option(r, "believe", "blocks");
-	}
-	/* "From MAILER-DAEMON" makes no pseudo-message of delivered mail. */
-	RIG_PUT(r, "From MAILER-DAEMON Mon Jan  1 10:00:00 2024\nReturn-Path: <>\nReceived: x\nSubject: "
-	           "FOLDER INTERNAL "
-	           "DATA\nX-IMAP: 5 5\nStatus: RO\n\nbounce\n\n");
-	rig_open(r);
-	assert_int_equal(s->count, 1);
-	assert_int_equal(s->messages[0].flags, RECENT);
-	assert_string_equal(session_read(s, 1, NULL),
-	    "Return-Path: <>\r\nReceived: x\r\nSubject: FOLDER INTERNAL DATA\r\n\r\nbounce\r\n");
-}
-
-/* Flags of mailboxes that come from mail, mailx or mutt. */
-static void flags_of_a_mailbox_from_elsewhere(void **state)
-{
-	struct rig *r = *state;
-	struct session *s = &r->s;
-	static const char text[] =
-	    HEAD "Subject: x\nStatus: RO\nX-Status: A\n\nb\n\n" HEAD "Subject: y\nStatus: O\n\nb\n\n";
-
-	RIG_PUT(r, text);
-	rig_open(r);
-	assert_int_equal(s->messages[0].flags, SEEN | ANSWERED);
-	assert_int_equal(s->messages[1].flags, 0);
-	rig_reopen(r);
-	assert_int_equal(s->messages[0].flags, SEEN | ANSWERED);
-	session_close(s);
-	/* In an INBOX only when asked for. */
-	r->inbox = true;
-	RIG_PUT(r, text);
-	rig_open(r);
-	assert_int_equal(s->messages[0].flags, RECENT);
-	session_close(s);
-	rig_option(r, "believe", "all");
-	RIG_PUT(r, text);
-	rig_open(r);
-	assert_int_equal(s->messages[0].flags, SEEN | ANSWERED);
-}
-
-/* attack-118 */
-static void uids_run_out(void **state)
-{
-	struct rig *r = *state;
-	struct session *s = &r->s;
-	static const char text[] =
-	    HEAD "X-IMAPbase: 1700000000 4294967293\nStatus: RO\nX-Status: F\nX-Keywords:                  "
-	         "                    \nX-UID: 4294967293\nSubject: x\n\nb\n\n";
-	uint32_t uid;
-
-	RIG_PUT(r, text);
-	rig_open(r);
-	assert_true(s->messages[0].uid == 4294967293u);
-	OK(s, session_append(s, "Subject: last\r\n\r\nb\r\n", SEEN, NULL, &uid));
-	assert_true(uid == 4294967294u);
-	OK(s, session_sync(s));
-	assert_true(s->uidnext == 4294967295u);
-	assert_int_equal(session_append(s, "Subject: more\r\n\r\nb\r\n", 0, NULL, &uid), MORTISE_E_LIMIT);
-	OK(s, session_sync(s));
-	assert_int_equal(s->count, 2);
-	/* Mail that is delivered cannot be refused: a new UIDVALIDITY. */
-	rig_add(r, HEAD "Subject: new\n\nb\n\n");
-	OK(s, session_sync(s));
-	assert_int_equal(s->count, 2);
-	OK(s, session_sync(s));
-	assert_int_equal(s->full, 1);
-	assert_int_equal(s->count, 3);
-	assert_true(s->uidvalidity > 1700000000);
+	OK(s, append_batch(r, good, 3, uids));
 	for (uint32_t i = 0; i < 3; i++)
-		assert_int_equal(s->messages[i].uid, i + 1);
-	assert_int_equal(s->messages[0].flags, SEEN | FLAGGED);
-	assert_int_equal(s->messages[1].flags, SEEN | RECENT);
-	rig_reopen(r);
-	assert_int_equal(s->messages[2].uid, 3);
-	assert_int_equal(s->uidnext, 4);
+		assert_int_equal(uids[i], i + 3);
+	OK(s, session_sync(s));
+	assert_int_equal(s->count, 5);
+	assert_string_equal(session_read(s, 3, NULL), "A: 1\r\n\r\nx\r\n");
+	assert_string_equal(session_read(s, 4, NULL), "A: 2\r\n\r\nno end\r\n");
+	assert_string_equal(session_read(s, 5, NULL), "A: 3\r\n\r\n");
+	rig_get(r, &before);
+	assert_int_equal(append_batch(r, bad, 3, uids), MORTISE_E_INVALID);
+	assert_int_equal(append_batch(r, bad_last, 2, uids), MORTISE_E_INVALID);
+	rig_get(r, &after);
+	assert_int_equal(before, after);
+	assert_int_equal(faccessat(r->root, "box.lock", F_OK, 0), -1);
 }
 
-/* Somebody sorted the mailbox, or saved a message twice. */
-static void uids_out_of_order_are_given_anew(void **state)
+static void a_new_mailbox_holds_the_pseudo_message(void **state)
 {
 	struct rig *r = *state;
 	struct session *s = &r->s;
-#define BLOCK(uid) "Status: RO\nX-Status: \nX-Keywords:                 \nX-UID: " uid "\n"
+	const struct mortise_place place = {
+	    .size = sizeof place, .root = r->root, .path = "box", .name = "box", .file_mode = 0640};
+	struct stat st;
+	char *file;
 
-	RIG_PUT(r, HEAD "X-IMAPbase: 1700000000 5\n" BLOCK("1") "Subject: 1\n\nb\n\n" HEAD
-	               BLOCK("4") "Subject: 2\n\nb\n\n" HEAD BLOCK("2") "Subject: 3\n\nb\n\n" HEAD BLOCK(
-	                   "5") "Subject: 4\n\nb\n\n");
+	{
+		BEGIN(r, s, "create");
+		assert_int_equal(call_end(&c, rig_ops(r)->create(&c.pub, &place), &s->e), 0);
+	}
+	assert_int_equal(fstatat(r->root, "box", &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	file = rig_get(r, NULL);
+	assert_memory_equal(file, "From MAILER-DAEMON ", 19);
+	assert_non_null(strstr(file, "\nSubject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\n"));
+	assert_non_null(strstr(file, " 0000000000\nStatus: RO "));
 	rig_open(r);
-	assert_int_equal(s->uidvalidity, 1700000000);
-	assert_int_equal(s->messages[0].uid, 1);
-	assert_int_equal(s->messages[1].uid, 4);
-	assert_int_equal(s->messages[2].uid, 6);
-	assert_int_equal(s->messages[3].uid, 7);
-	assert_string_equal(session_read(s, 7, NULL), "Subject: 4\r\n\r\nb\r\n");
-	rig_reopen(r);
-	assert_int_equal(s->messages[3].uid, 7);
-	assert_int_equal(s->uidnext, 8);
+	assert_int_equal(s->count, 0);
+	assert_int_equal(s->uidnext, 1);
+	{
+		BEGIN(r, s, "create");
+		assert_int_equal(call_end(&c, rig_ops(r)->create(&c.pub, &place), &s->e), MORTISE_E_EXISTS);
+	}
+}
+
+/* attack-117 */
+static void only_mailboxes_are_recognised(void **state)
+{
+	struct rig *r = *state;
+	static const struct {
+		const char *text;
+		size_t size;
+		int verdict;
+	} files[] = {
+	    {HEAD "A: 1\n\nx\n", 0, MORTISE_MINE},
+	    {"\n\r\n \t\n" HEAD "A: 1\n", 0, MORTISE_MINE},
+	    {HEAD, 0, MORTISE_MINE},
+	    {"From a@b Mon Jan  1 10:00:00 2024\r\nA: 1\r\n\r\n", 0, MORTISE_MINE},
+	    {" " HEAD, 0, MORTISE_NOT_MINE},
+	    {"From me to you\n", 0, MORTISE_NOT_MINE},
+	    {"*mbx*\r\n", 0, MORTISE_NOT_MINE},
+	    {"\1\1\1\1\n" HEAD, 0, MORTISE_NOT_MINE},
+	    {"", 0, MORTISE_NOT_MINE},
+	    {"F", 0, MORTISE_NOT_MINE},
+	    {"\0\0\0\0\0\0\0\0\0\0", 10, MORTISE_NOT_MINE},
+	};
+
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+		size_t size = files[i].size != 0 ? files[i].size : strlen(files[i].text);
+		struct stat st = {.st_mode = S_IFREG | 0600, .st_size = (off_t)size};
+		const struct mortise_probe probe = {.size = sizeof probe,
+		    .fd = -1,
+		    .st = &st,
+		    .head = (const unsigned char *)files[i].text,
+		    .head_size = size};
+		struct call_env env = {.journal_dir = -1};
+		struct err e = ERR_INIT;
+		struct call c;
+
+		call_begin(&c, r->instance, &env, "recognise");
+		assert_int_equal(call_end(&c, rig_ops(r)->recognise(&c.pub, &probe), &e), files[i].verdict);
+		st.st_mode = S_IFDIR | 0700;
+		call_begin(&c, r->instance, &env, "recognise");
+		assert_int_equal(call_end(&c, rig_ops(r)->recognise(&c.pub, &probe), &e), MORTISE_NOT_MINE);
+	}
+}
+
+static void options_are_checked(void **state)
+{
+	struct rig *r = *state;
+	static const struct {
+		const char *locks, *dotlock;
+		int result;
+	} cases[] = {
+	    {"dotlock, fcntl, flock", "try", 0},
+	    {"fcntl", "no", 0},
+	    {"dotlock", "required", 0},
+	    {"dotlock", "try", MORTISE_E_INVALID},
+	    {"dotlock, fnctl", "try", MORTISE_E_INVALID},
+	    {"", "no", MORTISE_E_INVALID},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct call_env env = {.journal_dir = -1};
+		struct err e = ERR_INIT;
+		struct call c;
+
+		rig_option(r, "locks", cases[i].locks);
+		rig_option(r, "dotlock", cases[i].dotlock);
+		call_begin(&c, r->instance, &env, "check");
+		assert_int_equal(call_end(&c, rig_module()->lifecycle->check(&c.pub, &r->instance->pub), &e),
+		    cases[i].result);
+	}
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
@@ -832,13 +764,10 @@ int main(void)
 	    TEST(a_truncated_mailbox_is_noticed),
 	    TEST(a_replaced_mailbox_is_noticed),
 	    TEST(unlocked_garbage_at_the_end_is_text),
-	    TEST(other_programs_flags_are_believed_with_our_uid),
-	    TEST(forged_fields_steer_nothing),
-	    TEST(uids_of_the_expunged_cannot_be_claimed),
-	    TEST(a_fresh_spool_is_not_steered),
-	    TEST(flags_of_a_mailbox_from_elsewhere),
-	    TEST(uids_run_out),
-	    TEST(uids_out_of_order_are_given_anew),
+	    TEST(a_batch_arrives_whole_or_not),
+	    TEST(a_new_mailbox_holds_the_pseudo_message),
+	    TEST(only_mailboxes_are_recognised),
+	    TEST(options_are_checked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
