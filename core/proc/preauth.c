@@ -29,6 +29,7 @@ static void prepare_process(void)
 	(void)setenv("PATH", "/usr/bin:/bin", 1);
 	(void)setenv("LANG", "C.UTF-8", 1);
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* as elsewhere: a limit is like a full disk */
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	(void)sigprocmask(SIG_SETMASK, &set, NULL);

@@ -76,7 +76,7 @@ static void reset_signals(void)
 	int i;
 
 	for (i = 1; i < NSIG; i++)
-		(void)signal(i, i == SIGPIPE ? SIG_IGN : SIG_DFL);
+		(void)signal(i, i == SIGPIPE || i == SIGXFSZ ? SIG_IGN : SIG_DFL);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
