@@ -465,7 +465,7 @@ static void describe_end(struct spawner *s, const struct session *c, int status)
 	} else {
 		return;
 	}
-	if (in != NULL && WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
+	if (in != NULL && (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL))
 		count_crash(s, in, c->user);
 }
 

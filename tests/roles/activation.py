@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """What systemd does with the server: socket activation, readiness, reload, stop; and what the arguments do."""
+import atexit
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -64,6 +66,7 @@ def start(s, sockets, names, notify=None):
 
 plain, tls = listener(), listener()
 s = Server(driver="memory", users=["alice"])
+atexit.register(shutil.rmtree, s.dir, True)
 notify = Notify(s.path("notify"))
 start(s, [plain, tls], "imap:imaps", s.path("notify"))
 try:
@@ -86,11 +89,13 @@ finally:
 # Something else than listening sockets.
 pair = socket.socketpair()
 s = Server(driver="memory", users=["alice"])
+atexit.register(shutil.rmtree, s.dir, True)
 start(s, [pair[0]], "imap")
 tap.ok(s.process.wait(20) == 71 and "not a listening" in s.log(), "a descriptor that does not listen is refused", s.log())
 
 # Addresses: IPv4, IPv6 and a socket file.
 s = Server(driver="memory", users=["alice"])
+atexit.register(shutil.rmtree, s.dir, True)
 path = s.path("home") + "/socket"
 s.settings["listen"] = f'listen = {{ imap = [ "127.0.0.1:{s.port}", "[::1]:{s.port}", "unix:{path}" ]; imaps = [ ]; }};'
 s.write_config()
@@ -113,6 +118,7 @@ with s:
 
 # The pid file, and the environment that the configuration asks for.
 s = Server(driver="memory", users=["alice"])
+atexit.register(shutil.rmtree, s.dir, True)
 os.environ["MORTISE_TEST_KEPT"] = "kept"
 os.environ["MORTISE_TEST_LEFT"] = "left"
 s.settings["process"] = (f'process = {{ pid_file = "{s.path("home")}/pid"; fronts = 1; '
@@ -138,6 +144,7 @@ for arguments, status in ((["--version"], 0), (["--help"], 0), (["--print-abi"],
     p = subprocess.run([imapd] + arguments, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
     tap.ok(p.returncode == status and (p.stdout or p.stderr), f"imapd {' '.join(arguments)}: status {status}", p.returncode, p.stderr)
 s = Server(driver="memory", users=["alice"])
+atexit.register(shutil.rmtree, s.dir, True)
 p = subprocess.run(s.as_user(s.command("--dump-config=changed")), capture_output=True, text=True, timeout=20)
 tap.ok(p.returncode == 0 and str(s.port) in p.stdout and "imapd.conf:" in p.stdout, "--dump-config=changed tells values and origins",
        p.stdout, p.stderr)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """A module that crashes in a callback costs its session, and is not called any more when it does so too often."""
+import atexit
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ if not os.path.exists(f"{BUILD}/tests/modules/crashy.so"):
     tap.done()
 
 s = Server(users=["alice", "bob"], driver="unix", settings={"limits": "limits = { module_crashes = 2; };"})
+atexit.register(shutil.rmtree, s.dir, True)
 shutil.copy(f"{BUILD}/tests/modules/crashy.so", s.modules)
 s.settings["drivers"] = 'drivers = ( "unix", { type = "crashy"; crash_in = "open"; } );'
 s.write_config()

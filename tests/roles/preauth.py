@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """imapd --preauth: one session on standard input and output, as rimapd was."""
+import atexit
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ tap = Tap()
 me = NOBODY if os.getuid() == 0 else pwd.getpwuid(os.getuid())
 
 s = Server(users=[me.pw_name])
+atexit.register(shutil.rmtree, s.dir, True)
 # The account's own home is not for tests to write into.
 s.settings["store"] = (f'store = {{ inbox = [ "{s.path("spool")}/%u" ]; mail_dir = "{s.path("home")}/mail"; '
                        f'state_dir = "{s.path("home")}/state"; subscriptions = "{s.path("home")}/subscriptions"; }};')

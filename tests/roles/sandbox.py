@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """What each process may do, as the kernel sees it: accounts, capabilities, filters, descriptors (attack-141, 142, 147,
 148, 150; promises P1, P2, P6, P7). As root with a user of its own; the same without privileges as nobody."""
+import atexit
 import os
 import pwd
+import shutil
 import subprocess
 import sys
 
@@ -78,6 +80,7 @@ def common(s, kind):
 hostile = {"LD_BIND_NOW": "1", "KRB5_CONFIG": "/tmp/evil", "LDAPRC": "/tmp/evil", "OPENSSL_CONF": "/tmp/evil", "TZ": "/tmp/evil"}
 
 s = Server(users=["alice"])
+atexit.register(shutil.rmtree, s.dir, True)
 os.environ.update(hostile)
 with s:
     held, tls = s.login("alice"), s.connect_tls()
@@ -103,6 +106,7 @@ except KeyError:
 
 try:
     s = Server(users=["alice", "root", "low"], root=True)
+    atexit.register(shutil.rmtree, s.dir, True)
     home = s.home("alice")
     os.chown(home, account.pw_uid, account.pw_gid)
     os.chown(home + "/mail", account.pw_uid, account.pw_gid)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """STARTTLS and TLS as a client that means ill uses them."""
+import atexit
 import os
 import shutil
 import socket
@@ -211,6 +212,7 @@ with Server(driver="memory", users=["alice"], settings={"auth": 'auth = { failur
 
 # attack-155: a key that everybody can read.
 s = Server(driver="memory", users=["alice"])
+atexit.register(shutil.rmtree, s.dir, True)
 os.chmod(s.path("tls/key.pem"), 0o644)
 status = subprocess.run(s.as_user(s.command("--check-config")), capture_output=True, text=True)
 tap.ok(status.returncode == 78 and "MRT-0651" in status.stderr, "a private key open to others is refused", status.stderr)
