@@ -169,9 +169,15 @@ static int sink_keywords(void *engine, const char *const *names, size_t count)
 	return r;
 }
 
-/* Whether the session must be told that this is another mailbox now: nothing more is of interest then. */
+/*
+ * Whether the session must be told that this is another mailbox now: nothing more is of interest then. One in
+ * which no message was ever seen may get its UIDVALIDITY while it is open: an empty spool gets it with its
+ * first message, from whichever session comes first.
+ */
 static bool replaced(const struct sync *s)
 {
+	if (s->m->highest == 0 && s->m->records.n == 0 && !s->m->counted_uids)
+		return false;
 	return s->uidvalidity != 0 && s->m->uidvalidity != 0 && s->uidvalidity != s->m->uidvalidity;
 }
 

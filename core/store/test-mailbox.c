@@ -896,6 +896,7 @@ static void test_journal(void **state)
 	MEMORY(f)->ops = &ops;
 	put_file(f, "mail/x", "Mortise memory mailbox\n00000000000000ff\n");
 	put_file(f, "mail/y", "Mortise memory mailbox\n00000000000000bb\n");
+	append_one(f, "x", "Subject: seen\r\n\r\n", 0);
 	ok(f, mailbox_open(f->s, "x", 0, &m, &f->e));
 	ok(f, mailbox_open(other, "x", 0, &n, &f->e));
 	fd = open(arena_printf(f->a, "%s/mail/x", f->home), O_RDWR);

@@ -12,7 +12,8 @@ modules_unix_unix_la_LDFLAGS = $(MODULE_LDFLAGS)
 dist_man_MANS += modules/unix/mortise-unix.5
 
 if HAVE_CMOCKA
-UNIX_TESTS = modules/unix/test-scan modules/unix/test-unix modules/unix/test-believe modules/unix/test-lock modules/unix/test-fault
+UNIX_TESTS = modules/unix/test-scan modules/unix/test-unix modules/unix/test-believe modules/unix/test-lock modules/unix/test-fault \
+	modules/unix/test-store
 UNIX_TEST_LIBS = core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
 	$(CMOCKA_LIBS) $(LIBCONFIG_LIBS) $(LTDL_LIBS) -ldl
 UNIX_TEST_SUPPORT = modules/unix/test-support.h modules/unix/test-support.c $(UNIX_SOURCES)
@@ -28,6 +29,10 @@ modules_unix_test_unix_LDADD = $(UNIX_TEST_LIBS)
 modules_unix_test_believe_SOURCES = modules/unix/test-believe.c $(UNIX_TEST_SUPPORT)
 modules_unix_test_believe_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 modules_unix_test_believe_LDADD = $(UNIX_TEST_LIBS)
+modules_unix_test_store_SOURCES = modules/unix/test-store.c $(UNIX_SOURCES)
+modules_unix_test_store_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+modules_unix_test_store_LDADD = core/store/libstore.a core/search/libsearch.a core/mime/libmime.a \
+	core/charset/libcharset.a $(UNIX_TEST_LIBS) $(UTF8PROC_LIBS)
 modules_unix_test_lock_SOURCES = modules/unix/test-lock.c $(UNIX_TEST_SUPPORT)
 modules_unix_test_lock_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 modules_unix_test_lock_LDADD = $(UNIX_TEST_LIBS)
