@@ -216,8 +216,6 @@ def client_imaplib(server):
     """Flags at random, moves every fifth message to `archive`, expunges it from INBOX."""
     r = random.Random(1)
     c = server.login("alice")
-    if c.create("archive")[0] != "OK":
-        raise RuntimeError("cannot create archive")
     if c.select("INBOX")[0] != "OK":
         raise RuntimeError("cannot select INBOX")
     while not stop.is_set():
@@ -395,6 +393,10 @@ def main():
         postfix = Postfix(server.path("postfix"), server.path("spool"), ["alice"])
         try:
             errors = []
+            c = server.login("alice")
+            if c.create("archive")[0] != "OK":
+                raise RuntimeError("cannot create archive")
+            c.logout()
             clients = [client_thread(f, server) for f in (client_imaplib, client_curl, client_mbsync, client_fetchmail, client_mutt)]
             half = len(texts) // 2
             senders = [threading.Thread(target=deliver, args=(postfix.port, part, errors)) for part in (texts[:half], texts[half:])]
