@@ -110,6 +110,10 @@ int session_run(struct session_settings *s, const struct session_request *q)
 
 	log_set_session(q->id);
 	log_set_user(q->user);
+	/* What programs of a user find: drivers name the user in what they write. */
+	(void)setenv("LOGNAME", q->user, 1);
+	if (q->home != NULL)
+		(void)setenv("HOME", q->home, 1);
 	stream_set_write_timeout(stream, s->write_timeout);
 	stream_unread(stream, q->input);
 	for (i = 0; i < q->option_count; i++)
