@@ -64,6 +64,7 @@ struct unix_lock {
 	bool dot;
 	dev_t dot_dev;
 	ino_t dot_ino;
+	int dot_fd;           /* the lock file, flocked */
 	uint64_t dot_touched; /* monotonic ms */
 	int session;          /* descriptor, or -1 */
 	bool session_busy;

@@ -8,10 +8,12 @@
  * and when one is taken everything is let go and tried again later. So no order anybody uses can make a
  * deadlock.
  *
- * A dot-lock that nobody releases. c-client takes it away after five minutes, from slow and live owners too.
- * Here it must be old by the file server's clock, the mailbox itself must not have changed for as long, and
- * nobody may hold a kernel lock on it; the lock that is then removed is checked to be the one that was looked
- * at. While we hold a dot-lock for long, we touch it.
+ * A dot-lock that nobody releases. The lock files we make we keep open and flocked; one that says so and is
+ * not flocked is of a process that was killed, and goes at once. Of others' locks nothing is known but their
+ * age. c-client takes them away after five minutes, from slow and live owners too. Here it must be old by the
+ * file server's clock, the mailbox itself must not have changed for as long, and nobody may hold a kernel
+ * lock on it; the lock that is then removed is checked to be the one that was looked at. While we hold a
+ * dot-lock for long, we touch it.
  *
  * The session lock. A c-client program that has a mailbox open read-write holds flock on /tmp/.DEVICE.INODE
  * all the time, remembers where messages are, and would write over what we change. So changes ask for it,
@@ -35,6 +37,7 @@
 #define BUSY 1
 #define TOUCH_EVERY 30000u
 #define SESSION_WAIT 1000u
+#define SIGNATURE "mortise\n" /* a lock file's second line: its maker holds a flock on it */
 
 #ifndef F_OFD_SETLK
 #define F_OFD_SETLK F_SETLK
@@ -138,12 +141,12 @@ static int dot_name(const struct unix_box *b, char *out)
 	return n > 0 && n <= NAME_MAX ? 0 : -1;
 }
 
-/* A file of our own beside the lock, to be linked to its name; with our process number in it. */
-static int hitching_post(struct unix_box *b, char *name, const char *lock, struct stat *st)
+/* A name beside the lock that nobody else uses. */
+static int post_name(char *name, const char *lock)
 {
 	static unsigned count;
-	char host[64] = "localhost", pid[32];
-	int fd, n;
+	char host[64] = "localhost";
+	int n;
 
 	if (gethostname(host, sizeof host - 1) != 0)
 		memcpy(host, "localhost", sizeof "localhost");
@@ -153,24 +156,39 @@ static int hitching_post(struct unix_box *b, char *name, const char *lock, struc
 			*p = '_';
 	n = snprintf(name, NAME_MAX + 1, "%s.%lld.%ld.%u.%s", lock, (long long)time(NULL), (long)getpid(),
 	    count++, host);
-	if (n < 0 || n > NAME_MAX) {
-		errno = ENAMETOOLONG;
+	if (n >= 0 && n <= NAME_MAX)
+		return 0;
+	errno = ENAMETOOLONG;
+	return -1;
+}
+
+/*
+ * Our process number, for others to name us, and the word that says that we hold a flock on the lock file
+ * itself for as long as it is ours. Both may be missing on a full disk; then only age speaks against it.
+ */
+static void sign(const struct unix_box *b, int fd)
+{
+	char text[48];
+	bool held = !b->no_flock && flock(fd, LOCK_EX | LOCK_NB) == 0;
+	int n = snprintf(text, sizeof text, "%ld\n%s", (long)getpid(), held ? SIGNATURE : "");
+
+	(void)!write(fd, text, (size_t)n);
+}
+
+/* A file of our own beside the lock, to be linked to its name. */
+static int hitching_post(struct unix_box *b, char *name, const char *lock, struct stat *st)
+{
+	int fd;
+
+	if (post_name(name, lock) != 0)
 		return -1;
-	}
 	fd = openat(b->dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return -1;
-	n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-	/* Only to name us to others: it may fail on a full disk. */
-	if (write(fd, pid, (size_t)n) != n)
-		errno = 0;
-	if (fstat(fd, st) != 0) {
+	if (fd >= 0 && fstat(fd, st) != 0) {
 		close(fd);
 		unlinkat(b->dir, name, 0);
-		return -1;
+		fd = -1;
 	}
-	close(fd);
-	return 0;
+	return fd;
 }
 
 static int64_t distance(int64_t a, int64_t b)
@@ -199,24 +217,69 @@ static bool dot_stale(struct unix_box *b, const struct stat *lock, int64_t now)
 }
 
 /* Takes the lock file away, if it is still the one that `seen` shows. */
-static bool dot_seize(struct mortise_call *call, struct unix_box *b, const char *lock, const char *post,
-    const struct stat *seen, int64_t now)
+static bool dot_seize(
+    struct mortise_call *call, struct unix_box *b, const char *lock, const struct stat *seen, const char *why)
 {
+	char away[NAME_MAX + 1];
 	struct stat st;
 
-	if (renameat(b->dir, lock, b->dir, post) != 0)
+	if (post_name(away, lock) != 0)
+		return false;
+	if (renameat(b->dir, lock, b->dir, away) != 0)
 		return errno == ENOENT;
-	if (fstatat(b->dir, post, &st, AT_SYMLINK_NOFOLLOW) == 0 && !same_file(&st, seen)) {
+	if (fstatat(b->dir, away, &st, AT_SYMLINK_NOFOLLOW) == 0 && !same_file(&st, seen)) {
 		/* Somebody was faster and this is his: give it back. */
-		linkat(b->dir, post, b->dir, lock, 0);
-		unlinkat(b->dir, post, 0);
+		linkat(b->dir, away, b->dir, lock, 0);
+		unlinkat(b->dir, away, 0);
 		return false;
 	}
-	unlinkat(b->dir, post, 0);
-	call->host->log(call, MORTISE_LOG_WARN,
-	    "removed %s: %lld s old, the mailbox is unchanged since and nobody holds a lock on it", lock,
-	    (long long)distance(now, seen->st_ctime));
+	unlinkat(b->dir, away, 0);
+	call->host->log(call, MORTISE_LOG_WARN, "removed %s, %lld s old: %s", lock,
+	    (long long)distance(time(NULL), seen->st_ctime), why);
 	return true;
+}
+
+/* One of us made it and does not hold it any more: was killed, then. True: it is gone. */
+static bool dot_abandoned(
+    struct mortise_call *call, struct unix_box *b, const char *lock, const struct stat *seen)
+{
+	int fd = b->no_flock ? -1 : openat(b->dir, lock, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	char text[48], *line;
+	struct stat st;
+	bool gone = false;
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, text, sizeof text - 1);
+	text[n > 0 ? n : 0] = '\0';
+	line = strchr(text, '\n');
+	/* The flock is kept until it is gone, so no two of us do this at once. */
+	if (line != NULL && strcmp(line + 1, SIGNATURE) == 0 && fstat(fd, &st) == 0 && same_file(&st, seen) &&
+	    flock(fd, LOCK_EX | LOCK_NB) == 0)
+		gone = dot_seize(call, b, lock, seen, "the process that made it has ended");
+	close(fd);
+	return gone;
+}
+
+/* 1: it was stale, and is gone; 0: it holds; -1: no file can be made here to ask the file server's clock. */
+static int dot_expired(
+    struct mortise_call *call, struct unix_box *b, const char *lock, const struct stat *seen)
+{
+	char post[NAME_MAX + 1];
+	struct stat st;
+	int fd;
+
+	/* By our own clock it is young: no need to ask the file server's. */
+	if (distance(time(NULL), seen->st_ctime) < (int64_t)(b->options->dotlock_stale / 1000))
+		return 0;
+	fd = hitching_post(b, post, lock, &st);
+	if (fd < 0)
+		return -1;
+	close(fd);
+	unlinkat(b->dir, post, 0);
+	return dot_stale(b, seen, st.st_mtime) &&
+	       dot_seize(call, b, lock, seen, "the mailbox is unchanged since and nobody holds a lock on it");
 }
 
 static void dot_holder(struct unix_box *b, const char *lock, const struct stat *st)
@@ -235,31 +298,66 @@ static void dot_holder(struct unix_box *b, const char *lock, const struct stat *
 		holder(b, "there is a lock file %.64s, %lld s old", lock, age);
 }
 
-/* link(2) is sure on NFS where O_EXCL once was not; file systems without links get O_EXCL. */
-static int dot_link(struct unix_box *b, const char *post, const char *lock, const struct stat *own)
+static int dot_own(struct unix_box *b, int fd)
 {
 	struct stat st;
-	int fd;
 
+	if (fstat(fd, &st) != 0) {
+		close(fd);
+		return -1;
+	}
+	b->lock.dot_dev = st.st_dev;
+	b->lock.dot_ino = st.st_ino;
+	b->lock.dot_fd = fd;
+	return 0;
+}
+
+/* A file without a name is given the lock's: nothing is left of it when we are killed meanwhile. */
+static int dot_link_nameless(struct unix_box *b, const char *lock)
+{
+	int fd = openat(b->dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644), why;
+	char proc[40];
+
+	if (fd < 0)
+		return -1;
+	sign(b, fd);
+	snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
+	if (linkat(AT_FDCWD, proc, b->dir, lock, AT_SYMLINK_FOLLOW) == 0)
+		return dot_own(b, fd);
+	why = errno;
+	close(fd);
+	errno = why;
+	return why == EEXIST ? BUSY : -1;
+}
+
+/* link(2) is sure on NFS where O_EXCL once was not; file systems without links get O_EXCL. */
+static int dot_link(struct unix_box *b, const char *lock)
+{
+	char post[NAME_MAX + 1];
+	struct stat st, own;
+	int fd = hitching_post(b, post, lock, &own);
+	bool linked;
+
+	if (fd < 0)
+		return -1;
+	sign(b, fd);
 	if (linkat(b->dir, post, b->dir, lock, 0) != 0 && (errno == EPERM || errno == EOPNOTSUPP)) {
+		close(fd);
+		unlinkat(b->dir, post, 0);
 		fd = openat(b->dir, lock, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 		if (fd < 0)
 			return errno == EEXIST ? BUSY : -1;
-		if (fstat(fd, &st) != 0) {
-			close(fd);
-			return -1;
-		}
-		close(fd);
-		b->lock.dot_dev = st.st_dev;
-		b->lock.dot_ino = st.st_ino;
-		return 0;
+		sign(b, fd);
+		return dot_own(b, fd);
 	}
 	/* What link said may be a lie; the count is the truth. */
-	if (fstatat(b->dir, post, &st, AT_SYMLINK_NOFOLLOW) != 0 || !same_file(&st, own) || st.st_nlink != 2)
-		return BUSY;
-	b->lock.dot_dev = st.st_dev;
-	b->lock.dot_ino = st.st_ino;
-	return 0;
+	linked =
+	    fstatat(b->dir, post, &st, AT_SYMLINK_NOFOLLOW) == 0 && same_file(&st, &own) && st.st_nlink == 2;
+	unlinkat(b->dir, post, 0);
+	if (linked)
+		return dot_own(b, fd);
+	close(fd);
+	return BUSY;
 }
 
 /* No lock file can be made here. What that means is the administrator's choice. */
@@ -284,9 +382,8 @@ static int dot_cannot(struct mortise_call *call, struct unix_box *b, const char 
 
 static int dot_try(struct mortise_call *call, struct unix_box *b)
 {
-	char lock[NAME_MAX + 1], post[NAME_MAX + 1];
-	struct stat old, own;
-	bool there;
+	char lock[NAME_MAX + 1];
+	struct stat old;
 	int r;
 
 	if (b->options->dotlock == UNIX_DOTLOCK_NO || b->lock.dot)
@@ -295,39 +392,31 @@ static int dot_try(struct mortise_call *call, struct unix_box *b)
 		errno = ENAMETOOLONG;
 		return dot_cannot(call, b, b->file);
 	}
-	there = fstatat(b->dir, lock, &old, AT_SYMLINK_NOFOLLOW) == 0;
-	if (there && !S_ISREG(old.st_mode)) {
-		holder(b, "%.64s is not a regular file: somebody put it there", lock);
-		return BUSY;
+	if (fstatat(b->dir, lock, &old, AT_SYMLINK_NOFOLLOW) == 0) {
+		if (!S_ISREG(old.st_mode)) {
+			holder(b, "%.64s is not a regular file: somebody put it there", lock);
+			return BUSY;
+		}
+		r = dot_abandoned(call, b, lock, &old) ? 1 : dot_expired(call, b, lock, &old);
+		if (r < 0)
+			return dot_cannot(call, b, lock);
+		if (r == 0) {
+			dot_holder(b, lock, &old);
+			return BUSY;
+		}
 	}
-	/* By our own clock it is young: no need to ask the file server's. */
-	if (there && distance(time(NULL), old.st_ctime) < (int64_t)(b->options->dotlock_stale / 1000)) {
-		dot_holder(b, lock, &old);
-		return BUSY;
-	}
-	if (hitching_post(b, post, lock, &own) != 0)
-		return dot_cannot(call, b, lock);
-	if (there && dot_stale(b, &old, own.st_mtime)) {
-		char away[NAME_MAX + 1];
-		struct stat ignored;
-		if (hitching_post(b, away, lock, &ignored) == 0)
-			there = !dot_seize(call, b, lock, away, &old, own.st_mtime);
-	}
-	if (there) {
-		dot_holder(b, lock, &old);
-		r = BUSY;
-	} else
-		r = dot_link(b, post, lock, &own);
-	if (r == BUSY && !there)
-		holder(b, "another process was faster to make %.64s", lock);
+	r = dot_link_nameless(b, lock);
 	if (r < 0)
-		r = dot_cannot(call, b, lock);
-	else if (r == 0) {
-		b->lock.dot = true;
-		b->lock.dot_touched = call->host->now(call);
+		r = dot_link(b, lock);
+	if (r < 0)
+		return dot_cannot(call, b, lock);
+	if (r == BUSY) {
+		holder(b, "another process was faster to make %.64s", lock);
+		return BUSY;
 	}
-	unlinkat(b->dir, post, 0);
-	return r;
+	b->lock.dot = true;
+	b->lock.dot_touched = call->host->now(call);
+	return 0;
 }
 
 static void dot_release(struct mortise_call *call, struct unix_box *b)
@@ -344,6 +433,8 @@ static void dot_release(struct mortise_call *call, struct unix_box *b)
 	else
 		call->host->log(
 		    call, MORTISE_LOG_WARN, "the dot-lock %s was taken from us while we held it", lock);
+	/* Only now, so that nobody takes it for abandoned before. */
+	close(b->lock.dot_fd);
 }
 
 void unix_lock_touch(struct mortise_call *call, struct unix_box *b)

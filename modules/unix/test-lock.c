@@ -1,6 +1,7 @@
 /* test-lock.c: locks, whoever else takes them, in whatever order. */
 #include "test-support.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -123,7 +124,7 @@ static void all_locks_are_taken_and_let_go(void **state)
 	assert_true(fd >= 0);
 	assert_true(read(fd, text, sizeof text - 1) > 0);
 	close(fd);
-	snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+	snprintf(pid, sizeof pid, "%ld\nmortise\n", (long)getpid());
 	assert_string_equal(text, pid);
 	fd = openat(r->root, "box", O_RDWR);
 	assert_int_equal(fstat(fd, &st), 0);
@@ -193,6 +194,59 @@ static void a_stale_dot_lock_is_taken_with_care(void **state)
 		assert_true(clock_ms() < end);
 	OK(s, session_lock(s, MORTISE_LOCK_NONE));
 	assert_false(there(r, "box.lock"));
+}
+
+static void takes_ours(struct rig *r, void *arg)
+{
+	(void)arg;
+	if (session_open(r, &r->s, 0) != 0 || session_lock(&r->s, MORTISE_LOCK_EXCLUSIVE) != 0)
+		_exit(1);
+}
+
+static size_t files_in(const struct rig *r)
+{
+	DIR *d = opendir(r->dir);
+	size_t n = 0;
+
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* attack-132: the dot-lock of a killed session is known as such, and nobody waits five minutes. */
+static void the_dot_lock_of_a_killed_process_goes_at_once(void **state)
+{
+	struct rig *r = *state;
+	struct session *s = &r->s;
+	struct helper h;
+	size_t files;
+
+	setup_one(r, 100);
+	files = files_in(r);
+	session_close(s);
+	helper_start(&h, r, takes_ours, NULL);
+	OK(s, session_open(r, s, 0));
+	s->place.lock_timeout = 100;
+	assert_int_equal(session_lock(s, MORTISE_LOCK_EXCLUSIVE), MORTISE_E_INUSE);
+	assert_int_equal(kill(h.pid, SIGKILL), 0);
+	assert_int_equal(waitpid(h.pid, NULL, 0), h.pid);
+	close(h.to);
+	close(h.from);
+	assert_true(there(r, "box.lock"));
+	OK(s, session_lock(s, MORTISE_LOCK_EXCLUSIVE));
+	OK(s, session_lock(s, MORTISE_LOCK_NONE));
+	assert_false(there(r, "box.lock"));
+	/* c-client's lock file in its folder may stay: it is not in use. */
+	assert_true(files_in(r) <= files + 1);
+	/* The word alone, under another's lock, is not enough. */
+	touch(r, "box.lock", "12345\nmortise\n");
+	helper_start(&h, r, takes_flock, (void *)(uintptr_t) "box.lock");
+	assert_int_equal(session_lock(s, MORTISE_LOCK_EXCLUSIVE), MORTISE_E_INUSE);
+	names(s, "12345");
+	helper_end(&h);
+	OK(s, session_lock(s, MORTISE_LOCK_EXCLUSIVE));
+	OK(s, session_lock(s, MORTISE_LOCK_NONE));
 }
 
 /* attack-131 */
@@ -490,6 +544,7 @@ int main(void)
 	    TEST(all_locks_are_taken_and_let_go),
 	    TEST(a_dot_lock_keeps_out),
 	    TEST(a_stale_dot_lock_is_taken_with_care),
+	    TEST(the_dot_lock_of_a_killed_process_goes_at_once),
 	    TEST(what_is_no_lock_file_is_no_lock_file),
 	    TEST(no_dot_lock_can_be_made),
 	    TEST(kernel_locks_keep_out),
