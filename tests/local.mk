@@ -15,3 +15,4 @@ include tests/modules/local.mk
 include tests/fuzz/local.mk
 include tests/roles/local.mk
 include tests/interop/local.mk
+include tests/quickstart/local.mk
