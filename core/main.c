@@ -23,12 +23,18 @@
 
 extern char **environ;
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef HAVE_SANITIZERS
 /* Roles cannot be traced, so the leak checker cannot work in them; the unit tests run it. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
 	return "detect_leaks=0";
+}
+
+const char *__ubsan_default_options(void);
+const char *__ubsan_default_options(void)
+{
+	return "print_stacktrace=1";
 }
 #endif
 

@@ -40,7 +40,7 @@ static int quiet_errno(struct mortise_call *call, const char *format, ...)
 	return MORTISE_E_IO;
 }
 
-static char *print(struct mortise_call *call, int life, const char *format, ...)
+static MORTISE_PRINTF(3, 4) char *print(struct mortise_call *call, int life, const char *format, ...)
 {
 	va_list ap;
 

@@ -22,7 +22,7 @@
 #include "proc/sandbox.h"
 #include "base/banned.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef HAVE_SANITIZERS
 #define SANITIZED 1
 #else
 #define SANITIZED 0

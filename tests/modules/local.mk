@@ -3,7 +3,8 @@
 TEST_MODULES = good several second twice bad-magic old-api new-api new-minor time32 bad-default missing-symbol \
 	no-descriptor crash-load hang-load exit-load abort-load noisy hang-check crashy
 TEST_MODULE_FILES = $(TEST_MODULES:%=tests/modules/%.so) tests/modules/missing-library.so
-TEST_MODULE_BUILD = $(CC) $(MODULE_CPPFLAGS) $(CPPFLAGS) -std=gnu11 -Wall $(CFLAGS) $(SANITIZE_FLAGS) -fPIC -shared
+TEST_MODULE_BUILD = $(CC) $(MODULE_CPPFLAGS) $(CPPFLAGS) -std=gnu11 -Wall -Wno-override-init $(CFLAGS) $(SANITIZE_FLAGS) \
+	-fPIC -shared
 
 $(TEST_MODULES:%=tests/modules/%.so): tests/modules/%.so: tests/modules/%.c tests/modules/empty-driver.h $(sdk_HEADERS)
 	$(AM_V_GEN)mkdir -p tests/modules && $(TEST_MODULE_BUILD) -o $@ $<
