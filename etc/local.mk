@@ -1,6 +1,7 @@
 # etc: what is installed beside the programs.
 include etc/author/local.mk
-EXTRA_DIST += etc/systemd/mortise.service.in etc/systemd/mortise-imap.socket etc/systemd/mortise-imaps.socket
+EXTRA_DIST += etc/systemd/mortise.service.in etc/systemd/mortise-imap.socket etc/systemd/mortise-imaps.socket \
+	etc/demo
 # [@]: configure would put its own value for a name between two @ here, too.
 
 etc/systemd/mortise.service: etc/systemd/mortise.service.in Makefile

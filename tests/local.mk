@@ -16,3 +16,4 @@ include tests/fuzz/local.mk
 include tests/roles/local.mk
 include tests/interop/local.mk
 include tests/quickstart/local.mk
+include tests/targets.mk
