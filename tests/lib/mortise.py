@@ -9,6 +9,7 @@ loopback ports, with a certificate of its own. It is stopped by its own pid. Not
 import imaplib
 import os
 import pwd
+import random
 import re
 import shutil
 import signal
@@ -51,10 +52,27 @@ class Tap:
         sys.exit(1 if self.failed else 0)
 
 
+_reserved = []
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port nobody has and nobody gets: below those the kernel gives to clients, and kept from other tests by a name
+    that lives as long as this process."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        end = min(int(f.read().split()[0]), 32768)
+    for _ in range(1000):
+        port = random.randrange(max(end - 16000, 1024), end)
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0mortise-test-port-{port}")
+            with socket.socket() as s:
+                s.bind(("127.0.0.1", port))
+        except OSError:
+            name.close()
+            continue
+        _reserved.append(name)
+        return port
+    raise RuntimeError("no free port")
 
 
 def wait_for(condition, seconds=20, step=0.05):
@@ -75,9 +93,16 @@ def find_binary(name):
     raise FileNotFoundError(name)
 
 
+class SanitizerReport(Exception):
+    """A process of the server did what a sanitizer reports; the test has failed, whatever else it saw."""
+
+
 class Server:
-    def __init__(self, users=("alice",), driver="unix", config="", keep=False, root=False, modules=None, settings=None):
-        """config: text added to imapd.conf. root: started as root, with real privilege separation."""
+    def __init__(self, users=("alice",), driver="unix", config="", keep=False, root=False, modules=None, settings=None,
+                 crashes=False):
+        """config: text added to imapd.conf. root: started as root, with real privilege separation. crashes: the test
+        makes processes crash, so that reports of deadly signals are no failure."""
+        self.crashes = crashes
         self.root = root and os.getuid() == 0
         self.dir = tempfile.mkdtemp(prefix="mortise-test-", dir="/tmp")
         os.chmod(self.dir, 0o755)
@@ -194,7 +219,22 @@ class Server:
                 self.process.wait()
         status, self.process = self.process.returncode, None
         self.log_file.close()
+        reports = self.sanitizer_reports()
+        if reports:
+            raise SanitizerReport("\n".join(reports) + "\n" + self.log()[-20000:])
         return status
+
+    def sanitizer_reports(self):
+        """Roles may not open files, so that a sanitizer's report comes the way of all their error output: into the log."""
+        found = []
+        for folder in (self.dir, self.path("home")):
+            for name in os.listdir(folder):
+                path = os.path.join(folder, name)
+                if name.startswith("log") and os.path.isfile(path):
+                    with open(path, errors="replace") as f:
+                        found += [line.rstrip() for line in f if re.search(r"ERROR: \w+Sanitizer|runtime error: ", line)]
+        return [r for r in found if not (self.crashes and re.search("AddressSanitizer: (SEGV|ABRT|DEADLYSIGNAL)|"
+                                                                    "UndefinedBehaviorSanitizer:DEADLYSIGNAL", r))]
 
     def log(self):
         with open(self.path("log"), errors="replace") as f:
@@ -211,7 +251,13 @@ class Server:
             raise
 
     def __exit__(self, kind, *rest):
-        self.stop()
+        try:
+            self.stop()
+        except SanitizerReport as e:
+            if kind is None:
+                self.keep = True
+                raise
+            print("# " + str(e).replace("\n", "\n# "), flush=True)
         if kind is None and not self.keep:
             shutil.rmtree(self.dir, ignore_errors=True)
         elif kind is not None:

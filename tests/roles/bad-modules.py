@@ -27,7 +27,7 @@ REFUSALS = {  # module → what the log says of it
     "exit-load": "exit-load.so",
     "hang-load": "hung while loading: killed after",
 }
-server = Server(users=["alice", "bob"])
+server = Server(users=["alice", "bob"], crashes=True)
 for name in REFUSALS:
     source = f"{BUILD}/tests/modules/{name}.so"
     if os.path.exists(source):

@@ -15,7 +15,7 @@ if not os.path.exists(f"{BUILD}/tests/modules/crashy.so"):
     tap.skip("crashing module", "tests/modules/crashy.so is not built")
     tap.done()
 
-s = Server(users=["alice", "bob"], driver="unix", settings={"limits": "limits = { module_crashes = 2; };"})
+s = Server(users=["alice", "bob"], driver="unix", crashes=True, settings={"limits": "limits = { module_crashes = 2; };"})
 atexit.register(shutil.rmtree, s.dir, True)
 shutil.copy(f"{BUILD}/tests/modules/crashy.so", s.modules)
 s.settings["drivers"] = 'drivers = ( "unix", { type = "crashy"; crash_in = "open"; } );'

@@ -63,7 +63,8 @@ def serves(s):
 survivors = {"log": ("clear", "tls"), "auth": ("clear", "tls"), "spawner": ("clear", "tls"), "front": ("clear",)}
 
 for sig in (signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM):
-    with Server(driver="memory", settings={"process": 'process = { fronts = 1; restart_delay = "10ms"; };'}) as s:
+    with Server(driver="memory", crashes=sig == signal.SIGSEGV,
+                settings={"process": 'process = { fronts = 1; restart_delay = "10ms"; };'}) as s:
         for name, expected in survivors.items():
             sessions = {"clear": s.login("alice"), "tls": s.connect_tls()}
             sessions["tls"].login("alice", PASSWORD)
@@ -78,7 +79,7 @@ for sig in (signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM):
         tap.ok(s.logged(rf"MRT-0808.*front.*(signal {int(sig)} |status 1)"), "and the log tells of which signal they died")
 
 # One session is killed, the others live.
-with Server(driver="memory", users=["alice", "bob"]) as s:
+with Server(driver="memory", users=["alice", "bob"], crashes=True) as s:
     one, other = s.login("alice"), s.login("bob")
     before = roles(s, "session")
     tap.ok(len(before) == 2, "each login has a process of its own", before)
