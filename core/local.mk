@@ -7,3 +7,9 @@ EXTRA_imapd_DEPENDENCIES = $(BUILTIN_DEPS)
 imapd_LDADD = core/proc/libproc.a core/imap/libimap.a core/net/libnet.a core/auth/libauth.a core/search/libsearch.a \
 	core/store/libstore.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
 	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a $(CORE_SYS_LIBS)
+# The sanitizers put themselves before crypt(3) and look for the real one when the program starts, before a module has
+# brought it.
+if SANITIZERS
+imapd_LDFLAGS += -Wl,--no-as-needed
+imapd_LDADD += $(CRYPT_LIBS)
+endif

@@ -668,6 +668,27 @@ static const char *argument(int *i, int argc, char **argv)
 	return argv[*i];
 }
 
+static void release(struct runner *r, char *users)
+{
+	size_t i;
+
+	for (i = 0; i < CONNECTIONS; i++)
+		buf_free(&r->c[i].in);
+	for (i = 0; i < r->vars.n; i++) {
+		mem_free(r->vars.v[i].name);
+		buf_free(&r->vars.v[i].value);
+	}
+	for (i = 0; i < r->forbidden.n; i++)
+		mem_free(r->forbidden.v[i]);
+	for (i = 0; i < r->unordered.n; i++)
+		mem_free(r->unordered.v[i]);
+	vec_free(&r->vars);
+	vec_free(&r->forbidden);
+	vec_free(&r->unordered);
+	vec_free(&r->lacks);
+	mem_free(users);
+}
+
 int main(int argc, char **argv)
 {
 	struct runner r = {.host = "127.0.0.1", .timeout = 20000, .user = "", .password = ""};
@@ -711,5 +732,6 @@ int main(int argc, char **argv)
 			return 66;
 	}
 	printf("1..%u\n# %u assertions in %u tests\n", r.tests, r.assertions, r.tests);
+	release(&r, users);
 	return r.failed_tests != 0;
 }
