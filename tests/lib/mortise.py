@@ -97,6 +97,9 @@ class SanitizerReport(Exception):
     """A process of the server did what a sanitizer reports; the test has failed, whatever else it saw."""
 
 
+SANITIZED = "flavour sanitizer" in subprocess.run([find_binary("imapd"), "--print-abi"], stdout=subprocess.PIPE, text=True).stdout
+
+
 class Server:
     def __init__(self, users=("alice",), driver="unix", config="", keep=False, root=False, modules=None, settings=None,
                  crashes=False):
