@@ -42,8 +42,8 @@ def command(*arguments):
     return ["sh", f"{SOURCE}/quickstart", *arguments]
 
 
-def quickstart(*arguments, env=None, seconds=120):
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL,
+def quickstart(*arguments, env=None, seconds=120, before=()):
+    return subprocess.run([*before, *command(*arguments)], capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL,
                           env=env or environment)
 
 
@@ -61,7 +61,7 @@ def pid():
 
 
 def running(of):
-    return of is not None and os.path.exists(f"/proc/{of}/exe") and open(f"/proc/{of}/stat").read().split(") ")[1][0] != "Z"
+    return of is not None and os.path.exists(f"/proc/{of}") and open(f"/proc/{of}/stat").read().split(") ")[1][0] != "Z"
 
 
 def curl(*arguments):
@@ -132,7 +132,8 @@ try:
     tap.ok(all(stat.S_IMODE(os.stat(f).st_mode) & 0o077 == 0 for f in secret), "others cannot read its secrets")
     tap.ok("curl --cacert" in said and "mutt " in said and "Thunderbird" in said and f"./quickstart stop --dir {DIR}" in said,
            "how to connect is said in a few lines", said)
-    tap.ok(os.stat(f"/proc/{first}").st_uid == (NOBODY.pw_uid if os.getuid() == 0 else os.getuid()), "root does not serve")
+    with open(f"/proc/{first}/status") as f:
+        tap.ok(f"Uid:\t{NOBODY.pw_uid if os.getuid() == 0 else os.getuid()}\t" in f.read(), "root does not serve")
 
     login, tls, plain = f"{at['USER']}:{at['PASSWORD']}", f"imaps://localhost:{at['TLS_PORT']}", f"imap://127.0.0.1:{port}"
     if shutil.which("curl"):
@@ -187,6 +188,16 @@ try:
     tap.ok(process.wait(30) == 0 and wait_for(lambda: not running(server), 20), "until Ctrl-C stops both")
 
     if os.getuid() == 0:
+        ordinary = ["setpriv", f"--reuid={NOBODY.pw_uid}", f"--regid={NOBODY.pw_gid}", "--clear-groups"]
+        os.mkdir(f"{work}/user")
+        os.chown(f"{work}/user", NOBODY.pw_uid, NOBODY.pw_gid)
+        DIR = f"{work}/user/demo"
+        for run in ("a first", "a second"):
+            p = quickstart("--no-install", "--dir", DIR, "--port", str(port), "--background", before=ordinary)
+            tap.ok(p.returncode == 0 and running(pid()), f"an ordinary user: {run} run", p.stdout, p.stderr)
+        p = quickstart("stop", "--dir", DIR, before=ordinary)
+        tap.ok(p.returncode == 0 and not running(pid()), "and stop", p.stdout, p.stderr)
+    if os.getuid() == 0:
         os.mkdir(f"{work}/closed", 0o700)
         p = quickstart("--no-install", "--dir", f"{work}/closed/demo", "--port", str(port), "--background")
         tap.ok(p.returncode == 1 and "nobody, who serves, cannot reach" in p.stderr, "a folder that nobody can reach is told", p.stderr)
@@ -196,7 +207,7 @@ try:
     else:
         tap.skip("shellcheck", "not installed")
 finally:
-    for d in (DIR, f"{work}/other", f"{work}/closed/demo"):
+    for d in (f"{work}/demo", f"{work}/user/demo", f"{work}/other", f"{work}/closed/demo"):
         if os.path.exists(f"{d}/pid"):
             quickstart("stop", "--dir", d)
     shutil.rmtree(work, ignore_errors=True)
