@@ -337,6 +337,16 @@ static int seal(struct journal *j, uint64_t length, struct facts *f, struct err 
 	return step("sealed", e);
 }
 
+/* From here on the journal has the last word: whoever goes on must replay it first. */
+static int left_for_replay(const struct journal *j, struct err *e)
+{
+	struct err why = *e;
+
+	err_clear(e);
+	return err_fault(
+	    e, MORTISE_E_UNAVAILABLE, "%s; the journal %s stays to be replayed", why.admin, j->name);
+}
+
 /* Gives the complete journal its name, durably. */
 static int publish(struct journal *j, bool replace, struct err *e)
 {
@@ -360,8 +370,11 @@ static int publish(struct journal *j, bool replace, struct err *e)
 	}
 	if (r != 0)
 		return err_errno(e, "%s: cannot name the rewrite journal", j->name);
-	if (sync_dir(j->dir) != 0)
-		return err_errno(e, "%s: cannot sync the journal directory", j->name);
+	if (sync_dir(j->dir) != 0) {
+		err_errno(e, "%s: cannot sync the journal directory", j->name);
+		/* An older one that it replaced cannot be had back; both say the same. */
+		return !replace && unlinkat(j->dir, j->name, 0) == 0 ? e->code : left_for_replay(j, e);
+	}
 	return step("published", e);
 }
 
@@ -427,12 +440,15 @@ static int finish(struct journal *j, bool replace, struct err *e)
 		return err_fault(
 		    e, MORTISE_E_IO, "%s: the mailbox file changed its size under the lock", j->name);
 	if (reserve(j, j->offset + (uint64_t)st.st_size, e) != 0 ||
-	    seal(j, (uint64_t)st.st_size, &f, e) != 0 || publish(j, replace, e) != 0 ||
-	    copy_in(j->fd, j->target, &f, j->name, e) != 0)
+	    seal(j, (uint64_t)st.st_size, &f, e) != 0 || publish(j, replace, e) != 0)
 		return e->code;
+	if (copy_in(j->fd, j->target, &f, j->name, e) != 0)
+		return left_for_replay(j, e);
 	/* Durably gone, or it would come back after later changes to the same file. */
-	if (unlinkat(j->dir, j->name, 0) != 0 || sync_dir(j->dir) != 0)
-		return err_errno(e, "%s: cannot remove the replayed journal", j->name);
+	if (unlinkat(j->dir, j->name, 0) != 0 || sync_dir(j->dir) != 0) {
+		err_errno(e, "%s: cannot remove the replayed journal", j->name);
+		return left_for_replay(j, e);
+	}
 	return 0;
 }
 

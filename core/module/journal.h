@@ -67,7 +67,10 @@ struct journal; /* one that is being written */
  * not been replayed.
  */
 int journal_open(int dir, int target, uint64_t offset, struct journal **out, struct err *e);
-/* Makes it so, frees. 0 or a code; a code means: nothing was changed, or the journal is there for replay. */
+/*
+ * Makes it so, frees. 0 or a code. UNAVAILABLE: the file may be half-written and the journal is there for
+ * replay, so that nothing else may be done with the file before. Any other code: nothing was changed.
+ */
 int journal_commit(struct journal **jp, struct err *e);
 void journal_discard(struct journal **jp); /* NULL is allowed inside */
 int journal_fd(const struct journal *j);

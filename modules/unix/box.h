@@ -236,11 +236,11 @@ struct unix_verdict {
 typedef int unix_decide(void *arg, const struct unix_scanned *m, struct unix_verdict *v);
 /*
  * The file from `from` (where a message begins) to its end, anew: each message is kept, dropped or stamped.
- * Durable when it returns 0. Changes nothing when it fails, unless `shrinks` was given and no room but the
- * file itself could be had.
+ * Durable when it returns 0. Changes nothing when it fails, unless `again` was given and no room but the file
+ * itself could be had: then `decide` is asked from the beginning once more, after `again`.
  */
 int unix_rewrite(struct mortise_call *call, struct unix_box *b, uint64_t from, unix_decide *decide, void *arg,
-    bool shrinks);
+    void (*again)(void *arg));
 /* Nothing but a pseudo-message. */
 int unix_write_pseudo(struct mortise_call *call, struct unix_box *b);
 /* b's V, L and keywords into the file's beginning: in place (not synced), or by rewriting all of it:

@@ -270,7 +270,7 @@ static int rewrite_targets(struct flagging *f)
 	if (i == f->count)
 		return 0;
 	unix_resolve_begin(&f->resolve, f->b);
-	r = unix_rewrite(f->call, f->b, f->targets[i].start, restamp_one, f, false);
+	r = unix_rewrite(f->call, f->b, f->targets[i].start, restamp_one, f, NULL);
 	if (r != 0)
 		return r;
 	f->written = true;
@@ -397,6 +397,15 @@ struct expunging {
 	uint32_t last; /* UID of the last message left among those that were looked at */
 };
 
+static void expunge_begin(void *arg)
+{
+	struct expunging *e = arg;
+
+	unix_resolve_begin(&e->resolve, e->b);
+	e->kept = 0;
+	e->last = 0;
+}
+
 static int expunge_one(void *arg, const struct unix_scanned *m, struct unix_verdict *v)
 {
 	struct expunging *e = arg;
@@ -457,9 +466,9 @@ static int expunge_targets(struct expunging *e)
 		b->base.mark = b->uidlast;
 		return unix_write_pseudo(e->call, b);
 	}
-	unix_resolve_begin(&e->resolve, b);
+	expunge_begin(e);
 	e->token = unix_token(e->call, b->base.token);
-	if ((r = unix_rewrite(e->call, b, from, expunge_one, e, true)) != 0)
+	if ((r = unix_rewrite(e->call, b, from, expunge_one, e, expunge_begin)) != 0)
 		return r;
 	if ((r = unix_base_read(e->call, b)) != 0 ||
 	    (!e->base_needed && (r = unix_base_write(e->call, b, true)) != 0))

@@ -96,7 +96,7 @@ static int mark_message(struct mortise_call *call, struct unix_box *b, const str
 		size = unix_block_write(text, &block, m->block_size);
 	if (size == 0) {
 		unix_resolve_begin(&k.resolve, b);
-		return unix_rewrite(call, b, m->start, mark_one, &k, false);
+		return unix_rewrite(call, b, m->start, mark_one, &k, NULL);
 	}
 	if (block.base) {
 		b->base.mark = block.mark;

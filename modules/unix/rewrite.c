@@ -27,6 +27,7 @@ struct output {
 	struct unix_box *b;
 	enum output_mode mode;
 	int fd;
+	bool touched;  /* the mailbox is not what it was any more */
 	uint64_t from; /* where in the mailbox it begins */
 	uint64_t done; /* octets written, the buffer's not */
 	unsigned char *buffer, *chunk;
@@ -210,7 +211,10 @@ static int output_commit(struct output *o)
 		o->fd = -1;
 		return o->call->host->journal_apply(o->call, fd);
 	}
-	if (o->mode == SPOOL && ((r = grow(o, now.size, end)) != 0 || (r = copy_back(o)) != 0))
+	if (o->mode == SPOOL && (r = grow(o, now.size, end)) != 0)
+		return r;
+	o->touched = true;
+	if (o->mode == SPOOL && (r = copy_back(o)) != 0)
 		return r;
 	if (ftruncate(o->b->fd, (off_t)end) != 0)
 		return o->call->host->fault_errno(o->call, "cannot cut %s", o->b->place->name);
@@ -352,7 +356,7 @@ static int rewrite_pass(struct output *o, unix_decide *decide, void *arg)
 }
 
 int unix_rewrite(struct mortise_call *call, struct unix_box *b, uint64_t from, unix_decide *decide, void *arg,
-    bool shrinks)
+    void (*again)(void *arg))
 {
 	struct output o = {.call = call, .b = b, .fd = -1, .from = from};
 	int r;
@@ -361,8 +365,9 @@ int unix_rewrite(struct mortise_call *call, struct unix_box *b, uint64_t from, u
 		if ((r = output_begin(&o, mode)) == 0 && (r = rewrite_pass(&o, decide, arg)) == 0)
 			r = output_commit(&o);
 		output_drop(&o);
-		if (r != MORTISE_E_QUOTA || !shrinks || mode == DIRECT)
+		if (r != MORTISE_E_QUOTA || again == NULL || o.touched || mode == DIRECT)
 			break;
+		again(arg);
 		call->host->log(call, MORTISE_LOG_WARN, "no room for a journal: %s is shortened without one",
 		    b->place->name);
 	}
@@ -409,7 +414,7 @@ int unix_write_pseudo(struct mortise_call *call, struct unix_box *b)
 		if ((r = output_begin(&o, mode)) == 0 && (r = output_text(&o, text, size)) == 0)
 			r = output_commit(&o);
 		output_drop(&o);
-		if (r != MORTISE_E_QUOTA || mode == DIRECT)
+		if (r != MORTISE_E_QUOTA || o.touched || mode == DIRECT)
 			break;
 	}
 	output_end(&o);
@@ -443,7 +448,7 @@ static int rebase(struct mortise_call *call, struct unix_box *b, const struct un
 	int r;
 
 	if ((r = unix_box_print(call, b, &before)) != 0 ||
-	    (r = unix_rewrite(call, b, b->base.start, rebase_one, &rb, false)) != 0 ||
+	    (r = unix_rewrite(call, b, b->base.start, rebase_one, &rb, NULL)) != 0 ||
 	    (r = unix_box_print(call, b, &after)) != 0)
 		return r;
 	b->base_moved += (int64_t)(after.size - before.size);

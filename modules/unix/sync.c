@@ -275,7 +275,7 @@ static int stamp(
 		if ((r = unix_base_write(call, b, true)) != 0 || (r = unix_sync_file(call, b)) != 0)
 			return r;
 	}
-	if ((r = unix_rewrite(call, b, from, stamp_one, &st, false)) != 0)
+	if ((r = unix_rewrite(call, b, from, stamp_one, &st, NULL)) != 0)
 		return r;
 	b->uidlast = st.resolve.uidlast;
 	if (!holds_base(b, from) && (r = unix_base_write(call, b, false)) != 0)

@@ -15,7 +15,6 @@
 #define ANSWERED MORTISE_FLAG_ANSWERED
 #define RECENT MORTISE_FLAG_RECENT
 
-
 static void fill(struct rig *r, unsigned n)
 {
 	char *text = malloc(n * 200), *p = text;

@@ -116,7 +116,9 @@ struct mortise_host {
 	 * left open when it returns is dropped. The target stays as it is between the two. begin returns a
 	 * descriptor (its position 0 is `offset`; the driver does not close it), -1, or an error code below
 	 * that, recorded, when an older journal still waits to be replayed: return it. apply returns 0 or an
-	 * error code with the fault recorded; journal_drop gives up and touches nothing.
+	 * error code with the fault recorded: UNAVAILABLE when the target may be half-written and the journal
+	 * waits to be replayed (return it, too), any other when nothing was changed. journal_drop gives up and
+	 * touches nothing.
 	 */
 	int (*journal_begin)(struct mortise_call *call, int target, uint64_t offset);
 	int (*journal_apply)(struct mortise_call *call, int journal);
