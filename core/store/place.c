@@ -36,7 +36,7 @@ void target_close(struct target *t)
 	io_close(&t->own_root);
 }
 
-/* One place of INBOX. 1 it is here, 0 it is not, or a code. *usable: it could be made here. */
+/* One place of INBOX. 1 it is or could be here, 0 it is not, or a code. */
 static int try_place(struct store *s, const struct name *n, size_t i, struct target *t, struct err *e)
 {
 	const struct inbox_place *p = &s->places[i];
@@ -60,15 +60,17 @@ static int try_place(struct store *s, const struct name *n, size_t i, struct tar
 	return 0;
 }
 
-/* The first place where INBOX is; else the first where it could be. */
+/*
+ * The first place where INBOX is; else the first that is there, even when we may not write to it: what we put
+ * into a later one would be out of sight as soon as a delivery makes the first.
+ */
 static int find_inbox(struct store *s, const struct name *n, struct target *out, struct err *e)
 {
-	bool have = false, writable = false;
+	bool have = false;
 	size_t i;
 
 	for (i = 0; i < s->place_count; i++) {
 		struct target t;
-		bool w;
 		int r = try_place(s, n, i, &t, e);
 
 		if (r < 0) {
@@ -84,15 +86,11 @@ static int find_inbox(struct store *s, const struct name *n, struct target *out,
 			*out = t;
 			return 0;
 		}
-		w = faccessat(t.place.root, ".", W_OK | X_OK, AT_EACCESS) == 0;
-		if (!have || (w && !writable)) {
-			if (have)
-				target_close(out);
+		if (have) {
+			target_close(&t);
+		} else {
 			*out = t;
 			have = true;
-			writable = w;
-		} else {
-			target_close(&t);
 		}
 	}
 	if (!have)

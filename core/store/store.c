@@ -16,7 +16,7 @@ static const struct mortise_option store_option_table[] = {
     MORTISE_OPTION(struct store_options, inbox, LIST, "/var/mail/%u, ~/mbox",
         .help = "places where INBOX is looked for, in this order",
         .detail = "The first one that exists and that a driver knows is INBOX. When none exists INBOX is "
-                  "empty, and the first message makes it at the first place that can be written to."),
+                  "empty, and the first message makes it at the first place whose directory is there."),
     MORTISE_OPTION(struct store_options, state_dir, PATH, "~/.mortise",
         .help = "directory for what the server keeps beside the mailboxes",
         .detail = "Rewrite journals live here. Mail can be read without it."),
