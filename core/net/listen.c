@@ -14,7 +14,7 @@ static const struct mortise_option listen_option_table[] = {
     MORTISE_OPTION(struct listen_options, imap, LIST, "*:143", .flags = MORTISE_OPTION_RELOADABLE,
         .help = "addresses of IMAP with STARTTLS: HOST:PORT, [IPV6]:PORT, *:PORT or unix:/path"),
     MORTISE_OPTION(struct listen_options, imaps, LIST, "*:993", .flags = MORTISE_OPTION_RELOADABLE,
-        .help = "addresses of IMAP over TLS; opened only when tls.certificate is set"),
+        .help = "addresses of IMAP over TLS; opened only where there is TLS (a certificate, or self_signed)"),
     MORTISE_OPTION(struct listen_options, backlog, UINT, "1024", .min = "1", .max = "65535",
         .help = "connections the kernel keeps waiting for each address"),
     MORTISE_OPTION(struct listen_options, unix_mode, OCTAL, "0666", .help = "mode of socket files"),

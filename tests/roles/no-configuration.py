@@ -109,12 +109,22 @@ def read(path):
         return f.read()
 
 
+def deliver(name, count):
+    """As Debian's delivery agents make a mailbox."""
+    with open(f"{host.spool}/{name}.new", "w") as f:
+        f.write("".join(f"From sender@example.com Mon Nov 24 10:00:0{i} 2025\nFrom: sender@example.com\nSubject: {name} {i}\n"
+                        f"\nHello, {i}.\n\n" for i in range(1, count + 1)))
+    os.chown(f"{host.spool}/{name}.new", users[name].pw_uid, MAIL_GROUP)
+    os.chmod(f"{host.spool}/{name}.new", 0o660)
+    os.rename(f"{host.spool}/{name}.new", f"{host.spool}/{name}")
+
+
 # ---- the host ----
 
 os.chown(host.spool, 0, MAIL_GROUP)
 os.chmod(host.spool, 0o2775)  # as Debian has it; users are not in the group
 mail = host.spool
-users = {name: host.user(name, PASSWORD) for name in ("anna", "bert", "nologin", "expired", "locked", "stale")}
+users = {name: host.user(name, PASSWORD) for name in ("anna", "bert", "nologin", "expired", "locked", "stale", "newcomer")}
 anna = users["anna"]
 private_host.run("usermod", "--shell", "/usr/sbin/nologin", "nologin")
 private_host.run("usermod", "--expiredate", "2001-01-01", "expired")
@@ -124,11 +134,7 @@ private_host.run("chpasswd", input=f"root:{PASSWORD}\n")
 private_host.run("useradd", "--uid", "201", "--home-dir", "/", "daemonic")
 private_host.run("chpasswd", input=f"daemonic:{PASSWORD}\n")
 for name in ("anna", "bert", "nologin"):
-    with open(f"{mail}/{name}", "w") as f:
-        f.write("".join(f"From sender@example.com Mon Nov 24 10:00:0{i} 2025\nFrom: sender@example.com\nSubject: {name} {i}\n"
-                        f"\nHello, {i}.\n\n" for i in range(1, 4)))
-    os.chown(f"{mail}/{name}", users[name].pw_uid, MAIL_GROUP)
-    os.chmod(f"{mail}/{name}", 0o660)
+    deliver(name, 3)
 
 tap.ok(not os.path.exists(f"{host.confdir}/imapd.conf"), "there is no configuration")
 host.start()
@@ -248,6 +254,16 @@ names = {line.rsplit(b" ", 1)[1] for line in second.list()[1]}
 tap.ok(names == {b"INBOX", b"Sent", b"Sent/2026", b"Work"}, "LIST names them and nothing else", names)
 tap.ok(plain.select()[1] == [b"3"] and plain.select("../home-anna/mail/Work")[0] == "NO" and plain.select(f"{anna.pw_dir}/mail/Work")[0] == "NO",
        "another user has mail of his own and cannot reach hers")
+
+# Who has had no mail yet. An INBOX elsewhere would be out of sight after the first delivery.
+third, _ = login("newcomer")
+tap.ok(third.select() == ("OK", [b"0"]), "who has had no mail yet has an empty INBOX")
+typ, data = third.append("INBOX", None, None, message)
+tap.ok(typ == "NO" and b"[NOPERM]" in data[0] and os.listdir(users["newcomer"].pw_dir).count("mbox") == 0,
+       "to which nothing can be appended where users may not make files in the spool", typ, data)
+deliver("newcomer", 1)
+tap.ok(third.noop()[0] == "OK" and third.response("EXISTS")[1][-1] == b"1", "until the first delivery, which an open session sees")
+tap.ok(third.append("INBOX", None, None, message)[0] == "OK" and third.select()[1] == [b"2"], "and then it can")
 
 tap.ok(host.stop() == 0, "the server stops when told to", host.log())
 left = [p for p in os.listdir("/proc") if p.isdigit() and int(p) != os.getpid()]

@@ -168,6 +168,7 @@ flags = c.noop() and c.response("FETCH")[1]
 tap.ok(flags and b"\\Flagged" in flags[0], "and through TLS, in two sessions on one mailbox", flags)
 tap.ok("address=127.0.0.1 " in host.log(), "a client that comes by IPv4 is logged by its IPv4 address", host.log())
 t.append("Made", None, None, b"Subject: x\r\n\r\nx\r\n") if t.create("Made")[0] == "OK" else None
+tap.ok("dot-lock" not in host.log() and os.listdir(host.spool) == ["anna"], "lock files are made in a spool of mode 1777, and removed")
 st = os.stat(f"{anna.pw_dir}/mail/Made")
 tap.ok(st.st_mode & 0o777 == 0o600 and st.st_size > 0, "modes are those of the settings, whatever the service's umask", oct(st.st_mode))
 mortise = pwd.getpwnam("mortise").pw_uid
