@@ -1,13 +1,21 @@
 # tests: what is bigger than one room. Unit tests stand beside the code they test.
-check_PROGRAMS += tests/proto/imap-script
-tests_proto_imap_script_SOURCES = tests/proto/imap-script.c
+check_PROGRAMS += tests/proto/imap-script tests/proto/imap-grammar tests/proto/test-grammar
+GRAMMAR = tests/proto/grammar.c tests/proto/grammar_code.c tests/proto/grammar_fetch.c tests/proto/grammar.h \
+	tests/proto/grammar_int.h
+tests_proto_imap_script_SOURCES = tests/proto/imap-script.c $(GRAMMAR)
 tests_proto_imap_script_LDADD = core/base/libbase.a
+tests_proto_imap_grammar_SOURCES = tests/proto/imap-grammar.c $(GRAMMAR)
+tests_proto_imap_grammar_LDADD = core/base/libbase.a
+tests_proto_test_grammar_SOURCES = tests/proto/test-grammar.c $(GRAMMAR)
+tests_proto_test_grammar_LDADD = core/base/libbase.a
 
 # Against the real daemon, with a library of their own.
-DAEMON_TESTS = tests/proto/run-scripts.py tests/roles/bad-modules.py tests/storage/broken-mailbox.py \
-	tests/storage/full-disk.py tests/storage/mbox-file.py tests/storage/locked.py tests/storage/big-message.py tests/interop/delivery.py
-TESTS += tests/lint/lint.sh $(DAEMON_TESTS)
-EXTRA_DIST += tests/lint/lint.sh $(DAEMON_TESTS) tests/lib/mortise.py tests/lib/private_host.py tests/bench/measure.py tests/build/builds.sh \
+DAEMON_TESTS = tests/proto/scripts-unix.py tests/proto/scripts-memory.py tests/roles/bad-modules.py \
+	tests/storage/broken-mailbox.py tests/storage/full-disk.py tests/storage/mbox-file.py \
+	tests/storage/locked.py tests/storage/big-message.py tests/interop/delivery.py
+TESTS += tests/proto/test-grammar tests/lint/lint.sh $(DAEMON_TESTS)
+EXTRA_DIST += tests/lint/lint.sh $(DAEMON_TESTS) tests/proto/run-scripts.py tests/lib/mortise.py \
+	tests/lib/private_host.py tests/bench/measure.py tests/build/builds.sh \
 	$(srcdir)/tests/proto/scripts
 
 include tests/abi/local.mk

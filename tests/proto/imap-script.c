@@ -16,8 +16,9 @@
  * in any order. SEOF             the server closes the connection. CLOSE [N]        closes connection N.
  *   GREETING         reads the greeting of a fresh connection instead of skipping it (before the first C:).
  *   LOGIN [N]        logs in with --user and --password (both connections are the same user).
- *   NEEDS WORD       skips the script when --lacks WORD was given.
- *   STARTTLS, compression and the like are not for this tool.
+ *   NEEDS WORD       skips the script when --lacks WORD was given. Every line of the server is also held
+ * against the grammar of the RFCs (grammar.h), looked at or not. STARTTLS, compression and the like are not
+ * for this tool.
  *
  * In TEXT and PATTERN: \r \n \t \\ \xNN; $USER, $PASSWORD and ${name} (a value caught earlier).
  * In PATTERN: <*> any octets, <#> digits, <name=*> and <name=#> the same and remembered, <~*> any octets
@@ -41,10 +42,10 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/vec.h"
+#include "grammar.h"
 #include "base/banned.h"
 
 #define CONNECTIONS 10
-#define LITERAL_MAX (64u << 20)
 
 struct variable {
 	char *name;
@@ -315,21 +316,6 @@ static bool fill(struct connection *c, uint64_t deadline)
 	return true;
 }
 
-/* Size of a literal announced at the end of the line in[0..end), or -1. */
-static int64_t announced(struct str line)
-{
-	size_t i = line.n;
-	uint64_t n;
-
-	if (i == 0 || line.p[i - 1] != '}')
-		return -1;
-	while (i > 0 && line.p[i - 1] != '{')
-		i--;
-	if (i == 0 || !str_u64(str_sub(line, i, line.n - 1 - i), &n) || n > LITERAL_MAX)
-		return -1;
-	return (int64_t)n;
-}
-
 /* One logical line, literals included, without its CRLF. */
 static bool read_line(struct connection *c, uint64_t timeout, struct buf *line)
 {
@@ -346,7 +332,7 @@ static bool read_line(struct connection *c, uint64_t timeout, struct buf *line)
 				return false;
 			continue;
 		}
-		literal = announced(str_sub(buf_str(&c->in), from, at));
+		literal = grammar_announced(str_sub(buf_str(&c->in), from, at));
 		if (literal < 0) {
 			buf_add(line, c->in.p, from + at);
 			buf_consume(&c->in, from + at + 2);
@@ -357,6 +343,19 @@ static bool read_line(struct connection *c, uint64_t timeout, struct buf *line)
 			if (!fill(c, deadline))
 				return false;
 	}
+}
+
+/* Whatever the server says must be what an IMAP server may say, wanted or not. */
+static void check_grammar(struct runner *r, struct connection *c, struct str line)
+{
+	AUTO_BUF struct buf why = BUF_INIT;
+
+	if (c->greeted ? grammar_response(line, &why) : grammar_greeting(line, &why))
+		return;
+	fail(r, "this is no response by the RFCs: %s", buf_cstr(&why));
+	printf("#   got:    ");
+	print_quoted(line);
+	printf("\n");
 }
 
 static struct connection *connection(struct runner *r, unsigned n, bool skip_greeting)
@@ -375,11 +374,12 @@ static struct connection *connection(struct runner *r, unsigned n, bool skip_gre
 	if (!c->greeted && skip_greeting) {
 		AUTO_BUF struct buf line = BUF_INIT;
 
-		c->greeted = true;
 		if (!read_line(c, r->timeout, &line)) {
 			fail(r, "no greeting");
 			return NULL;
 		}
+		check_grammar(r, c, buf_str(&line));
+		c->greeted = true;
 	}
 	return c;
 }
@@ -409,7 +409,6 @@ static bool get_line(struct runner *r, unsigned n, struct buf *line)
 
 	if (c == NULL)
 		return false;
-	c->greeted = true;
 	if (!read_line(c, r->timeout, line))
 		return false;
 	if (r->verbose) {
@@ -417,6 +416,8 @@ static bool get_line(struct runner *r, unsigned n, struct buf *line)
 		print_quoted(buf_str(line));
 		printf("\n");
 	}
+	check_grammar(r, c, buf_str(line));
+	c->greeted = true;
 	return true;
 }
 

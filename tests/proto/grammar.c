@@ -1,0 +1,542 @@
+/* grammar.c: the words, and every response but FETCH (RFC 3501 §9). */
+#include "grammar_int.h"
+#include "base/banned.h"
+
+#define LITERAL_MAX (64u << 20)
+
+bool wanted(struct grammar *g, const char *what)
+{
+	if (g->why->n == 0)
+		buf_printf(g->why, "%s wanted at octet %zu", what, g->at);
+	return false;
+}
+
+bool at_end(const struct grammar *g)
+{
+	return g->at == g->line.n;
+}
+
+char next(const struct grammar *g)
+{
+	return at_end(g) ? '\0' : g->line.p[g->at];
+}
+
+bool take(struct grammar *g, char c)
+{
+	if (at_end(g) || g->line.p[g->at] != c)
+		return false;
+	g->at++;
+	return true;
+}
+
+bool want(struct grammar *g, char c)
+{
+	char what[4] = {'\'', c, '\'', '\0'};
+
+	return take(g, c) || wanted(g, c == ' ' ? "one space" : what);
+}
+
+bool want_end(struct grammar *g)
+{
+	return at_end(g) || wanted(g, "the end of the line");
+}
+
+static bool is_char(char c)
+{
+	return c > 0 && c < 0x7f;
+}
+
+static bool is_atom_char(char c)
+{
+	return c > ' ' && is_char(c) && strchr("(){%*\"\\]", c) == NULL;
+}
+
+bool take_word(struct grammar *g, const char *word)
+{
+	struct str rest = str_from(g->line, g->at), w = str_of(word);
+
+	if (!str_istarts(rest, w) || (rest.n > w.n && is_atom_char(rest.p[w.n])))
+		return false;
+	g->at += w.n;
+	return true;
+}
+
+bool number64(struct grammar *g, uint64_t *n)
+{
+	size_t start = g->at;
+	struct str digits;
+
+	while (!at_end(g) && ascii_digit(next(g)))
+		g->at++;
+	digits = str_sub(g->line, start, g->at - start);
+	if (digits.n > 0 && (digits.n == 1 || digits.p[0] != '0') && str_u64(digits, n) && *n <= INT64_MAX)
+		return true;
+	g->at = start;
+	return wanted(g, "a number");
+}
+
+bool number(struct grammar *g, uint64_t *n)
+{
+	return number64(g, n) && (*n <= UINT32_MAX || wanted(g, "a number of 32 bits"));
+}
+
+bool nz_number(struct grammar *g, uint64_t *n)
+{
+	return number(g, n) && (*n > 0 || wanted(g, "a number that is not zero"));
+}
+
+bool atom(struct grammar *g, struct str *s)
+{
+	size_t start = g->at;
+
+	while (!at_end(g) && is_atom_char(next(g)))
+		g->at++;
+	*s = str_sub(g->line, start, g->at - start);
+	return s->n > 0 || wanted(g, "an atom");
+}
+
+/* TEXT-CHARs; only DQUOTE and backslash are quoted, nothing else. */
+bool quoted(struct grammar *g, struct buf *octets)
+{
+	if (!want(g, '"'))
+		return false;
+	while (!take(g, '"')) {
+		char c;
+
+		if (take(g, '\\') && next(g) != '"' && next(g) != '\\')
+			return wanted(g, "DQUOTE or backslash after a backslash");
+		c = next(g);
+		if (!is_char(c) || c == '\r' || c == '\n')
+			return wanted(g, "a 7-bit character of a quoted string");
+		if (octets != NULL)
+			buf_addc(octets, c);
+		g->at++;
+	}
+	return true;
+}
+
+static bool literal(struct grammar *g, struct buf *octets)
+{
+	uint64_t n;
+
+	if (!want(g, '{') || !number64(g, &n) || !want(g, '}') || !want(g, '\r') || !want(g, '\n'))
+		return false;
+	if (n > g->line.n - g->at)
+		return wanted(g, "as many octets as the literal says");
+	if (memchr(g->line.p + g->at, '\0', n) != NULL)
+		return wanted(g, "a literal without NUL");
+	if (octets != NULL)
+		buf_add(octets, g->line.p + g->at, n);
+	g->at += n;
+	return true;
+}
+
+bool string(struct grammar *g, struct buf *octets)
+{
+	if (next(g) == '{')
+		return literal(g, octets);
+	return next(g) == '"' ? quoted(g, octets) : wanted(g, "a string");
+}
+
+bool nstring(struct grammar *g, struct buf *octets, bool *nil)
+{
+	*nil = take_word(g, "NIL");
+	return *nil || (next(g) != '{' && next(g) != '"' ? wanted(g, "a string or NIL") : string(g, octets));
+}
+
+bool astring(struct grammar *g, struct buf *octets)
+{
+	size_t start = g->at;
+
+	if (next(g) == '"' || next(g) == '{')
+		return string(g, octets);
+	while (!at_end(g) && (is_atom_char(next(g)) || next(g) == ']'))
+		g->at++;
+	if (octets != NULL)
+		buf_add(octets, g->line.p + start, g->at - start);
+	return g->at > start || wanted(g, "an astring");
+}
+
+/* One "&…-" of RFC 3501 §5.1.3, from behind the "&"; how far it goes, 0: it is none. */
+static size_t shifted(struct str s)
+{
+	uint32_t bits = 0, unit, held = 0;
+	unsigned have = 0;
+	size_t i;
+
+	for (i = 0; i < s.n && s.p[i] != '-'; i++) {
+		const char *alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
+		const char *place = s.p[i] != '\0' ? strchr(alphabet, s.p[i]) : NULL;
+
+		if (place == NULL)
+			return 0;
+		bits = bits << 6 | (uint32_t)(place - alphabet);
+		have += 6;
+		if (have < 16)
+			continue;
+		have -= 16;
+		unit = bits >> have & 0xffff;
+		bits &= (1u << have) - 1;
+		if (unit >= 0x20 && unit < 0x7f)
+			return 0; /* would have stood for itself */
+		if ((held != 0) != (unit >= 0xdc00 && unit < 0xe000))
+			return 0; /* half a surrogate pair */
+		held = unit >= 0xd800 && unit < 0xdc00 ? unit : 0;
+	}
+	return i < s.n && held == 0 && have < 6 && bits == 0 ? i + 1 : 0;
+}
+
+/* A name is 7-bit and modified UTF-7. */
+bool mailbox(struct grammar *g)
+{
+	AUTO_BUF struct buf name = BUF_INIT;
+	struct str rest;
+
+	if (!astring(g, &name))
+		return false;
+	for (rest = buf_str(&name); rest.n > 0; rest = str_from(rest, 1)) {
+		if (rest.p[0] < ' ' || rest.p[0] == 0x7f)
+			return wanted(g, "a mailbox name in printable ASCII");
+		if (rest.p[0] != '&')
+			continue;
+		rest = str_from(rest, 1);
+		if (rest.n > 0 && rest.p[0] == '-')
+			continue;
+		if (shifted(rest) == 0)
+			return wanted(g, "a mailbox name in modified UTF-7");
+		rest = str_from(rest, shifted(rest) - 1);
+	}
+	return true;
+}
+
+/* ---- flags ---- */
+static bool flag_word(struct grammar *g, const char *extra, struct str *s)
+{
+	static const char *const system[] = {"\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft"};
+	size_t start = g->at, i;
+
+	if (extra != NULL && str_istarts(str_from(g->line, g->at), str_of(extra))) {
+		g->at += strlen(extra);
+	} else if (take(g, '\\')) {
+		if (!atom(g, s))
+			return false;
+		for (i = 0; i < sizeof(system) / sizeof(system[0]); i++)
+			if (str_ieqc(*s, system[i] + 1))
+				break;
+		if (i == sizeof(system) / sizeof(system[0]))
+			return wanted(g, "a system flag of RFC 3501 §2.3.2");
+	} else if (!atom(g, s)) {
+		return false;
+	}
+	*s = str_sub(g->line, start, g->at - start);
+	return true;
+}
+
+bool flag_list(struct grammar *g, const char *extra)
+{
+	struct str seen[256], s;
+	size_t count = 0, i;
+
+	if (!want(g, '('))
+		return false;
+	if (take(g, ')'))
+		return true;
+	do {
+		if (!flag_word(g, extra, &s))
+			return false;
+		for (i = 0; i < count; i++)
+			if (str_ieq(seen[i], s))
+				return wanted(g, "each flag once");
+		if (count < 256)
+			seen[count++] = s;
+	} while (take(g, ' '));
+	return want(g, ')');
+}
+
+/* ---- the untagged responses that are data ---- */
+bool capability_data(struct grammar *g)
+{
+	bool rev1 = false;
+	struct str s;
+
+	while (take(g, ' ')) {
+		if (!atom(g, &s))
+			return false;
+		rev1 |= str_ieqc(s, "IMAP4rev1");
+	}
+	return rev1 || wanted(g, "the capability IMAP4rev1");
+}
+
+enum { NOSELECT = 1, MARKED = 2, UNMARKED = 4, NOINFERIORS = 8, CHILDREN = 16, NO_CHILDREN = 32 };
+
+static bool list_attribute(struct grammar *g, unsigned *seen)
+{
+	static const struct {
+		const char *name;
+		unsigned bit;
+	} names[] = {{"Noselect", NOSELECT}, {"Marked", MARKED}, {"Unmarked", UNMARKED},
+	    {"Noinferiors", NOINFERIORS}, {"HasChildren", CHILDREN}, {"HasNoChildren", NO_CHILDREN}};
+	struct str s;
+	size_t i;
+
+	if (!want(g, '\\') || !atom(g, &s))
+		return false;
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (str_ieqc(s, names[i].name))
+			break;
+	if (i == sizeof(names) / sizeof(names[0]))
+		return wanted(g, "a mailbox attribute of RFC 3501 §7.2.2 or RFC 3348");
+	if ((*seen & names[i].bit) != 0)
+		return wanted(g, "each attribute once");
+	*seen |= names[i].bit;
+	return true;
+}
+
+static bool both(unsigned seen, unsigned pair)
+{
+	return (seen & pair) == pair;
+}
+
+static bool mailbox_list(struct grammar *g)
+{
+	unsigned seen = 0;
+
+	if (!want(g, ' ') || !want(g, '('))
+		return false;
+	if (!take(g, ')')) {
+		do
+			if (!list_attribute(g, &seen))
+				return false;
+		while (take(g, ' '));
+		if (!want(g, ')'))
+			return false;
+	}
+	if (both(seen, NOSELECT | MARKED) || both(seen, NOSELECT | UNMARKED) || both(seen, MARKED | UNMARKED))
+		return wanted(g, "one of \\Noselect, \\Marked, \\Unmarked at most");
+	if (both(seen, CHILDREN | NO_CHILDREN) || both(seen, CHILDREN | NOINFERIORS))
+		return wanted(g, "attributes about children that agree");
+	if (!want(g, ' '))
+		return false;
+	if (!take_word(g, "NIL")) {
+		AUTO_BUF struct buf delimiter = BUF_INIT;
+
+		if (!quoted(g, &delimiter))
+			return false;
+		if (delimiter.n != 1)
+			return wanted(g, "a delimiter of one character");
+	}
+	return want(g, ' ') && mailbox(g);
+}
+
+static bool status_data(struct grammar *g)
+{
+	static const char *const names[] = {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN"};
+	unsigned seen = 0, i;
+	uint64_t n;
+
+	if (!want(g, ' ') || !mailbox(g) || !want(g, ' ') || !want(g, '('))
+		return false;
+	if (take(g, ')'))
+		return true;
+	do {
+		for (i = 0; i < 5 && !take_word(g, names[i]); i++)
+			;
+		if (i == 5 || (seen & 1u << i) != 0)
+			return wanted(g, "a STATUS item, each once");
+		seen |= 1u << i;
+		if (!want(g, ' ') || !(i == 2 || i == 3 ? nz_number(g, &n) : number(g, &n)))
+			return false;
+	} while (take(g, ' '));
+	return want(g, ')');
+}
+
+static bool search_data(struct grammar *g)
+{
+	uint64_t n;
+
+	while (take(g, ' '))
+		if (!nz_number(g, &n))
+			return false;
+	return true;
+}
+
+/* RFC 2342 §6: NIL, or one or more (prefix delimiter *(SP string SP "(" strings ")")). */
+static bool namespaces(struct grammar *g)
+{
+	if (take_word(g, "NIL"))
+		return true;
+	if (!want(g, '('))
+		return false;
+	do {
+		if (!want(g, '(') || !string(g, NULL) || !want(g, ' '))
+			return false;
+		if (!take_word(g, "NIL") && !quoted(g, NULL))
+			return false;
+		while (take(g, ' ')) {
+			if (!string(g, NULL) || !want(g, ' ') || !want(g, '('))
+				return false;
+			do
+				if (!string(g, NULL))
+					return false;
+			while (take(g, ' '));
+			if (!want(g, ')'))
+				return false;
+		}
+		if (!want(g, ')'))
+			return false;
+	} while (next(g) == '(');
+	return want(g, ')');
+}
+
+static bool namespace_data(struct grammar *g)
+{
+	return want(g, ' ') && namespaces(g) && want(g, ' ') && namespaces(g) && want(g, ' ') &&
+	       namespaces(g);
+}
+
+/* RFC 2971 §4: at most 30 pairs, names of 30 octets, values of 1024. */
+static bool id_data(struct grammar *g)
+{
+	unsigned pairs = 0;
+	bool nil;
+
+	if (!want(g, ' '))
+		return false;
+	if (take_word(g, "NIL"))
+		return true;
+	if (!want(g, '('))
+		return false;
+	if (take(g, ')'))
+		return true;
+	do {
+		AUTO_BUF struct buf name = BUF_INIT, value = BUF_INIT;
+
+		if (!string(g, &name) || !want(g, ' ') || !nstring(g, &value, &nil))
+			return false;
+		if (++pairs > 30 || name.n > 30 || value.n > 1024)
+			return wanted(g, "an ID within the limits of RFC 2971");
+	} while (take(g, ' '));
+	return want(g, ')');
+}
+
+static bool enabled_data(struct grammar *g)
+{
+	struct str s;
+
+	while (take(g, ' '))
+		if (!atom(g, &s))
+			return false;
+	return true;
+}
+
+static bool flags_data(struct grammar *g)
+{
+	return want(g, ' ') && flag_list(g, NULL);
+}
+
+static bool numbered_data(struct grammar *g)
+{
+	uint64_t n;
+
+	if (!number(g, &n) || !want(g, ' '))
+		return false;
+	if (take_word(g, "EXISTS") || take_word(g, "RECENT"))
+		return true;
+	if (n == 0)
+		return wanted(g, "a message number");
+	if (take_word(g, "EXPUNGE"))
+		return true;
+	return take_word(g, "FETCH") ? want(g, ' ') && msg_att(g)
+	                             : wanted(g, "EXISTS, RECENT, EXPUNGE or FETCH");
+}
+
+static bool condition(struct grammar *g, const char *const *words)
+{
+	for (; *words != NULL; words++)
+		if (take_word(g, *words))
+			return want(g, ' ') && resp_text(g);
+	return false;
+}
+
+static bool untagged(struct grammar *g)
+{
+	static const char *const conditions[] = {"OK", "NO", "BAD", "BYE", NULL};
+	static const struct {
+		const char *name;
+		bool (*data)(struct grammar *g);
+	} kinds[] = {{"CAPABILITY", capability_data}, {"FLAGS", flags_data}, {"LIST", mailbox_list},
+	    {"LSUB", mailbox_list}, {"STATUS", status_data}, {"SEARCH", search_data},
+	    {"NAMESPACE", namespace_data}, {"ID", id_data}, {"ENABLED", enabled_data}};
+	size_t i;
+
+	if (ascii_digit(next(g)))
+		return numbered_data(g);
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (take_word(g, kinds[i].name))
+			return kinds[i].data(g);
+	return condition(g, conditions) || wanted(g, "a response of RFC 3501 §7");
+}
+
+/* "+ " and base64 or text: both are TEXT-CHARs, and a challenge may be empty. */
+static bool continuation(struct grammar *g)
+{
+	if (!want(g, ' '))
+		return false;
+	return at_end(g) || resp_text(g);
+}
+
+static bool tag(struct grammar *g)
+{
+	size_t start = g->at;
+
+	while (!at_end(g) && (is_atom_char(next(g)) || next(g) == ']') && next(g) != '+')
+		g->at++;
+	return g->at > start || wanted(g, "a tag");
+}
+
+static bool response(struct grammar *g)
+{
+	static const char *const conditions[] = {"OK", "NO", "BAD", NULL};
+
+	if (take(g, '*'))
+		return want(g, ' ') && untagged(g) && want_end(g);
+	if (take(g, '+'))
+		return continuation(g) && want_end(g);
+	if (!tag(g) || !want(g, ' '))
+		return false;
+	return condition(g, conditions) ? want_end(g) : wanted(g, "OK, NO or BAD");
+}
+
+bool grammar_response(struct str line, struct buf *why)
+{
+	struct grammar g = {.line = line, .why = why};
+
+	buf_reset(why);
+	return response(&g) && why->n == 0;
+}
+
+bool grammar_greeting(struct str line, struct buf *why)
+{
+	static const char *const conditions[] = {"OK", "PREAUTH", "BYE", NULL};
+	struct grammar g = {.line = line, .why = why};
+
+	buf_reset(why);
+	if (!want(&g, '*') || !want(&g, ' '))
+		return false;
+	return condition(&g, conditions) ? want_end(&g) : wanted(&g, "OK, PREAUTH or BYE");
+}
+
+/* Size of a literal announced at the end of the line in[0..end), or -1. */
+int64_t grammar_announced(struct str line)
+{
+	size_t i = line.n;
+	uint64_t n;
+
+	if (i == 0 || line.p[i - 1] != '}')
+		return -1;
+	while (i > 0 && line.p[i - 1] != '{')
+		i--;
+	if (i == 0 || !str_u64(str_sub(line, i, line.n - 1 - i), &n) || n > LITERAL_MAX)
+		return -1;
+	return (int64_t)n;
+}

@@ -1,0 +1,129 @@
+/* grammar_code.c: resp-text and its codes (RFC 3501 §7.1, RFC 4315 §3, RFC 5530 §3; TOOBIG of RFC 4469). */
+#include "grammar_int.h"
+#include "base/banned.h"
+
+static bool no_argument(struct grammar *g)
+{
+	(void)g;
+	return true;
+}
+
+static bool one_number(struct grammar *g)
+{
+	uint64_t n;
+
+	return want(g, ' ') && nz_number(g, &n);
+}
+
+/* RFC 3501 has the list in parentheses, and it is optional. */
+static bool charsets(struct grammar *g)
+{
+	if (!take(g, ' '))
+		return true;
+	if (!want(g, '('))
+		return false;
+	do
+		if (!astring(g, NULL))
+			return false;
+	while (take(g, ' '));
+	return want(g, ')');
+}
+
+static bool permanent_flags(struct grammar *g)
+{
+	return want(g, ' ') && flag_list(g, "\\*");
+}
+
+/* How many UIDs the set names; "*" is not allowed (RFC 4315 §4). */
+static bool uid_set(struct grammar *g, uint64_t *count)
+{
+	uint64_t low, high;
+
+	*count = 0;
+	do {
+		if (!nz_number(g, &low))
+			return false;
+		high = low;
+		if (take(g, ':') && !nz_number(g, &high))
+			return false;
+		*count += high > low ? high - low + 1 : low - high + 1;
+	} while (take(g, ','));
+	return true;
+}
+
+static bool append_uid(struct grammar *g)
+{
+	uint64_t n;
+
+	return want(g, ' ') && nz_number(g, &n) && want(g, ' ') && uid_set(g, &n);
+}
+
+static bool copy_uid(struct grammar *g)
+{
+	uint64_t n, from, to;
+
+	if (!want(g, ' ') || !nz_number(g, &n) || !want(g, ' ') || !uid_set(g, &from) || !want(g, ' ') ||
+	    !uid_set(g, &to))
+		return false;
+	return from == to || wanted(g, "two sets of as many UIDs");
+}
+
+static const struct {
+	const char *name;
+	bool (*argument)(struct grammar *g);
+} codes[] = {
+    {"ALERT", no_argument},
+    {"BADCHARSET", charsets},
+    {"CAPABILITY", capability_data},
+    {"PARSE", no_argument},
+    {"PERMANENTFLAGS", permanent_flags},
+    {"READ-ONLY", no_argument},
+    {"READ-WRITE", no_argument},
+    {"TRYCREATE", no_argument},
+    {"UIDNEXT", one_number},
+    {"UIDVALIDITY", one_number},
+    {"UNSEEN", one_number},
+    {"APPENDUID", append_uid},
+    {"COPYUID", copy_uid},
+    {"UIDNOTSTICKY", no_argument},
+    {"UNAVAILABLE", no_argument},
+    {"AUTHENTICATIONFAILED", no_argument},
+    {"AUTHORIZATIONFAILED", no_argument},
+    {"EXPIRED", no_argument},
+    {"PRIVACYREQUIRED", no_argument},
+    {"CONTACTADMIN", no_argument},
+    {"NOPERM", no_argument},
+    {"INUSE", no_argument},
+    {"EXPUNGEISSUED", no_argument},
+    {"CORRUPTION", no_argument},
+    {"SERVERBUG", no_argument},
+    {"CLIENTBUG", no_argument},
+    {"CANNOT", no_argument},
+    {"LIMIT", no_argument},
+    {"OVERQUOTA", no_argument},
+    {"ALREADYEXISTS", no_argument},
+    {"NONEXISTENT", no_argument},
+    {"TOOBIG", no_argument},
+};
+
+static bool code(struct grammar *g)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (take_word(g, codes[i].name))
+			return codes[i].argument(g) && want(g, ']') && want(g, ' ');
+	return wanted(g, "a response code of RFC 3501, 4315 or 5530");
+}
+
+bool resp_text(struct grammar *g)
+{
+	if (take(g, '[') && !code(g))
+		return false;
+	if (at_end(g))
+		return wanted(g, "text");
+	for (; !at_end(g); g->at++)
+		if (next(g) <= 0 || next(g) == '\r' || next(g) == '\n')
+			return wanted(g, "7-bit text");
+	return true;
+}
