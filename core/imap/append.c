@@ -62,7 +62,10 @@ static void begin_message(struct appending *a, const struct announced *m)
 		a->messages++;
 }
 
-/* A failure in the middle does not stop the client: what it still sends is thrown away. */
+/*
+ * A failure in the middle does not stop the client: what it still sends is thrown away. NUL may stand in no
+ * literal (RFC 3501 §9: CHAR8); what took it could not give it back.
+ */
 static void take_octets(struct appending *a, uint64_t left)
 {
 	while (left > 0) {
@@ -71,6 +74,8 @@ static void take_octets(struct appending *a, uint64_t left)
 		if (octets.n == 0)
 			return;
 		left -= octets.n;
+		if (a->err.code == 0 && memchr(octets.p, '\0', octets.n) != NULL)
+			err_fail(&a->err, MORTISE_E_INVALID, "A message may not contain NUL");
 		if (a->err.code == 0)
 			append_write(a->batch, octets, &a->err);
 	}

@@ -114,6 +114,8 @@ static bool field_list(struct parsing *x, struct mime_section *section, struct b
 		struct str *name = vec_push(&fields);
 
 		ok = parse_astring(x->p, name);
+		if (ok && name->n == 0)
+			ok = parse_fail(x->p, "Empty header field name");
 		for (i = 0; ok && i < name->n; i++)
 			if (name->p[i] <= ' ' || name->p[i] >= 0x7f || name->p[i] == ':')
 				ok = parse_fail(x->p, "Invalid header field name");

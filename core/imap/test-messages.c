@@ -282,14 +282,25 @@ static void fetch_floods(void **state)
 	assert_has(talk(c, "FETCH 1 BODY.PEEK[HEADER.FIELDS (%s)]", buf_cstr(&b)), "T OK");
 }
 
-/* NUL may stand in no string: it goes out as 0x80, in its place. */
+/* NUL may stand in no string: APPEND takes none, and what is there already goes out as 0x80, in its place. */
 static void nul_octets(void **state)
 {
-	struct client *c = connect_client(*state);
+	static const char text[] = "Subject: a\0b\r\n\r\n\0\0\r\n";
+	struct world *w = *state;
+	struct client *c = connect_client(w);
+	struct fixture *f = w->f;
+	struct append *a;
 	const char *answer;
+	uint32_t uidvalidity, *uids;
+	size_t count;
 
 	SEND(c, "x APPEND box {20+}\r\nSubject: a\0b\r\n\r\n\0\0\r\n\r\n");
-	assert_has(until(c, "x"), "x OK");
+	assert_has(until(c, "x"), "x NO [CANNOT] A message may not contain NUL");
+	assert_has(talk(c, "STATUS box (MESSAGES)"), "(MESSAGES 0)");
+	ok(f, append_begin(f->s, "box", &a, &f->e));
+	ok(f, append_message(a, 0, NULL, 0, 0, 0, sizeof(text) - 1, &f->e));
+	ok(f, append_write(a, str_mem(text, sizeof(text) - 1), &f->e));
+	ok(f, append_commit(&a, &uidvalidity, f->a, &uids, &count, &f->e));
 	talk(c, "SELECT box");
 	answer = talk(c, "FETCH 1 (BODY.PEEK[] BODY.PEEK[HEADER.FIELDS (Subject)])");
 	assert_has(answer, "BODY[] {20}\r\nSubject: a\200b\r\n\r\n\200\200\r\n");

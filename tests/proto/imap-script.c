@@ -8,22 +8,30 @@
  *     S+: * <n=#> EXISTS
  *     S+: a OK [READ-WRITE] <*>
  *
- *   TEST TEXT        begins a test; one TAP result for each. What stands before the first TEST is
- * preparation. C: TEXT          sends TEXT and CRLF. `C-:` sends without CRLF. `C2:` … `C9:` use another
- * connection, opened at its first use; `S2:` and its kin read from it. S: PATTERN       the next line
- * matches. S+: PATTERN      lines are read until one matches (the others are let pass). S!: PATTERN      no
- * line let pass by the S+ that follows may match. S{ … S}          the S: lines between match the next lines
- * in any order. SEOF             the server closes the connection. CLOSE [N]        closes connection N.
- *   GREETING         reads the greeting of a fresh connection instead of skipping it (before the first C:).
- *   LOGIN [N]        logs in with --user and --password (both connections are the same user).
- *   NEEDS WORD       skips the script when --lacks WORD was given. Every line of the server is also held
- * against the grammar of the RFCs (grammar.h), looked at or not. STARTTLS, compression and the like are not
- * for this tool.
+ * Lines of a script:
  *
- * In TEXT and PATTERN: \r \n \t \\ \xNN; $USER, $PASSWORD and ${name} (a value caught earlier).
- * In PATTERN: <*> any octets, <#> digits, <name=*> and <name=#> the same and remembered, <~*> any octets
- * without ')'. A literal of the server is part of its line: {5}\r\nhello. Everything else stands for itself,
- * case included.
+ *   TEST TEXT    begins a test; one TAP result for each. What stands before the first is preparation.
+ *   C: TEXT      sends TEXT and CRLF; C-: sends it without CRLF. C2: to C9: use another connection,
+ *                opened at its first use; S2: and its kin read from it.
+ *   C{ TEXT      sends TEXT, a non-synchronising literal of the lines "| LINE" that follow up to C},
+ *                and CRLF. ${size} is then the literal's size.
+ *   S: PATTERN   the next line matches.
+ *   S+: PATTERN  lines are read until one matches; the others are let pass.
+ *   S!: PATTERN  no line let pass by the S+ that follows may match.
+ *   S{ ... S}    the S: lines between match the next lines in any order.
+ *   SEOF         the server closes the connection.
+ *   CLOSE [N]    closes connection N.
+ *   GREETING     reads the greeting of a fresh connection instead of skipping it.
+ *   LOGIN [N]    logs in with --user and --password; all connections are the same user.
+ *   NEEDS WORD   skips the script when --lacks WORD was given.
+ *
+ * Every line of the server is also held against the grammar of the RFCs (grammar.h), looked at or not.
+ * STARTTLS, compression and the like are not for this tool.
+ *
+ * In TEXT and PATTERN: \r \n \t \\ \xNN; $USER, $PASSWORD and ${name}, a value caught earlier;
+ * {=abc} is {3}\r\nabc and {+=abc} is {3+}\r\nabc. In PATTERN: <*> any octets, <#> digits, <name=*> and
+ * <name=#> the same and remembered, <~*> any octets without ')'. A literal of the server is part of its
+ * line: {5}\r\nhello. Everything else stands for itself, case included.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -66,6 +74,10 @@ struct runner {
 	VEC(char *) forbidden;
 	VEC(char *) unordered;
 	bool collecting;
+	struct buf message; /* of C{ … C} */
+	bool in_message;
+	unsigned message_connection;
+	char *command;
 	unsigned line, tests, assertions, failed_tests;
 	char *test;       /* title of the running test */
 	bool test_failed; /* the rest of it is skipped */
@@ -81,7 +93,7 @@ static void print_quoted(struct str s)
 {
 	size_t i;
 
-	for (i = 0; i < s.n && i < 400; i++) {
+	for (i = 0; i < s.n && i < 2000; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 
 		if (c == '\r')
@@ -174,10 +186,27 @@ static int hex_digit(char c)
 	                              : -1;
 }
 
-/* Escapes and variables. */
+static void expand(struct runner *r, struct str in, struct buf *out);
+
+/* "{=TEXT}" and "{+=TEXT}": octets of the notation, 0: it is none. TEXT has no "}". */
+static size_t expand_literal(struct runner *r, struct str in, struct buf *out)
+{
+	const char *plus = str_starts(in, STR("{+=")) ? "+" : "";
+	size_t start = 2 + strlen(plus), end = str_find(in, '}');
+	AUTO_BUF struct buf text = BUF_INIT;
+
+	if ((plus[0] == '\0' && !str_starts(in, STR("{="))) || end == in.n)
+		return 0;
+	expand(r, str_sub(in, start, end - start), &text);
+	buf_printf(out, "{%zu%s}\r\n", text.n, plus);
+	buf_addstr(out, buf_str(&text));
+	return end + 1;
+}
+
+/* Escapes, literals and variables. */
 static void expand(struct runner *r, struct str in, struct buf *out)
 {
-	size_t i;
+	size_t i, used;
 
 	for (i = 0; i < in.n; i++) {
 		char c = in.p[i], d = i + 1 < in.n ? in.p[i + 1] : '\0';
@@ -189,6 +218,8 @@ static void expand(struct runner *r, struct str in, struct buf *out)
 		} else if (c == '\\' && (d == 'r' || d == 'n' || d == 't' || d == '\\')) {
 			buf_addc(out, d == 'r' ? '\r' : d == 'n' ? '\n' : d == 't' ? '\t' : '\\');
 			i++;
+		} else if (c == '{' && (used = expand_literal(r, str_from(in, i), out)) > 0) {
+			i += used - 1;
 		} else if (c == '$' && str_starts(str_from(in, i), STR("$USER"))) {
 			buf_adds(out, r->user);
 			i += 4;
@@ -384,14 +415,14 @@ static struct connection *connection(struct runner *r, unsigned n, bool skip_gre
 	return c;
 }
 
-static void send_text(struct runner *r, unsigned n, struct str text, bool crlf)
+static void send_raw(struct runner *r, unsigned n, struct str octets, bool crlf)
 {
 	struct connection *c = connection(r, n, true);
 	AUTO_BUF struct buf out = BUF_INIT;
 
 	if (c == NULL)
 		return;
-	expand(r, text, &out);
+	buf_addstr(&out, octets);
 	if (crlf)
 		buf_adds(&out, "\r\n");
 	if (r->verbose) {
@@ -401,6 +432,14 @@ static void send_text(struct runner *r, unsigned n, struct str text, bool crlf)
 	}
 	if (io_write(c->fd, out.p, out.n) != 0)
 		fail(r, "write: %s", strerror(errno));
+}
+
+static void send_text(struct runner *r, unsigned n, struct str text, bool crlf)
+{
+	AUTO_BUF struct buf out = BUF_INIT;
+
+	expand(r, text, &out);
+	send_raw(r, n, buf_str(&out), crlf);
 }
 
 static bool get_line(struct runner *r, unsigned n, struct buf *line)
@@ -544,11 +583,49 @@ static bool directive(struct str line, const char *word, unsigned *n, struct str
 	return true;
 }
 
+/* "C{ COMMAND", then lines with "| " before them, then "C}": the command with a literal of those lines. */
+static void message_line(struct runner *r, struct str line)
+{
+	AUTO_BUF struct buf whole = BUF_INIT;
+	struct str text;
+	unsigned n;
+
+	if (str_starts(line, STR("|"))) {
+		expand(r, str_from(line, line.n > 1 && line.p[1] == ' ' ? 2 : 1), &r->message);
+		buf_adds(&r->message, "\r\n");
+		return;
+	}
+	r->in_message = false;
+	if (!directive(line, "C}", &n, &text)) {
+		fail(r, "only | lines may stand between C{ and C}");
+		return;
+	}
+	buf_reset(variable(r, STR("size"), true));
+	buf_printf(variable(r, STR("size"), true), "%zu", r->message.n);
+	expand(r, str_of(r->command), &whole);
+	buf_printf(&whole, " {%zu+}\r\n", r->message.n);
+	buf_addstr(&whole, buf_str(&r->message));
+	send_raw(r, r->message_connection, buf_str(&whole), true);
+}
+
+static void begin_message(struct runner *r, unsigned n, struct str command)
+{
+	mem_free(r->command);
+	r->command = copy(command);
+	r->message_connection = n;
+	r->in_message = true;
+	buf_reset(&r->message);
+}
+
 static void run_exchange(struct runner *r, struct str line)
 {
 	struct str text;
 	unsigned n;
 
+	if (r->in_message) {
+		message_line(r, line);
+		return;
+	}
 	if (r->collecting) {
 		if (directive(line, "S}", &n, &text)) {
 			r->collecting = false;
@@ -572,6 +649,8 @@ static void run_exchange(struct runner *r, struct str line)
 		*vec_push(&r->forbidden) = copy(text);
 	else if (directive(line, "S{", &n, &text))
 		r->collecting = true;
+	else if (directive(line, "C{", &n, &text))
+		begin_message(r, n, text);
 	else if (directive(line, "SEOF", &n, &text))
 		expect_eof(r, n);
 	else
@@ -601,7 +680,7 @@ static void run_line(struct runner *r, struct str line)
 	if (str_starts(line, STR("TEST "))) {
 		end_test(r);
 		r->test = copy(str_from(line, 5));
-		r->collecting = false;
+		r->collecting = r->in_message = false;
 		return;
 	}
 	if (str_starts(line, STR("NEEDS "))) {

@@ -14,7 +14,7 @@ users = [f"u{i:03}" for i in range(len(scripts))]
 lacks = {"memory": ["shared", "kept"]}.get(driver, [])
 
 with Server(users=users, driver=driver) as s:
-    command = [f"{BUILD}/tests/proto/imap-script", "--port", str(s.port), "--user", ",".join(users), "--password", PASSWORD]
+    command = [f"{BUILD}/tests/proto/imap-script", "--port", str(s.port), "--user", ",".join(users), "--password", PASSWORD] + os.environ.get("MORTISE_SCRIPT_OPTIONS", "").split()
     for word in lacks:
         command += ["--lacks", word]
     status = subprocess.run(command + scripts).returncode
