@@ -478,7 +478,9 @@ static void expect_next(struct runner *r, unsigned n, struct str pattern)
 	AUTO_BUF struct buf line = BUF_INIT;
 
 	r->assertions++;
-	if (!get_line(r, n, &line))
+	if (r->forbidden.n > 0)
+		fail(r, "S! is for the S+ that follows it");
+	else if (!get_line(r, n, &line))
 		mismatch(r, pattern, NULL);
 	else if (!matches(r, pattern, buf_str(&line)))
 		mismatch(r, pattern, &line);
