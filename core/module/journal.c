@@ -585,19 +585,18 @@ static int survey_old(int fd, int target, uint64_t size, const struct facts *f, 
 }
 
 /*
- * [before, after) of a file that grows: 1 when each sector is new, still empty, or torn between the two;
- * 0 when it is something else, that is, what somebody appended. -1 on errors.
+ * [before, after) of a file that grows, as much of it as is there: 1 when each sector is new, still empty, or
+ * torn between the two; 0 when it is something else, that is, what somebody appended. -1 on errors.
  */
 static int survey_growth(int fd, int target, uint64_t size, const struct facts *f, struct survey *s)
 {
-	uint64_t at = f->before, after = f->offset + f->length;
+	uint64_t at = f->before, after = f->offset + f->length, stop = size < after ? size : after;
 
-	if (size < after)
-		return 0;
-	while (at < after) {
+	s->all_new = s->all_new && size >= after;
+	while (at < stop) {
 		unsigned char now[SECTOR], fresh[SECTOR];
 		uint64_t end = (at / SECTOR + 1) * SECTOR;
-		size_t n = (size_t)((end < after ? end : after) - at), same = 0, i;
+		size_t n = (size_t)((end < stop ? end : stop) - at), same = 0, i;
 
 		if (io_pread(target, now, n, at) != (ssize_t)n ||
 		    io_pread(fd, fresh, n, at - f->offset) != (ssize_t)n)
@@ -644,8 +643,15 @@ static int judge(int fd, int target, const struct facts *f, struct judgement *j)
 	j->known = s.known;
 	if (ours < 0)
 		return -1;
-	if (ours == 0) {
-		j->verdict = s.all_old ? UNTOUCHED : FOREIGN;
+	/* Octets may have reached the disk when the new size did not: then what is behind is others'. */
+	if (after > f->before && (ours == 0 || size < after)) {
+		if (s.all_old && (ours == 0 || size == f->before))
+			j->verdict = UNTOUCHED;
+		else if (!s.foreign) {
+			j->verdict = REPLAY;
+			j->base = f->before;
+			j->extra = ours == 0 ? size - f->before : 0;
+		}
 		return 0;
 	}
 	if (after <= f->before && (f->flags & F_SECOND) == 0 && s.all_old && s.tail_old &&
