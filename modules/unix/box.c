@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define NFS_MAGIC 0x6969
+#define SECTOR 512u /* what a disk writes whole or not at all */
 
 struct unix_box *unix_box_of(void *box)
 {
@@ -273,6 +274,70 @@ int unix_pwrite(struct mortise_call *call, struct unix_box *b, const void *p, si
 		size -= (size_t)n;
 	}
 	return 0;
+}
+
+/* The line of a block that holds octet i of it; what differs there must not be written by halves. */
+static bool line_is_torn(const char *old, const char *text, size_t size, size_t i)
+{
+	size_t begin = i, end = i;
+
+	while (begin > 0 && text[begin - 1] != '\n')
+		begin--;
+	while (end < size && text[end] != '\n')
+		end++;
+	if (memcmp(old + begin, text + begin, end - begin) == 0)
+		return false;
+	return strncmp(text + begin, "Status:", 7) != 0 && strncmp(text + begin, "X-Status:", 9) != 0;
+}
+
+static bool same_lines(const char *old, const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if ((old[i] == '\n') != (text[i] == '\n'))
+			return false;
+	return true;
+}
+
+/* A crash can leave the one sector new and the other old. Would that be read as something else? */
+static bool patch_is_safe(const char *old, const char *text, size_t size, uint64_t offset)
+{
+	size_t first = 0, last = size;
+
+	while (first < size && old[first] == text[first])
+		first++;
+	while (last > first && old[last - 1] == text[last - 1])
+		last--;
+	if (first == last || (offset + first) / SECTOR == (offset + last - 1) / SECTOR)
+		return true;
+	if (!same_lines(old, text, size))
+		return false;
+	for (uint64_t at = ((offset + first) / SECTOR + 1) * SECTOR; at < offset + last; at += SECTOR)
+		if (line_is_torn(old, text, size, (size_t)(at - offset)))
+			return false;
+	return true;
+}
+
+int unix_patch(struct mortise_call *call, struct unix_box *b, const char *text, size_t size, uint64_t offset,
+    bool whatever)
+{
+	char old[UNIX_BLOCK_MAX];
+	size_t first = 0, last = size;
+	int r = size <= sizeof old
+	            ? unix_pread(call, b, old, size, offset)
+	            : call->host->fault(call, MORTISE_E_INTERNAL, "a block of %zu octets", size);
+
+	if (r != 0)
+		return r;
+	while (first < size && old[first] == text[first])
+		first++;
+	if (first == size)
+		return 0;
+	if (!whatever && !patch_is_safe(old, text, size, offset))
+		return UNIX_UNSAFE;
+	while (old[last - 1] == text[last - 1])
+		last--;
+	r = unix_pwrite(call, b, text + first, last - first, offset + first);
+	return r != 0 ? r : 1;
 }
 
 int unix_sync_file(struct mortise_call *call, struct unix_box *b)

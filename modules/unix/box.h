@@ -188,6 +188,14 @@ static inline uint64_t unix_first(const struct unix_box *b)
 }
 int unix_pread(struct mortise_call *call, struct unix_box *b, void *p, size_t size, uint64_t offset);
 int unix_pwrite(struct mortise_call *call, struct unix_box *b, const void *p, size_t size, uint64_t offset);
+/*
+ * A block over one of the same size that is there: writes the octets that differ. 1 they did, 0 none, or a
+ * code. UNIX_UNSAFE, with nothing written: a crash in the middle could leave what neither block says.
+ * `whatever` takes that risk.
+ */
+#define UNIX_UNSAFE 2
+int unix_patch(struct mortise_call *call, struct unix_box *b, const char *text, size_t size, uint64_t offset,
+    bool whatever);
 int unix_sync_file(struct mortise_call *call, struct unix_box *b);
 /* File times after a change: `added` when it was an append. */
 void unix_times(struct unix_box *b, bool added);

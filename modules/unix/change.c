@@ -13,6 +13,8 @@
 
 /* With more than this, everything behind the first is told anew. */
 #define CHANGED_MAX 256u
+/* As much as this is rewritten so that a change of flags cannot be torn. */
+#define REWRITE_CHEAP (1u << 20)
 
 /* ---- what was changed through this box ---- */
 
@@ -168,7 +170,7 @@ struct flagging {
 	size_t count;
 	struct unix_resolve resolve;
 	struct unix_scanned *m;
-	char *text, *old;
+	char *text;
 	bool written;
 };
 
@@ -227,12 +229,12 @@ static int flag_one(struct flagging *f, struct target *t, struct unix_scanner *s
 	t->rewrite = size == 0;
 	if (t->rewrite)
 		return 0;
-	if ((r = unix_pread(f->call, b, f->old, size, f->m->block_start)) != 0)
-		return r;
-	if (memcmp(f->old, f->text, size) == 0)
-		return 0;
-	if ((r = unix_pwrite(f->call, b, f->text, size, f->m->block_start)) != 0)
-		return r;
+	/* What could be torn is written through the journal, unless that costs much. */
+	r = unix_patch(
+	    f->call, b, f->text, size, f->m->block_start, s->input.end - f->m->block_start > REWRITE_CHEAP);
+	t->rewrite = r == UNIX_UNSAFE;
+	if (r <= 0 || r == UNIX_UNSAFE)
+		return r < 0 ? r : 0;
 	f->written = b->done = true;
 	if (block.base) {
 		b->base.letters = block.letters;
@@ -291,7 +293,6 @@ static int change_flags(struct flagging *f)
 		return r;
 	f->m = call->host->alloc(call, MORTISE_LIFE_CALL, sizeof *f->m);
 	f->text = call->host->alloc(call, MORTISE_LIFE_CALL, UNIX_BLOCK_MAX);
-	f->old = call->host->alloc(call, MORTISE_LIFE_CALL, UNIX_BLOCK_MAX);
 	for (size_t i = 0; r == 0 && i < f->count; i++)
 		r = flag_one(f, &f->targets[i], &s);
 	unix_scan_close(&s);

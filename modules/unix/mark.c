@@ -90,6 +90,7 @@ static int mark_message(struct mortise_call *call, struct unix_box *b, const str
 	struct marking k = {.b = b};
 	struct unix_block block;
 	size_t size = 0;
+	int r;
 
 	block_of(b, m, is, &block);
 	if (m->block && m->block_uid && !m->strays)
@@ -102,7 +103,8 @@ static int mark_message(struct mortise_call *call, struct unix_box *b, const str
 		b->base.mark = block.mark;
 		b->base.token = block.token;
 	}
-	return unix_pwrite(call, b, text, size, m->block_start);
+	r = unix_patch(call, b, text, size, m->block_start, true);
+	return r < 0 ? r : 0;
 }
 
 /* The header of what may be a message, and what is believed of it. */

@@ -469,9 +469,10 @@ int unix_base_write(struct mortise_call *call, struct unix_box *b, bool new_toke
 		size = unix_pseudo_fields(text, &block, b->base.block_size);
 	else if (b->base.in_place)
 		size = unix_block_write(text, &block, b->base.block_size);
-	if (size == 0)
+	r = size != 0 ? unix_patch(call, b, text, size, b->base.block_start, false) : UNIX_UNSAFE;
+	if (r == UNIX_UNSAFE)
 		return rebase(call, b, &block);
-	if ((r = unix_pwrite(call, b, text, size, b->base.block_start)) != 0)
+	if (r < 0)
 		return r;
 	b->base.uidvalidity = block.uidvalidity;
 	b->base.uidlast = block.uidlast;

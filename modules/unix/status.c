@@ -144,29 +144,34 @@ static void text_spaces(struct text *t, size_t n)
 	t->size += n;
 }
 
-static void text_letters(struct text *t, const char *names, const unsigned *bits, unsigned letters)
+/* `columns`: each letter has its place, so that one that comes or goes moves nothing. */
+static void text_letters(
+    struct text *t, const char *names, const unsigned *bits, unsigned letters, bool columns)
 {
 	for (; *names != '\0'; names++, bits++)
 		if (letters & *bits)
 			text_add(t, "%c", *names);
+		else if (columns)
+			text_add(t, " ");
 }
 
-/* Everything before the padding; *uid_size is what follows it. */
-static void block_text(struct text *t, const struct unix_block *b)
+/* Everything before the padding. */
+static void block_text(struct text *t, const struct unix_block *b, bool columns)
 {
 	static const unsigned status[] = {UNIX_LETTER_R, UNIX_LETTER_O};
 	static const unsigned xstatus[] = {UNIX_LETTER_D, UNIX_LETTER_F, UNIX_LETTER_A, UNIX_LETTER_T};
 
 	if (b->base) {
-		text_add(t, "X-IMAPbase: %u %u", b->uidvalidity, b->uidlast);
+		text_add(
+		    t, columns ? "X-IMAPbase: %010u %010u" : "X-IMAPbase: %u %u", b->uidvalidity, b->uidlast);
 		for (size_t i = 0; i < b->table->count; i++)
 			text_add(t, " %s", b->table->names[i]);
 		text_add(t, "\n");
 	}
 	text_add(t, "Status: ");
-	text_letters(t, "RO", status, b->letters);
+	text_letters(t, "RO", status, b->letters, columns);
 	text_add(t, "\nX-Status: ");
-	text_letters(t, "DFAT", xstatus, b->letters);
+	text_letters(t, "DFAT", xstatus, b->letters, columns);
 	if (b->base && b->token != 0)
 		text_add(t, " %06u", b->token);
 	if (b->mark != 0)
@@ -184,17 +189,21 @@ size_t unix_block_write(char *out, struct unix_block *b, size_t want)
 	int uid_size = b->uid != 0 ? snprintf(uid, sizeof uid, "\nX-UID: %u\n", b->uid)
 	                           : snprintf(uid, sizeof uid, "\n");
 
-	for (;;) {
+	for (bool columns = true;;) {
 		struct text t = {.out = out, .limit = UNIX_BLOCK_MAX};
 		size_t pad;
 
-		block_text(&t, b);
+		block_text(&t, b, columns);
 		if (want == 0)
 			pad = (unit - t.size % unit) % unit;
 		else if (t.size + (size_t)uid_size <= want)
 			pad = want - (size_t)uid_size - t.size;
-		else if (b->base && b->token != 0) {
+		else if (columns) {
+			columns = false;
+			continue;
+		} else if (b->base && b->token != 0) {
 			b->token = 0;
+			columns = true;
 			continue;
 		} else
 			return 0;

@@ -17,6 +17,10 @@
  * a multiple of that. Because of them another flag or keyword changes no length and can be written in
  * place.
  *
+ * We give every letter its own place ("Status: R ", "X-Status:  FA "), and V and L ten digits, as far as the
+ * block has room for that. Then a write that is torn between two sectors leaves each letter old or new, and
+ * nothing else.
+ *
  * c-client writes a block behind the other header fields when it rewrites a message, and at the header's
  * beginning when it appends. We write it at the beginning always: nobody who sends mail can do that,
  * since every delivery puts a trace field (Received, Return-Path, Delivered-To) before what the sender

@@ -72,7 +72,7 @@ static void flags_are_changed_in_place(void **state)
 	OK(s, session_flags(s, 2, SEEN | FLAGGED | ANSWERED | DELETED | MORTISE_FLAG_DRAFT, 0));
 	file = rig_get(r, &after);
 	assert_int_equal(before, after);
-	assert_non_null(strstr(file, "Status: R\nX-Status: DFAT\n"));
+	assert_non_null(strstr(file, "Status: R \nX-Status: DFAT\n"));
 	/* Only that message is told, and nothing is read in full. */
 	OK(s, session_sync(s));
 	assert_int_equal(s->full, 0);
