@@ -903,7 +903,7 @@ static void test_journal(void **state)
 	assert_true(journal_open(f->s->journals, fd, 0, &j, &f->e) >= 0);
 	assert_int_equal(io_write(journal_fd(j), text, sizeof(text) - 1), 0);
 	journal_step_hook = stop_at_copied;
-	fails(f, journal_commit(&j, &f->e), MORTISE_E_IO);
+	fails(f, journal_commit(&j, &f->e), MORTISE_E_UNAVAILABLE);
 	journal_step_hook = NULL;
 	assert_true(journal_waiting(f->s->journals, fd));
 	/* Others are not held up by it. */
