@@ -347,6 +347,12 @@ static int left_for_replay(const struct journal *j, struct err *e)
 	    e, MORTISE_E_UNAVAILABLE, "%s; the journal %s stays to be replayed", why.admin, j->name);
 }
 
+/* The mailbox was not touched. One that took an older one's place stays: that one's work is half done. */
+static int withdraw(const struct journal *j, bool replace, struct err *e)
+{
+	return !replace && unlinkat(j->dir, j->name, 0) == 0 ? e->code : left_for_replay(j, e);
+}
+
 /* Gives the complete journal its name, durably. */
 static int publish(struct journal *j, bool replace, struct err *e)
 {
@@ -372,10 +378,22 @@ static int publish(struct journal *j, bool replace, struct err *e)
 		return err_errno(e, "%s: cannot name the rewrite journal", j->name);
 	if (sync_dir(j->dir) != 0) {
 		err_errno(e, "%s: cannot sync the journal directory", j->name);
-		/* An older one that it replaced cannot be had back; both say the same. */
-		return !replace && unlinkat(j->dir, j->name, 0) == 0 ? e->code : left_for_replay(j, e);
+		return withdraw(j, replace, e);
 	}
 	return step("published", e);
+}
+
+/* Extended at once, so that the file has only two sizes meanwhile and what others append is known. */
+static int extend(int target, const struct facts *f, const char *name, struct err *e)
+{
+	uint64_t after = f->offset + f->length;
+	struct stat st;
+
+	if (fstat(target, &st) != 0)
+		return err_errno(e, "%s: the mailbox file", name);
+	if ((uint64_t)st.st_size < after && ftruncate(target, (off_t)after) != 0)
+		return err_errno(e, "%s: cannot extend the mailbox file", name);
+	return 0;
 }
 
 /* Copies length octets of the journal over the target and makes it exactly that long. Can be repeated. */
@@ -383,13 +401,7 @@ static int copy_in(int fd, int target, const struct facts *f, const char *name, 
 {
 	AUTO_FREE unsigned char *piece = mem_alloc(PIECE);
 	uint64_t after = f->offset + f->length, at = 0;
-	struct stat st;
 
-	if (fstat(target, &st) != 0)
-		return err_errno(e, "%s: the mailbox file", name);
-	/* Extended at once, so that the file has only two sizes meanwhile and what others append is known. */
-	if ((uint64_t)st.st_size < after && ftruncate(target, (off_t)after) != 0)
-		return err_errno(e, "%s: cannot extend the mailbox file", name);
 	if (step("extended", e) != 0)
 		return e->code;
 	while (at < f->length) {
@@ -442,6 +454,8 @@ static int finish(struct journal *j, bool replace, struct err *e)
 	if (reserve(j, j->offset + (uint64_t)st.st_size, e) != 0 ||
 	    seal(j, (uint64_t)st.st_size, &f, e) != 0 || publish(j, replace, e) != 0)
 		return e->code;
+	if (extend(j->target, &f, j->name, e) != 0)
+		return withdraw(j, replace, e);
 	if (copy_in(j->fd, j->target, &f, j->name, e) != 0)
 		return left_for_replay(j, e);
 	/* Durably gone, or it would come back after later changes to the same file. */
@@ -813,7 +827,7 @@ static int replay(
 		return drop(dir, name, e);
 	if (j.extra > 0)
 		r = replay_with_tail(dir, fd, target, &f, j.base, j.extra, e);
-	else
+	else if ((r = extend(target, &f, name, e)) == 0)
 		r = copy_in(fd, target, &f, name, e);
 	/* With a tail, the second journal took the first one's name, if that was its own, and is gone. */
 	if (r == 0 && (j.extra == 0 || !own))
