@@ -35,6 +35,7 @@ struct prelogin {
 	bool line_too_long;  /* the rest of it is skipped */
 	struct buf response; /* decoded */
 	bool has_response;
+	const char *why; /* what made us close; NULL: nothing, or the client asked for it */
 };
 
 static const struct reader_limits limits = {
@@ -141,8 +142,15 @@ static enum prelogin_action close_with(struct prelogin *p, struct buf *out, cons
 {
 	if (text != NULL)
 		prelogin_bye(out, NULL, text);
+	p->why = text;
 	p->state = STATE_OVER;
 	return PRELOGIN_CLOSE;
+}
+
+const char *prelogin_why(const struct prelogin *p)
+{
+	CHECK_OBJ(p, PRELOGIN_MAGIC);
+	return p->why;
 }
 
 static enum prelogin_action count_bad(struct prelogin *p, struct buf *out)
@@ -339,8 +347,11 @@ static enum prelogin_action run_command(struct prelogin *p, struct buf *out)
 	uint64_t was = p->bad;
 	size_t i;
 
-	if (from_browser(line))
-		return close_with(p, out, NULL);
+	if (from_browser(line)) {
+		action = close_with(p, out, NULL);
+		p->why = "a web browser";
+		return action;
+	}
 	arena_clear(p->secrets);
 	parse_start(&words, line, p->secrets);
 	if (!parse_tag(&words, &tag))

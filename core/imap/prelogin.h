@@ -68,6 +68,8 @@ enum prelogin_action prelogin_failed(struct prelogin *p, int result, struct buf 
 enum prelogin_action prelogin_refused(struct prelogin *p, struct buf *out);
 /* Authenticated, but there will be no session: code is MORTISE_E_…. */
 enum prelogin_action prelogin_no_session(struct prelogin *p, int code, struct buf *out);
+/* CLOSE: what the client did wrong; NULL when it said LOGOUT. */
+const char *prelogin_why(const struct prelogin *p);
 /* The server ends it: "* BYE text". */
 void prelogin_bye(struct buf *out, const char *code, const char *text);
 

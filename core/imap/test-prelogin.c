@@ -283,6 +283,7 @@ static void test_failures_end(void **state)
 	assert_int_equal(say(&t, "a LOGIN u p\r\n"), PRELOGIN_START);
 	assert_int_equal(prelogin_failed(t.p, MORTISE_AUTH_UNKNOWN, &t.out), PRELOGIN_CLOSE);
 	assert_out(&t, "* BYE ");
+	assert_string_equal(prelogin_why(t.p), "Too many failed logins");
 	end(&t);
 }
 
@@ -362,6 +363,7 @@ static void test_logout(void **state)
 	assert_int_equal(say(&t, "a LOGOUT\r\n"), PRELOGIN_CLOSE);
 	assert_out(&t, "* BYE ");
 	assert_out(&t, "a OK ");
+	assert_null(prelogin_why(t.p));
 	end(&t);
 }
 

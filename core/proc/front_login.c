@@ -114,7 +114,10 @@ static bool act(struct connection *c, enum prelogin_action action)
 			login_spawn(c);
 		return false;
 	case PRELOGIN_CLOSE:
-		log_debug("proc", "%s: closed before login", c->remote);
+		if (prelogin_why(c->prelogin) != NULL)
+			log_msg(MSG_PROTOCOL_CLOSED, "%s: %s", c->remote, prelogin_why(c->prelogin));
+		else
+			log_debug("proc", "%s: logged out before login", c->remote);
 		connection_close(c);
 		return false;
 	}

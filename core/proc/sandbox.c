@@ -312,6 +312,18 @@ int sandbox_session_calls(struct err *e)
 	return load(ctx, r, "session", e);
 }
 
+/* Said once, by the process that makes the sessions, not by each of them. */
+static void tell_missing(void)
+{
+	AUTO_CLOSE int fd = -1;
+	struct err e = ERR_INIT;
+	long abi;
+
+	if (begin_ruleset(&abi, &fd, &e) == 1)
+		log_msg(MSG_SANDBOX_PART,
+		    "this kernel has no Landlock: a session reaches every file that its user may");
+}
+
 int sandbox_spawner(struct err *e)
 {
 	/* Change uid, gid and groups; end sessions; read the user's places when setting up. */
@@ -321,6 +333,7 @@ int sandbox_spawner(struct err *e)
 	size_t i;
 	int cap;
 
+	tell_missing();
 	if (geteuid() != 0)
 		return 0;
 	for (i = 0; i < ARRAY_LEN(kept); i++)

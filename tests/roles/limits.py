@@ -81,6 +81,7 @@ with server("bad_commands = 5;") as s:
     c.sendall(b"a BOGUS\r\n")
     rest = read_all(c)
     tap.ok(b"* BYE" in rest, "too many bad commands: BYE and the end", rest)
+    tap.ok(s.logged("MRT-0825"), "and the log says why")
 
     # attack-025
     c = connect(s)
