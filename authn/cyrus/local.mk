@@ -5,7 +5,8 @@ authn_cyrus_cyrus_la_CPPFLAGS = $(MODULE_CPPFLAGS)
 authn_cyrus_cyrus_la_CFLAGS = $(AM_CFLAGS) $(SASL_CFLAGS)
 authn_cyrus_cyrus_la_LDFLAGS = $(MODULE_LDFLAGS)
 authn_cyrus_cyrus_la_LIBADD = $(SASL_LIBS)
-dist_man_MANS += authn/cyrus/mortise-cyrus.5
+MODULE_MANUALS += authn/cyrus/mortise-cyrus.5
+EXTRA_DIST += authn/cyrus/mortise-cyrus.5.in
 
 if HAVE_CMOCKA
 check_PROGRAMS += authn/cyrus/test-cyrus

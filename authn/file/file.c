@@ -13,7 +13,8 @@
 #include "table.h"
 
 static const struct mortise_option options[] = {
-    MORTISE_OPTION(struct file_options, path, PATH, "passwd", .since = "0.1", .help = "the password file"),
+    MORTISE_OPTION(struct file_options, path, PATH, "passwd", .since = "0.1", .help = "the password file",
+        .detail = "A relative name counts from the folder of imapd.conf."),
     MORTISE_OPTION(struct file_options, account, STRING, "", .since = "0.1",
         .help = "host account of users whose line has no uid; empty: the account of the same name"),
     MORTISE_OPTION(struct file_options, plain, BOOL, "no", .since = "0.1",

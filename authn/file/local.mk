@@ -5,7 +5,8 @@ authn_file_file_la_CPPFLAGS = $(MODULE_CPPFLAGS)
 authn_file_file_la_CFLAGS = $(AM_CFLAGS) $(OPENSSL_CFLAGS)
 authn_file_file_la_LDFLAGS = $(MODULE_LDFLAGS)
 authn_file_file_la_LIBADD = $(OPENSSL_LIBS) $(CRYPT_LIBS)
-dist_man_MANS += authn/file/mortise-file.5
+MODULE_MANUALS += authn/file/mortise-file.5
+EXTRA_DIST += authn/file/mortise-file.5.in
 
 if HAVE_CMOCKA
 check_PROGRAMS += authn/file/test-file

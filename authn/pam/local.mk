@@ -1,11 +1,12 @@
 # authn/pam
+EXTRA_DIST += authn/pam/mortise-pam.5.in
 if HAVE_PAM
 module_LTLIBRARIES += authn/pam/pam.la
 authn_pam_pam_la_SOURCES = authn/pam/pam.c
 authn_pam_pam_la_CPPFLAGS = $(MODULE_CPPFLAGS)
 authn_pam_pam_la_LDFLAGS = $(MODULE_LDFLAGS)
 authn_pam_pam_la_LIBADD = $(PAM_LIBS)
-dist_man_MANS += authn/pam/mortise-pam.5
+MODULE_MANUALS += authn/pam/mortise-pam.5
 
 if HAVE_CMOCKA
 check_LTLIBRARIES += authn/pam/test-evil.la

@@ -2,9 +2,12 @@
 #include "conf/mdoc.h"
 #include "base/banned.h"
 
+/* Lines end with their sentence, or where they have become long. */
+enum { LINE_WIDTH = 100 };
+
 void mdoc_text(struct buf *out, const char *text)
 {
-	size_t i;
+	size_t i, start = out->n;
 
 	for (i = 0; text[i] != '\0'; i++) {
 		char c = text[i];
@@ -17,9 +20,11 @@ void mdoc_text(struct buf *out, const char *text)
 			buf_adds(out, "\\(dq");
 		else if (c == '-')
 			buf_adds(out, "\\-");
-		else if (c == ' ' && i > 0 && strchr(".!?", text[i - 1]) != NULL)
-			buf_addc(out, '\n'); /* new sentence, new line */
-		else
+		else if (c == ' ' &&
+		         ((i > 0 && strchr(".!?", text[i - 1]) != NULL) || out->n - start > LINE_WIDTH)) {
+			buf_addc(out, '\n');
+			start = out->n;
+		} else
 			buf_addc(out, c);
 	}
 }

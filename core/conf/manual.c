@@ -12,6 +12,8 @@ static const char manual_head[] =
     ".Sh NAME\n"
     ".Nm imapd.conf\n"
     ".Nd configuration of the Mortise mail access server\n"
+    ".Sh SYNOPSIS\n"
+    ".Pa " MORTISE_CONFDIR "/imapd.conf\n"
     ".Sh DESCRIPTION\n"
     ".Nm\n"
     "says how the server\n"

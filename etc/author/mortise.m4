@@ -20,6 +20,7 @@ AC_DEFUN([MORTISE_MODULE], [
   AC_SUBST([moduledir])
   AC_ARG_VAR([MORTISE_TOOL], [the mortise-module program])
   AS_IF([test "x$MORTISE_TOOL" = x], [MORTISE_TOOL=`$PKG_CONFIG --variable=tool mortise-module`])
+  AC_SUBST([cross_compiling])
   AC_SUBST([MORTISE_LDFLAGS],
     ["-module -avoid-version -shared -export-symbols-regex _LTX_mortise_modules?\$\$ -Wl,-z,defs -Wl,-z,now"])
 ])

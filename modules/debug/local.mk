@@ -3,7 +3,8 @@ module_LTLIBRARIES += modules/debug/debug.la
 modules_debug_debug_la_SOURCES = modules/debug/debug.c modules/memory/keep.h modules/memory/keep.c
 modules_debug_debug_la_CPPFLAGS = $(MODULE_CPPFLAGS)
 modules_debug_debug_la_LDFLAGS = $(MODULE_LDFLAGS)
-dist_man_MANS += modules/debug/mortise-debug.5
+MODULE_MANUALS += modules/debug/mortise-debug.5
+EXTRA_DIST += modules/debug/mortise-debug.5.in
 
 if HAVE_CMOCKA
 check_PROGRAMS += modules/debug/test-debug

@@ -41,11 +41,12 @@ static const struct mortise_option fail_option_table[] = {
     MORTISE_OPTION(struct fail_options, callback, STRING, "", .help = "callback that fails",
         .detail = "One of recognise, create, open, sync, read, append_begin, append_message, append_write, "
                   "append_commit, set_flags, expunge, lock, add_keyword, rename, watch, seen_recent. Empty: "
-                  "none."),
+                  "none. Giving a lock back never fails."),
     MORTISE_OPTION(
         struct fail_options, code, ENUM, "io", .values = fail_codes, .help = "error code it fails with"),
-    MORTISE_OPTION(
-        struct fail_options, after, UINT, "0", .help = "how often the callback works before it fails"),
+    MORTISE_OPTION(struct fail_options, after, UINT, "0",
+        .help = "how often the callback works before it fails",
+        .detail = "The count is the process's, not the mailbox's."),
     MORTISE_OPTION(struct fail_options, times, UINT, "0", .help = "how often it fails then (0: for ever)"),
     MORTISE_OPTION(struct fail_options, late, BOOL, "no",
         .help = "sync fails after it has reported the changes, not before"),

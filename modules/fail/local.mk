@@ -3,7 +3,8 @@ module_LTLIBRARIES += modules/fail/fail.la
 modules_fail_fail_la_SOURCES = modules/fail/fail.c modules/memory/keep.h modules/memory/keep.c
 modules_fail_fail_la_CPPFLAGS = $(MODULE_CPPFLAGS)
 modules_fail_fail_la_LDFLAGS = $(MODULE_LDFLAGS)
-dist_man_MANS += modules/fail/mortise-fail.5
+MODULE_MANUALS += modules/fail/mortise-fail.5
+EXTRA_DIST += modules/fail/mortise-fail.5.in
 
 if HAVE_CMOCKA
 check_PROGRAMS += modules/fail/test-fail

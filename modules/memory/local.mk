@@ -3,7 +3,8 @@ module_LTLIBRARIES += modules/memory/memory.la
 modules_memory_memory_la_SOURCES = modules/memory/memory.c modules/memory/keep.h modules/memory/keep.c
 modules_memory_memory_la_CPPFLAGS = $(MODULE_CPPFLAGS)
 modules_memory_memory_la_LDFLAGS = $(MODULE_LDFLAGS)
-dist_man_MANS += modules/memory/mortise-memory.5
+MODULE_MANUALS += modules/memory/mortise-memory.5
+EXTRA_DIST += modules/memory/mortise-memory.5.in
 
 if HAVE_CMOCKA
 check_PROGRAMS += modules/memory/test-memory

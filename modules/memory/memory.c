@@ -9,8 +9,8 @@ struct memory_options {
 };
 
 static const struct mortise_option memory_option_table[] = {
-    MORTISE_OPTION(
-        struct memory_options, keywords, UINT, "64", .max = "64", .help = "keywords that a mailbox can hold"),
+    MORTISE_OPTION(struct memory_options, keywords, UINT, "64", .max = "64",
+        .help = "keywords that a mailbox can hold", .detail = "0 makes mailboxes without keywords."),
     MORTISE_OPTION(struct memory_options, full_scans, BOOL, "no", .flags = MORTISE_OPTION_HIDDEN,
         .help = "report every change by a full scan"),
     MORTISE_OPTION(struct memory_options, assign_uids, BOOL, "yes", .flags = MORTISE_OPTION_HIDDEN,

@@ -9,7 +9,8 @@ module_LTLIBRARIES += modules/unix/unix.la
 modules_unix_unix_la_SOURCES = $(UNIX_SOURCES)
 modules_unix_unix_la_CPPFLAGS = $(MODULE_CPPFLAGS)
 modules_unix_unix_la_LDFLAGS = $(MODULE_LDFLAGS)
-dist_man_MANS += modules/unix/mortise-unix.5
+MODULE_MANUALS += modules/unix/mortise-unix.5
+EXTRA_DIST += modules/unix/mortise-unix.5.in
 
 if HAVE_CMOCKA
 UNIX_TESTS = modules/unix/test-scan modules/unix/test-unix modules/unix/test-believe modules/unix/test-lock modules/unix/test-fault \
