@@ -19,6 +19,7 @@ EXTRA_DIST += tests/lint/lint.sh $(DAEMON_TESTS) tests/proto/run-scripts.py test
 	tests/lib/private_host.py tests/bench/measure.py tests/build/builds.sh \
 	$(srcdir)/tests/proto/scripts
 
+include tests/docs/local.mk
 include tests/abi/local.mk
 include tests/modules/local.mk
 include tests/fuzz/local.mk
