@@ -31,7 +31,8 @@ static const struct mortise_option options[] = {
                   "who watch. Debian's policy is fcntl, then dotlock. On NFS flock is left out."),
     MORTISE_OPTION(struct unix_options, dotlock, ENUM, "try", .values = dotlock_values, .since = "0.1",
         .help = "what to do when no dot-lock can be made",
-        .detail = "required: the mailbox cannot be used. try: go on with the other locks, and say so once a session. "
+        .detail = "required: the mailbox cannot be used. try: go on with the other locks, and say so once a "
+                  "session. "
                   "no: never make one."),
     MORTISE_OPTION(struct unix_options, dotlock_stale, DURATION, "5m", .min = "1m", .max = "1d",
         .since = "0.1", .help = "age from which a dot-lock may be taken away",
