@@ -173,7 +173,7 @@ static void listen_to(struct watch *w)
 static int reap(struct watch *w)
 {
 	int status = -1;
-	pid_t r;
+	pid_t r = 0;
 
 	/* It says nothing more: give it until the deadline to end by itself. */
 	while (!w->late && (r = waitpid(w->pid, &status, WNOHANG)) == 0) {

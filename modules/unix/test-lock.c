@@ -178,11 +178,11 @@ static void a_stale_dot_lock_is_taken_with_care(void **state)
 	uint64_t end;
 
 	setup_one(r, 100);
-	options(r)->dotlock_stale = 1000;
+	options(r)->dotlock_stale = 2000; /* whole seconds: two, so that one may go by */
 	touch(r, "box.lock", "");
 	/* Its owner lives: it holds a kernel lock, or the mailbox grows. */
 	helper_start(&h, r, takes_fcntl, NULL);
-	end = clock_ms() + 2500;
+	end = clock_ms() + 3500;
 	while (clock_ms() < end)
 		assert_int_equal(session_lock(s, MORTISE_LOCK_EXCLUSIVE), MORTISE_E_INUSE);
 	helper_end(&h);
