@@ -29,7 +29,10 @@ static void look_deeper(struct conf *c, struct arena *a, struct conf_report *r, 
 	AUTO_CLOSE int fd = -1;
 
 	conf_fill(c, &tls_conf_group, &tls, a, r);
-	if (tls_seal(&tls, &fd, &e) != 0)
+	if (tls.self_signed && (tls.certificate == NULL || *tls.certificate == '\0'))
+		conf_warning(r, MSG_TLS_SELF_SIGNED, conf_file(c), 0,
+		    "tls.certificate is not set: one is made at every start");
+	else if (tls_seal(&tls, &fd, &e) != 0)
 		conf_problem(r, MSG_TLS_FILES, conf_file(c), 0, "tls: %s", e.admin);
 	conf_fill(c, &module_conf_group, &modules, a, r);
 	g = registry_load(c, &modules, kinds, ARRAY_LEN(kinds), true, r);
