@@ -110,6 +110,12 @@ class Host:
                 if os.path.exists(f"{BUILD}/{base}/{name}/.libs/{name}.so"):
                     shutil.copy(f"{BUILD}/{base}/{name}/.libs/{name}.so", self.modules)
 
+    def need(self, module):
+        """Skips the test when this build has no such module."""
+        p = subprocess.run([self.imapd, "--check-config"], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+        if f"/{module}.so: No such file" in p.stdout + p.stderr:
+            skip_all(f"built without {module}")
+
     def user(self, name, password, *arguments):
         home = f"{DIR}/home-{name}"
         run("useradd", "--create-home", "--home-dir", home, "--shell", "/bin/sh", *arguments, name)

@@ -17,6 +17,7 @@ from mortise import Tap  # noqa: E402
 import private_host  # noqa: E402
 
 host = private_host.enter()
+host.need("pam")
 tap = Tap()
 PASSWORD = "correct horse \" battery \\ staple"
 RELAXED = ssl.create_default_context()
