@@ -96,11 +96,14 @@ static void told_silently(struct session *s, const struct change *c, struct expe
 	view_told_flags(s->view, &as_expected);
 }
 
+/* A keyword that is new to the client is told in FLAGS before it stands in a FETCH. */
 static void tell(struct session *s, const struct number_set *uids)
 {
 	uint32_t uid;
 	size_t i;
 
+	if (view_new_keywords(s->view))
+		write_flag_lists(s);
 	for (i = 0; i < uids->n && !s->ended; i++)
 		for (uid = uids->v[i].low; uid <= uids->v[i].high && !s->ended; uid++) {
 			uint32_t sequence = view_sequence(s->view, uid);

@@ -151,6 +151,8 @@ struct view_events {
 /* Flags of these UIDs were just told in another way (STORE.SILENT): do not repeat unless they differ. */
 int view_update(struct view *v, unsigned how, const struct view_events *ev, struct err *e);
 void view_told_flags(struct view *v, const struct number_set *uids);
+/* Whether the keyword list grew since it was last told; it counts as told then. */
+bool view_new_keywords(struct view *v);
 
 /* A descriptor that becomes readable when the mailbox may have changed (inotify); -1 when there is none. */
 int mailbox_watch(struct mailbox *m, struct err *e);

@@ -239,6 +239,15 @@ static void tell_flags(struct view *v, const struct view_events *ev)
 	}
 }
 
+bool view_new_keywords(struct view *v)
+{
+	CHECK_OBJ(v, VIEW_MAGIC);
+	if (v->keyword_count == v->m->keyword_count)
+		return false;
+	v->keyword_count = v->m->keyword_count;
+	return true;
+}
+
 int view_update(struct view *v, unsigned how, const struct view_events *ev, struct err *e)
 {
 	bool expunge = (how & VIEW_MAY_EXPUNGE) != 0, more;
@@ -260,11 +269,8 @@ int view_update(struct view *v, unsigned how, const struct view_events *ev, stru
 	if ((more || now != v->recent) && ev->recent != NULL)
 		ev->recent(ev->arg, now);
 	v->recent = now;
-	if (v->keyword_count != v->m->keyword_count) {
-		v->keyword_count = v->m->keyword_count;
-		if (ev->keywords != NULL)
-			ev->keywords(ev->arg);
-	}
+	if (view_new_keywords(v) && ev->keywords != NULL)
+		ev->keywords(ev->arg);
 	tell_flags(v, ev);
 	v->changes = v->m->changes;
 	return 0;
