@@ -451,6 +451,9 @@ static int finish(struct journal *j, bool replace, struct err *e)
 	if (now.st_size != j->before.st_size)
 		return err_fault(
 		    e, MORTISE_E_IO, "%s: the mailbox file changed its size under the lock", j->name);
+	/* The checksums are of what is on the disk: changes in place may not have been synced yet. */
+	if (fdatasync(j->target) != 0)
+		return err_errno(e, "%s: cannot sync the mailbox file", j->name);
 	if (reserve(j, j->offset + (uint64_t)st.st_size, e) != 0 ||
 	    seal(j, (uint64_t)st.st_size, &f, e) != 0 || publish(j, replace, e) != 0)
 		return e->code;
