@@ -26,6 +26,8 @@
 #define CHUNK 65536u
 #define IN_MEMORY_MAX (1u << 20)
 #define LINE_HEAD 1024u
+#define PAGE 4096u                       /* what a write changes at once */
+#define REST_MAX UINT64_C(1000000000000) /* twelve digits */
 #define UID_LAST 4294967294u
 #define ORIGINAL "X-Original-"
 
@@ -375,10 +377,16 @@ struct commit {
 	struct mortise_call *call;
 	struct append *a;
 	struct unix_box *b;
-	bool with_uid;
-	uint64_t old, first,
-	    at; /* the file's size before, where the first message begins, where it is written */
+	bool with_uid, base; /* base: the first message is to hold V and L */
+	uint32_t before;     /* L until the messages are on the disk */
+	uint32_t token;
+	char pad[2]; /* what the message before lacks */
+	size_t pad_size;
+	uint64_t old, total; /* the file's size before, and how much comes to it */
+	int journal;         /* or -1 */
+	uint64_t at;         /* of what is written next, from `old` on */
 	char *text;
+	unsigned char *buffer;
 	size_t fill;
 };
 
@@ -413,15 +421,46 @@ static int commit_keywords(struct commit *c)
 	r = unix_base_write(c->call, b, true);
 	if (b->base_moved != 0)
 		unix_trail_rescan(b, 0);
+	b->base_moved = 0;
 	return r;
 }
 
-static int put(struct commit *c, const void *p, size_t size)
+static int flush(struct commit *c)
 {
-	int r = unix_pwrite(c->call, c->b, p, size, c->at);
+	size_t size = c->fill, at = 0;
+	int r = 0;
 
+	c->fill = 0;
+	if (c->journal < 0)
+		r = unix_pwrite(c->call, c->b, c->buffer, size, c->old + c->at);
+	while (c->journal >= 0 && at < size) {
+		ssize_t n = write(c->journal, c->buffer + at, size - at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return c->call->host->fault_errno(c->call, "cannot write the journal of an append");
+		at += (size_t)n;
+	}
 	c->at += size;
 	return r;
+}
+
+/* In as few writes as can be: one is made whole or not at all, up to the next page of the file. */
+static int put(struct commit *c, const void *p, size_t size)
+{
+	const unsigned char *in = p;
+
+	while (size > 0) {
+		size_t n = CHUNK - c->fill < size ? CHUNK - c->fill : size;
+		int r;
+		memcpy(c->buffer + c->fill, in, n);
+		c->fill += n;
+		in += n;
+		size -= n;
+		if (c->fill == CHUNK && (r = flush(c)) != 0)
+			return r;
+	}
+	return 0;
 }
 
 /* The last message may lack its end; then what follows would be taken for its text. */
@@ -433,11 +472,8 @@ static int close_last(struct commit *c)
 
 	if (size > 0)
 		r = unix_pread(c->call, c->b, end + 2 - size, size, c->old - size);
-	if (r == 0 && end[1] != '\n')
-		r = put(c, "\n\n", 2);
-	else if (r == 0 && end[0] != '\n')
-		r = put(c, "\n", 1);
-	c->first = c->at;
+	memset(c->pad, '\n', sizeof c->pad);
+	c->pad_size = end[1] != '\n' ? 2 : end[0] != '\n' ? 1 : 0;
 	return r;
 }
 
@@ -476,49 +512,107 @@ static int put_text(struct commit *c, const struct message *m)
 	return put(c, "\n", 1);
 }
 
-static int put_message(struct commit *c, size_t i, uint32_t uid, uint32_t token)
+/* From line and block into c->text; their size, or 0. */
+static size_t message_head(struct commit *c, size_t i, uint64_t rest)
 {
 	const struct message *m = &c->a->messages[i];
 	struct unix_box *b = c->b;
 	struct unix_block block = {.table = &b->keywords,
-	    .base = c->with_uid && i == 0 && !b->base.known,
+	    .base = c->base && i == 0,
 	    .uidvalidity = b->uidvalidity,
-	    .uidlast = b->uidlast,
-	    .token = token,
+	    .uidlast = c->before,
+	    .token = c->token,
 	    .letters = m->letters,
 	    .keywords = message_bits(b, m->words, false),
-	    .uid = uid};
+	    .uid = c->with_uid ? c->before + (uint32_t)i + 1 : 0,
+	    .rest = c->with_uid ? rest : 0};
 	size_t from = unix_from_write(c->text, sender(), m->time, m->zone);
 	size_t size = unix_block_write(c->text + UNIX_FROM_WRITE_MAX, &block, 0);
-	int r;
 
 	if (size == 0)
-		return c->call->host->fault(c->call, MORTISE_E_LIMIT, "too many keywords");
-	if ((r = put(c, c->text, from)) != 0 || (r = put(c, c->text + UNIX_FROM_WRITE_MAX, size)) != 0)
-		return r;
-	return put_text(c, m);
+		return 0;
+	memmove(c->text + from, c->text + UNIX_FROM_WRITE_MAX, size);
+	return from + size;
 }
 
-/* All messages behind the file's end; L is already counted up in b->uidlast. */
+/* How much it will be; *head: of the first message up to its block's end. */
+static int count_octets(struct commit *c, size_t *head)
+{
+	c->total = c->pad_size;
+	for (size_t i = 0; i < c->a->count; i++) {
+		size_t size = message_head(c, i, 1);
+		if (size == 0)
+			return c->call->host->fault(c->call, MORTISE_E_LIMIT, "too many keywords");
+		if (i == 0)
+			*head = size;
+		c->total += size + (c->a->messages[i].end - c->a->messages[i].begin) + 1;
+	}
+	if (c->total >= REST_MAX || c->total > (uint64_t)INT64_MAX - c->old)
+		return c->call->host->fail(c->call, MORTISE_E_TOOBIG, "That is too much at once");
+	return 0;
+}
+
+/*
+ * A process can be killed between two pages of a write. The first message's beginning says how to tell that
+ * (status.h: the rest); where it would lie in two pages itself, everything goes through the journal.
+ */
+static int choose_way(struct commit *c, size_t head)
+{
+	c->journal = -1;
+	if (c->with_uid && c->old % PAGE + c->pad_size + head > PAGE)
+		c->journal = c->call->host->journal_begin(c->call, c->b->fd, c->old);
+	return c->journal < -1 ? c->journal : 0;
+}
+
+static int put_octets(struct commit *c, uint32_t *uids)
+{
+	int r = put(c, c->pad, c->pad_size);
+
+	for (size_t i = 0; r == 0 && i < c->a->count; i++) {
+		size_t size = message_head(c, i, c->total - c->at - c->fill);
+		uids[i] = c->with_uid ? c->before + (uint32_t)i + 1 : 0;
+		if ((r = put(c, c->text, size)) == 0)
+			r = put_text(c, &c->a->messages[i]);
+	}
+	return r != 0 ? r : flush(c);
+}
+
+/* All messages behind the file's end, and when they are on the disk, L. */
 static int put_all(struct commit *c, uint32_t *uids)
 {
 	struct unix_box *b = c->b;
-	uint32_t uid = b->uidlast - (uint32_t)c->a->count;
-	uint32_t token = unix_token(c->call, b->base.token);
-	int r = close_last(c);
+	size_t head = 0;
+	int r = close_last(c), journal;
 
-	for (size_t i = 0; r == 0 && i < c->a->count; i++) {
-		uids[i] = c->with_uid ? uid + (uint32_t)i + 1 : 0;
-		r = put_message(c, i, uids[i], token);
+	if (r != 0 || (r = count_octets(c, &head)) != 0 || (r = choose_way(c, head)) != 0)
+		return r;
+	if ((r = put_octets(c, uids)) != 0)
+		return r;
+	journal = c->journal;
+	c->journal = -1;
+	r = journal >= 0 ? c->call->host->journal_apply(c->call, journal) : unix_sync_file(c->call, b);
+	if (r != 0 || !c->with_uid)
+		return r;
+	b->done = true;
+	if (c->base) {
+		if ((r = unix_base_read(c->call, b)) != 0)
+			return r;
+		/* It is above L as yet and was not believed. */
+		b->base.uid = c->before + 1;
 	}
-	if (r == 0 && c->with_uid && b->base.known)
-		r = unix_base_write(c->call, b, false);
-	return r != 0 ? r : unix_sync_file(c->call, b);
+	b->uidlast = c->before + (uint32_t)c->a->count;
+	return unix_base_write(c->call, b, false);
 }
 
 /* Takes back what was written; what the file's beginning says of L may stay: it is only too high. */
 static void cut_off(struct commit *c)
 {
+	struct unix_print now;
+
+	if (c->journal >= 0)
+		c->call->host->journal_drop(c->call, c->journal);
+	if (unix_box_print(c->call, c->b, &now) == 0 && now.size <= c->old)
+		return;
 	while (ftruncate(c->b->fd, (off_t)c->old) != 0)
 		if (errno != EINTR) {
 			c->call->host->log(c->call, MORTISE_LOG_ERROR,
@@ -533,7 +627,6 @@ static int commit_locked(struct commit *c, uint32_t *uids)
 	struct unix_box *b = c->b;
 	struct mortise_call *call = c->call;
 	struct unix_print now;
-	uint32_t before;
 	int r;
 
 	if (unix_lock_writable(b) && (r = unix_settle(call, b)) != 0)
@@ -546,19 +639,23 @@ static int commit_locked(struct commit *c, uint32_t *uids)
 	if ((r = unix_trail_begin(call, b)) != 0 || (r = commit_keywords(c)) != 0 ||
 	    (r = unix_box_print(call, b, &now)) != 0)
 		return r;
-	before = b->uidlast;
-	if (c->with_uid && before > UID_LAST - (c->a->count < UID_LAST ? c->a->count : UID_LAST))
+	c->before = b->uidlast;
+	if (c->with_uid && c->before > UID_LAST - (c->a->count < UID_LAST ? c->a->count : UID_LAST))
 		return call->host->fail(call, MORTISE_E_LIMIT, "The mailbox has no UIDs left");
-	c->old = c->at = now.size;
-	if (c->with_uid)
-		b->uidlast += (uint32_t)c->a->count;
+	c->old = now.size;
+	c->base = c->with_uid && !b->base.known;
+	c->token = unix_token(call, b->base.token);
 	if ((r = put_all(c, uids)) != 0) {
-		cut_off(c);
-		b->uidlast = before;
+		/* A journal that waits has the last word. */
+		if (r != MORTISE_E_UNAVAILABLE && b->base_moved == 0)
+			cut_off(c);
+		b->uidlast = c->before;
 		return r;
 	}
 	unix_times(b, true);
-	unix_trail_rescan(b, c->first);
+	if (b->base_moved != 0)
+		unix_trail_rescan(b, 0);
+	unix_trail_rescan(b, c->old + c->pad_size);
 	unix_trail_end(call, b);
 	return 0;
 }
@@ -567,7 +664,7 @@ int unix_op_append_commit(
     struct mortise_call *call, void *tx, uint32_t *uidvalidity, uint32_t *uids, size_t count)
 {
 	struct append *a = append_of(tx);
-	struct commit c = {.call = call, .a = a, .b = a->b};
+	struct commit c = {.call = call, .a = a, .b = a->b, .journal = -1};
 	bool taken = false;
 	int r = message_end(call, a);
 
@@ -580,6 +677,7 @@ int unix_op_append_commit(
 		r = unix_lock_need(call, a->b, MORTISE_LOCK_EXCLUSIVE, &taken);
 	if (r == 0 && count > 0) {
 		c.text = call->host->alloc(call, MORTISE_LIFE_CALL, UNIX_FROM_WRITE_MAX + UNIX_BLOCK_MAX);
+		c.buffer = call->host->alloc(call, MORTISE_LIFE_CALL, CHUNK);
 		r = commit_locked(&c, uids);
 		*uidvalidity = a->b->uidvalidity;
 		if (taken)

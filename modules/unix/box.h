@@ -8,6 +8,7 @@
  *     rewrite.c  a new end for the file, through the journal
  *     change.c   flags, keywords, expunge
  *     mark.c     UIDs of messages that are gone
+ *     torn.c     appends that a crash interrupted
  *     append.c   new messages
  *
  * Nothing is kept of the messages between calls: the engine has them, with their locators. What is kept is
@@ -214,14 +215,17 @@ int unix_numbers(struct mortise_call *call, struct unix_box *b);
 /* What to believe of one message after another, and which UIDs they get. */
 struct unix_resolve {
 	struct unix_box *box;
-	uint32_t uidlast;  /* given so far */
-	uint32_t limit;    /* stored UIDs above it are not believed */
-	uint32_t previous; /* UID of the message before */
-	uint32_t floor;    /* stored UIDs up to this are not believed */
-	bool renumber;     /* everyone gets a new UID */
+	uint32_t uidlast;   /* given so far */
+	uint32_t limit;     /* stored UIDs above it are not believed */
+	uint32_t previous;  /* UID of the message before */
+	uint32_t floor;     /* stored UIDs up to this are not believed */
+	bool renumber;      /* everyone gets a new UID */
+	uint64_t batch_end; /* of what was appended at once and looked at last, */
+	bool batch_torn;    /* and whether it is all there */
 };
 struct unix_resolved {
-	uint32_t uid; /* 0: there are no UIDs left */
+	uint32_t uid; /* 0: there are no UIDs left, or `torn` */
+	bool torn;    /* the rest of an append that was not acknowledged: no message */
 	bool stored;
 	unsigned letters;
 	uint64_t keywords;
@@ -232,6 +236,10 @@ int unix_op_sync(
     struct mortise_call *call, void *box, struct mortise_cursor *cursor, const struct mortise_sink *sink);
 /* Gives every message a UID that sticks, as sync does. Exclusive lock held. */
 int unix_settle(struct mortise_call *call, struct unix_box *b);
+
+/* ---- torn.c ---- */
+/* Is this what a crash left of an append? Its UID is above L. */
+bool unix_torn(struct unix_resolve *r, const struct unix_scanned *m);
 
 /* ---- rewrite.c ---- */
 enum unix_action { UNIX_KEEP, UNIX_DROP, UNIX_STAMP, UNIX_REPLACE };

@@ -419,7 +419,7 @@ static int expunge_one(void *arg, const struct unix_scanned *m, struct unix_verd
 		return 0;
 	}
 	v->action = UNIX_KEEP;
-	e->last = is.uid;
+	e->last = is.torn ? e->last : is.uid;
 	if (e->kept++ > 0 || !e->base_needed)
 		return 0;
 	block.uidvalidity = e->b->uidvalidity;

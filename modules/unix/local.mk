@@ -2,7 +2,7 @@
 UNIX_SOURCES = \
 	modules/unix/unix.c \
 	modules/unix/box.h modules/unix/box.c modules/unix/locate.c modules/unix/lock.c modules/unix/sync.c \
-	modules/unix/rewrite.c modules/unix/change.c modules/unix/mark.c modules/unix/append.c \
+	modules/unix/rewrite.c modules/unix/change.c modules/unix/mark.c modules/unix/torn.c modules/unix/append.c \
 	modules/unix/scan.h modules/unix/scan.c modules/unix/from.h modules/unix/from.c \
 	modules/unix/status.h modules/unix/status.c
 module_LTLIBRARIES += modules/unix/unix.la

@@ -297,8 +297,21 @@ static bool add_words(char *out, size_t *size, const char *p, const char *end)
 	return true;
 }
 
-/* Behind the letters: the token, six digits where V and L are, and the mark, ten. */
-static void take_digits(struct header *h, const char *p, const char *end)
+/* Twelve digits. */
+static uint64_t take_rest(const char *p)
+{
+	uint64_t v = 0;
+
+	for (size_t i = 0; i < 12; i++) {
+		if (p[i] < '0' || p[i] > '9')
+			return 0;
+		v = v * 10 + (uint64_t)(p[i] - '0');
+	}
+	return v;
+}
+
+/* Behind the letters: the token, six digits where V and L are; the mark, ten; the rest, twelve. */
+static void take_digits(struct header *h, const char *p, const char *end, bool head)
 {
 	bool base =
 	    h->run.count > 0 && (h->run.fields[0] == UNIX_FIELD_BASE || h->run.fields[0] == UNIX_FIELD_IMAP);
@@ -317,6 +330,8 @@ static void take_digits(struct header *h, const char *p, const char *end)
 			h->m->token = (uint32_t)v;
 		else if (p == stop && stop - word == 10 && v > 0)
 			h->m->mark = (uint32_t)v;
+		else if (stop - word == 12 && head)
+			h->m->rest = take_rest(word);
 		p = stop;
 	}
 }
@@ -334,7 +349,7 @@ static void take_letters(struct header *h, const char *p, const char *end, bool 
 	h->m->letters |= letters;
 	if (head)
 		h->m->head_letters |= letters;
-	take_digits(h, p, end);
+	take_digits(h, p, end, head);
 }
 
 static void take_base(struct header *h, enum unix_field field, const char *p, const char *end, bool head)

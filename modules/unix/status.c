@@ -176,6 +176,8 @@ static void block_text(struct text *t, const struct unix_block *b, bool columns)
 		text_add(t, " %06u", b->token);
 	if (b->mark != 0)
 		text_add(t, " %010u", b->mark);
+	if (b->rest != 0)
+		text_add(t, " %012llu", (unsigned long long)b->rest);
 	text_add(t, "\nX-Keywords:");
 	for (size_t i = 0; i < b->table->count; i++)
 		if (b->keywords >> i & 1)

@@ -17,6 +17,11 @@
  * a multiple of that. Because of them another flag or keyword changes no length and can be written in
  * place.
  *
+ * The rest. A message that we append says how many octets there are from its beginning to the end of what was
+ * appended with it, twelve digits in the same place. L is only raised when all of that is on the disk. So a
+ * message whose UID is above L and that is shorter than it says is what a crash has left of an append that
+ * nobody was promised; it is taken out again. A change of flags drops the digits.
+ *
  * We give every letter its own place ("Status: R ", "X-Status:  FA "), and V and L ten digits, as far as the
  * block has room for that. Then a write that is torn between two sectors leaves each letter old or new, and
  * nothing else.
@@ -97,6 +102,7 @@ struct unix_block {
 	uint64_t keywords;
 	uint32_t uid;  /* 0: no X-UID line */
 	uint32_t mark; /* 0: none */
+	uint64_t rest; /* 0: none; the block has the same size for every other value */
 };
 
 #define UNIX_BLOCK_MAX 8192u

@@ -105,6 +105,9 @@ void unix_resolve(struct unix_resolve *r, const struct unix_scanned *m, struct u
 		out->stored = !r->renumber;
 		if (m->mark > r->floor)
 			r->floor = m->mark;
+	} else if (unix_torn(r, m)) {
+		out->torn = true;
+		return;
 	} else
 		new_flags(r, m, out);
 	if (out->stored)
@@ -199,6 +202,7 @@ static bool racy(const struct unix_print *p)
 struct stamping {
 	struct unix_resolve resolve;
 	uint32_t uidlast, token;
+	bool base_due; /* the message that held V and L goes */
 };
 
 /* The first message holds V and L, where there is no pseudo-message. */
@@ -215,11 +219,17 @@ static int stamp_one(void *arg, const struct unix_scanned *m, struct unix_verdic
 	struct unix_block block = {.table = &b->keywords};
 
 	unix_resolve(&s->resolve, m, &is);
-	if (is.stored) {
+	block.base = holds_base(b, m->start) || s->base_due;
+	if (is.torn) {
+		s->base_due = block.base;
+		v->action = UNIX_DROP;
+		return 0;
+	}
+	s->base_due = false;
+	if (is.stored && !block.base) {
 		v->action = UNIX_KEEP;
 		return 0;
 	}
-	block.base = holds_base(b, m->start);
 	block.uidvalidity = b->uidvalidity;
 	block.uidlast = s->uidlast;
 	block.token = s->token;
@@ -404,7 +414,7 @@ static int tell_range(struct sync *s, uint64_t from, uint64_t end)
 		struct unix_resolved is;
 
 		unix_resolve(&s->resolve, s->m, &is);
-		if (is.uid == 0) {
+		if (is.uid == 0 && !is.torn) {
 			exhausted(s);
 			continue;
 		}
@@ -421,7 +431,10 @@ static int tell_range(struct sync *s, uint64_t from, uint64_t end)
 			if (r < 0)
 				break;
 		}
-		if ((r = tell(s, &is)) != 0)
+		/* What cannot be taken out now is not shown. */
+		if (is.torn)
+			s->unsettled = true;
+		else if ((r = tell(s, &is)) != 0)
 			break;
 	}
 	if (r < 0)
