@@ -24,6 +24,7 @@ include tests/abi/local.mk
 include tests/modules/local.mk
 include tests/fuzz/local.mk
 include tests/roles/local.mk
+include tests/storage/local.mk
 include tests/interop/local.mk
 include tests/quickstart/local.mk
 include tests/targets.mk
