@@ -82,6 +82,8 @@ static int print_abi(void)
 	    MORTISE_PASSWORD_MINOR, MORTISE_SASL_MAJOR, MORTISE_SASL_MINOR);
 	printf("pointer %zu\ntime_t %zu\noff_t %zu\nflavour %s\nvendor %s\nmodules %s\n", sizeof(void *),
 	    sizeof(time_t), sizeof(off_t), MORTISE_FLAVOUR, MORTISE_VENDOR, MORTISE_MODULEDIR);
+	printf("provides mortise-driver-abi-%u mortise-authn-abi-%u\n", MORTISE_DRIVER_MAJOR,
+	    MORTISE_PASSWORD_MAJOR);
 	return 0;
 }
 

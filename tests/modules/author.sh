@@ -37,6 +37,11 @@ templates=$($PKG_CONFIG --variable=templatedir mortise-module)
 aclocal=$($PKG_CONFIG --variable=aclocaldir mortise-module)
 modules=$root$(pkg-config --variable=moduledir mortise-module)
 
+step "modules are files NAME.so, nothing beside them" sh -c "ls '$modules'/unix.so && ! ls '$modules' | grep -v '[.]so\$'"
+for abi in driver_abi authn_abi; do
+	step "imapd provides what pkg-config says, $abi" sh -c "'$build/imapd' --print-abi |
+		grep \"^provides .*\b$($PKG_CONFIG --variable=$abi mortise-module)\b\""
+done
 step "no library to link with" test -z "$($PKG_CONFIG --libs mortise-module | tr -d ' ')"
 for kind in driver password sasl; do
 	name=my-$kind
