@@ -108,6 +108,25 @@ else
 	echo "ok $n - options of --help # SKIP no mandoc"
 fi
 
+# Defaults that the administrator's guide names.
+"$build/imapd" --describe-config=text | awk '
+	/^[^ ]/ { group = $1 }
+	/^  [^ ]/ { name = group "." $1 }
+	/^      .*; default / { sub(/.*; default /, ""); sub(/;.*/, ""); gsub(/"/, ""); print name, $0 }' >"$work/defaults"
+sed -n 's/^| `\([a-z_]*\.[a-z_]*\)` | \([^ ]*\) |.*/\1 \2/p' "$top/docs/admin.md" >"$work/guide"
+result "admin.md: the defaults of limits" "$(
+	[ "$(wc -l <"$work/guide")" -gt 10 ] || echo "there is no table"
+	while read -r line; do grep -Fqx "$line" "$work/defaults" || echo "$line"; done <"$work/guide"
+)"
+result "admin.md: options that are named are there" "$(
+	"$build/imapd" --describe-config=text | awk '/^[^ ]/ { group = $1 } /^  [^ ]/ { print group "." $1 }' >"$work/names"
+	grep -ohE '\`(log|process|limits|listen|tls|module_loader|auth|store|message|imap)\.[a-z_]+' \
+		"$top/README.md" "$top/HACKING.md" "$top"/docs/*.md | tr -d '\`' | sort -u | while read -r o; do
+		case $o in *.h | *.c | *.def) continue ;; esac
+		grep -qx "$o" "$work/names" || echo "$o"
+	done
+)"
+
 # Messages: table, code, documents.
 table=$top/core/log/messages.def
 numbers=$(sed -n 's/^MSG(\([0-9]*\),.*/\1/p' "$table")
