@@ -1,5 +1,5 @@
 /*
- * drive.c: the unix driver by hand, with the commands and the output of tests/interop/cclient-dump.c, so that
+ * drive.c: a driver by hand, with the commands and the output of tests/interop/cclient-dump.c, so that
  * the two can be set against each other.
  *
  *     drive MAILBOX [option NAME=VALUE]... [dump | set UIDS FLAGS | clear UIDS FLAGS | append FILE FLAGS
@@ -263,7 +263,7 @@ static void rig_at(struct rig *r, char *path)
 	r->file = slash != NULL ? slash + 1 : path;
 	r->journals = openat(r->root, ".journals", O_RDONLY | O_DIRECTORY);
 	r->arena = arena_new("drive");
-	r->instance = instance_builtin(r->arena, rig_module(), "unix");
+	r->instance = instance_builtin(r->arena, rig_module(), rig_module()->name);
 	r->lock_timeout = 20000;
 	r->inbox = getenv("DRIVE_INBOX") != NULL;
 }

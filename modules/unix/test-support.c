@@ -12,7 +12,16 @@
 #include "base/mem.h"
 #include "conf/conf.h"
 
-extern const struct mortise_module unix_LTX_mortise_module;
+/* unix is a macro of old compilers. */
+#undef unix
+#define JOINED(a, b) a##b
+#define JOIN(a, b) JOINED(a, b)
+#define QUOTED(a) #a
+#define QUOTE(a) QUOTED(a)
+#define MODULE JOIN(RIG_DRIVER, _LTX_mortise_module)
+#define NAME QUOTE(RIG_DRIVER)
+
+extern const struct mortise_module MODULE;
 
 const struct mortise_driver_ops *rig_ops(const struct rig *r)
 {
@@ -21,24 +30,24 @@ const struct mortise_driver_ops *rig_ops(const struct rig *r)
 
 const struct mortise_module *rig_module(void)
 {
-	return &unix_LTX_mortise_module;
+	return &MODULE;
 }
 
 struct rig *rig_new(void)
 {
 	struct rig *r = mem_new(struct rig);
 
-	snprintf(r->dir, sizeof r->dir, "/tmp/mortise-unix-XXXXXX");
+	snprintf(r->dir, sizeof r->dir, "/tmp/mortise-" NAME "-XXXXXX");
 	assert_non_null(mkdtemp(r->dir));
 	r->root = open(r->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(mkdirat(r->root, "journals", 0700), 0);
 	r->journals = openat(r->root, "journals", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	r->arena = arena_new("rig");
-	r->instance = instance_builtin(r->arena, &unix_LTX_mortise_module, "unix");
+	r->instance = instance_builtin(r->arena, &MODULE, NAME);
 	r->file = "box";
 	r->lock_timeout = 3000;
 	/* Not where real programs look. */
-	rig_option(r, "session_directory", r->dir);
+	rig_option(r, RIG_LOCKS, r->dir);
 	return r;
 }
 
@@ -74,7 +83,7 @@ int rig_teardown(void **state)
 
 void rig_option(struct rig *r, const char *name, const char *text)
 {
-	const struct mortise_module *m = &unix_LTX_mortise_module;
+	const struct mortise_module *m = &MODULE;
 	struct err e = ERR_INIT;
 
 	for (size_t i = 0; i < m->option_count; i++)
@@ -479,7 +488,7 @@ const char *session_read(struct session *s, uint32_t uid, size_t *size)
 		print_message("# read of UID %u: %d %s %s\n", uid, r, s->e.admin, s->e.client);
 		return NULL;
 	}
-	assert_int_equal(source.newline, MORTISE_NEWLINE_LF);
+	assert_int_equal(source.newline, RIG_NEWLINE);
 	for (size_t i = 0; i < source.extent_count; i++) {
 		char *part = malloc(source.extents[i].length);
 		assert_int_equal(

@@ -1,5 +1,6 @@
 /*
- * test-support.h: the unix driver's callbacks, driven directly.
+ * test-support.h: a driver's callbacks, driven directly. The unix driver's, or, compiled with RIG_DRIVER,
+ * another's.
  *
  * A rig is a folder with one mailbox file in it and a session that has it open: what an engine would know of
  * it, kept by the rules of mortise/driver.h and checked against them at every call.
@@ -16,8 +17,15 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include <mortise/driver.h>
+
 #include "module/module.h"
+#ifndef RIG_DRIVER
+#define RIG_DRIVER unix
+#define RIG_LOCKS "session_directory"
+#define RIG_NEWLINE MORTISE_NEWLINE_LF
 #include "box.h"
+#endif
 
 #define HEAD "From a@b Mon Jan  1 10:00:00 2024 +0000\n"
 
