@@ -3,6 +3,7 @@ include modules/memory/local.mk
 include modules/fail/local.mk
 include modules/debug/local.mk
 include modules/unix/local.mk
+include modules/mbx/local.mk
 
 # The server opens NAME.so by its path and reads no .la file.
 install-data-hook:
