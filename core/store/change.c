@@ -29,6 +29,31 @@ static void unlock(struct mailbox *m)
 		log_err(MSG_STORE_UNLOCK, &e, m->target.place.name);
 }
 
+/*
+ * A box that only reads takes no lock to write with. Whoever is rewriting holds one; a journal that is still
+ * there when a lock to read is had was left by a crash, and is replayed through a box that may write.
+ */
+static int recover_read_only(struct mailbox *m, int fd, struct err *e)
+{
+	struct target t = m->target;
+	struct mailbox *writer;
+	bool waiting;
+
+	if (box_lock(m, MORTISE_LOCK_SHARED, lock_deadline(m), e) != 0)
+		return e->code;
+	waiting = journal_waiting(m->store->journals, fd);
+	unlock(m);
+	t.own_root = -1;
+	if (!waiting || mailbox_attach(m->store, &t, arena_new("recover"), 0, &writer, e) != 0)
+		return e->code;
+	if (mailbox_read_only(writer))
+		err_fail(e, MORTISE_E_PERM, "The mailbox is read-only and has to be repaired first");
+	else
+		mailbox_recover(writer, e);
+	mailbox_close(&writer);
+	return e->code;
+}
+
 int mailbox_recover(struct mailbox *m, struct err *e)
 {
 	const struct mortise_traits *traits = driver_ops(m->driver)->traits;
@@ -42,6 +67,8 @@ int mailbox_recover(struct mailbox *m, struct err *e)
 	    m->store->o->confine ? 0 : PATH_UNCONFINED);
 	if (fd < 0 || !journal_waiting(m->store->journals, fd))
 		return 0; /* not ours; or read-only or gone: the driver will say what it thinks of it */
+	if (mailbox_read_only(m))
+		return recover_read_only(m, fd, e);
 	if (box_lock(m, MORTISE_LOCK_EXCLUSIVE, lock_deadline(m), e) != 0)
 		return e->code;
 	r = journal_replay(m->store->journals, fd, e);

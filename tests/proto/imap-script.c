@@ -768,6 +768,8 @@ static void release(struct runner *r, char *users)
 	vec_free(&r->forbidden);
 	vec_free(&r->unordered);
 	vec_free(&r->lacks);
+	buf_free(&r->message);
+	mem_free(r->command);
 	mem_free(users);
 }
 
