@@ -887,7 +887,7 @@ static void test_journal(void **state)
 	struct mortise_traits traits = *ops.traits;
 	const void *real = MEMORY(f)->ops;
 	struct journal *j;
-	struct mailbox *m, *n;
+	struct mailbox *m, *n, *reader;
 	char now[sizeof(text)] = "";
 	int fd;
 
@@ -899,6 +899,7 @@ static void test_journal(void **state)
 	append_one(f, "x", "Subject: seen\r\n\r\n", 0);
 	ok(f, mailbox_open(f->s, "x", 0, &m, &f->e));
 	ok(f, mailbox_open(other, "x", 0, &n, &f->e));
+	ok(f, mailbox_open(f->s, "x", MAILBOX_READ_ONLY, &reader, &f->e));
 	fd = open(arena_printf(f->a, "%s/mail/x", f->home), O_RDWR);
 	assert_true(journal_open(f->s->journals, fd, 0, &j, &f->e) >= 0);
 	assert_int_equal(io_write(journal_fd(j), text, sizeof(text) - 1), 0);
@@ -916,14 +917,17 @@ static void test_journal(void **state)
 	/* Somebody has the lock: it waits its turn, and says so in time. */
 	ok(f, box_lock(n, MORTISE_LOCK_EXCLUSIVE, 1, &f->e));
 	fails(f, mailbox_sync(m, &f->e), MORTISE_E_INUSE);
+	fails(f, mailbox_sync(reader, &f->e), MORTISE_E_INUSE);
 	ok(f, box_lock(n, MORTISE_LOCK_NONE, 0, &f->e));
-	fails(f, mailbox_sync(m, &f->e), MORTISE_E_NOTFOUND); /* the marker is another mailbox's now */
+	fails(f, mailbox_sync(reader, &f->e), MORTISE_E_NOTFOUND); /* it has it replayed, too */
 	assert_false(journal_waiting(f->s->journals, fd));
+	fails(f, mailbox_sync(m, &f->e), MORTISE_E_NOTFOUND); /* the marker is another mailbox's now */
 	assert_int_equal(pread(fd, now, sizeof(now) - 1, 0), sizeof(text) - 1);
 	assert_string_equal(now, text);
 	close(fd);
 	mailbox_close(&m);
 	mailbox_close(&n);
+	mailbox_close(&reader);
 	store_close(&other);
 	MEMORY(f)->ops = real;
 }
