@@ -201,7 +201,7 @@ int mbx_keyword(struct mbx_box *b, const char *name, bool add)
 int mbx_header_read(struct mortise_call *call, struct mbx_box *b)
 {
 	unsigned char p[MBX_HEADER];
-	uint64_t uidvalidity, uidlast;
+	uint64_t uidvalidity, uidlast, note_uid = 0;
 	int r = mbx_pread(call, b, p, sizeof p, 0);
 
 	if (r != 0)
@@ -213,7 +213,8 @@ int mbx_header_read(struct mortise_call *call, struct mbx_box *b)
 	b->header.uidvalidity = (uint32_t)uidvalidity;
 	b->header.uidlast = (uint32_t)uidlast;
 	b->header.note = p[MBX_NOTE] == 'A' && mbx_hex(p + MBX_NOTE + 1, 16, &b->header.note_size) &&
-	                 b->header.note_size >= MBX_HEADER;
+	                 mbx_hex(p + MBX_NOTE + 17, 8, &note_uid) && b->header.note_size >= MBX_HEADER;
+	b->header.note_uid = (uint32_t)note_uid;
 	read_keywords(&b->header, (const char *)p);
 	return 0;
 }
@@ -271,7 +272,7 @@ int mbx_header_write_note(struct mortise_call *call, struct mbx_box *b, uint64_t
 	char text[32] = "";
 
 	if (size != 0)
-		snprintf(text, sizeof text, "A%016llx", (unsigned long long)size);
+		snprintf(text, sizeof text, "A%016llx%08x", (unsigned long long)size, b->uidlast);
 	b->header.note = size != 0;
 	b->header.note_size = size;
 	return mbx_pwrite(call, b, text, MBX_NOTE_SIZE, MBX_NOTE);

@@ -18,9 +18,9 @@
  * A box keeps where every live message is, by UID: locators are UIDs and never change. Messages marked as
  * expunged are the gaps between live ones.
  *
- * An append notes the file's size in the unused end of the header before it begins and wipes the note when
- * it is done. When a process dies in between, what does not parse behind that size is cut off by the next
- * who locks the mailbox; without the note a damaged mailbox is never changed.
+ * An append notes the file's size and its last UID in the unused end of the header before it begins, and
+ * wipes the note when it is done. When a process dies in between, a batch that is not all there, or does not
+ * parse, is cut off by the next who locks the mailbox; without the note a damaged mailbox is never changed.
  */
 #ifndef MBX_BOX_H
 #define MBX_BOX_H
@@ -37,8 +37,8 @@
 #define MBX_HEADER 2048u  /* octets before the first record */
 #define MBX_PREFIX 25u    /* octets by which the format is recognised */
 #define MBX_UIDS 7u       /* where UIDVALIDITY and the last UID are, 8 digits each */
-#define MBX_NOTE 2020u    /* where an append notes the file's size */
-#define MBX_NOTE_SIZE 17u /* 'A' and 16 digits */
+#define MBX_NOTE 2010u    /* where an append notes the size before it, and its last UID */
+#define MBX_NOTE_SIZE 25u /* 'A', 16 digits, 8 digits */
 #define MBX_PID 2038u     /* 8 digits, CRLF */
 #define MBX_KEYWORDS 30u
 #define MBX_KEYWORD_MAX 50u
@@ -91,6 +91,7 @@ struct mbx_header {
 	uint32_t uidvalidity, uidlast;
 	bool note;           /* an append has not ended */
 	uint64_t note_size;  /* the file's size before it */
+	uint32_t note_uid;   /* of its last message */
 	unsigned used_slots; /* keyword lines before the first empty one */
 	size_t keyword_count;
 	uint8_t slots[MBX_KEYWORDS]; /* keyword → line; a line that is no keyword has none */

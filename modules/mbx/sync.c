@@ -167,18 +167,37 @@ static int take_record(struct scan *s, struct mbx_record *r)
 	return result;
 }
 
-/* What an append left that did not end. Only behind the size it noted. */
+/*
+ * An append did not end. Its messages have UIDs up to the one in the note, in order; what others have added
+ * since has none, or higher ones. So when the last octets are its own and its last message is not whole, the
+ * batch is cut off: where it begins, or, when others who have the file open may have seen its first messages,
+ * behind those. What does not parse nobody has seen.
+ */
 static int cut_off(struct scan *s)
 {
 	struct mbx_box *b = s->b;
+	uint64_t at = b->header.note_size, bad;
+	const char *what;
+	struct mbx_record m = {0};
+	int r = 0;
 
+	while (r == 0 && at < s->size && (r = read_line(s->call, b, at, s->size, &m, &bad, &what)) == 0)
+		at += m.line + m.size;
+	if (r < 0 || b->header.note_size > s->size || (r == 0 && (m.uid == 0 || m.uid >= b->header.note_uid)))
+		return r;
+	if (at > b->header.note_size && mbx_session_alone(s->call, b))
+		at = b->header.note_size;
+	if (at == s->size)
+		return 0;
 	s->call->host->log(s->call, MORTISE_LOG_WARN,
-	    "%s: an append was interrupted; octets %llu to %llu, no whole message, are removed",
-	    b->place->name, (unsigned long long)b->end, (unsigned long long)s->size);
-	if (ftruncate(b->fd, (off_t)b->end) != 0)
-		return s->call->host->fault_errno(s->call, "cannot shorten %s", b->place->name);
-	s->size = b->end;
-	return 0;
+	    "%s: an append was interrupted; octets %llu to %llu, no whole batch, are removed", b->place->name,
+	    (unsigned long long)at, (unsigned long long)s->size);
+	if (ftruncate(b->fd, (off_t)at) != 0)
+		r = s->call->host->fault_errno(s->call, "cannot shorten %s", b->place->name);
+	else
+		r = 0;
+	s->size = at;
+	return r != 0 ? r : mbx_session_share(s->call, b);
 }
 
 /* UIDs that were given go into the file; the header first, so that none is above its last one. */
@@ -213,6 +232,10 @@ int mbx_scan(struct mortise_call *call, struct mbx_box *b)
 	int r = mbx_print_of(call, b, &now);
 
 	s.size = now.size;
+	if (r == 0 && b->header.note && writable)
+		r = cut_off(&s);
+	else if (r == 0 && b->header.note && b->header.note_size < s.size)
+		s.size = b->header.note_size; /* who may not write leaves it to others */
 	for (unsigned n = 1; r == 0 && b->end < s.size; n++) {
 		struct mbx_record m;
 		if (n % 1024 == 0 && (r = call->host->should_stop(call)) != 0)
@@ -220,12 +243,7 @@ int mbx_scan(struct mortise_call *call, struct mbx_box *b)
 		r = read_line(call, b, b->end, s.size, &m, &bad, &what);
 		if (r == 0)
 			r = take_record(&s, &m);
-		else if (r == 1 && b->header.note && b->end >= b->header.note_size) {
-			/* Who may not write leaves it to others. */
-			r = writable ? cut_off(&s) : 0;
-			if (!writable)
-				break;
-		} else if (r == 1)
+		else if (r == 1)
 			r = damaged(call, b, bad, what);
 	}
 	if (r == 0 && b->header.note && writable)

@@ -315,7 +315,7 @@ static void only_an_appends_rest_is_removed(void **state)
 {
 	struct rig *r = *state;
 	struct session *s = &r->s;
-	char note[32];
+	char note[64];
 	size_t size, now;
 	int fd;
 
@@ -326,12 +326,12 @@ static void only_an_appends_rest_is_removed(void **state)
 	assert_int_equal(session_sync(s), MORTISE_E_CORRUPT);
 	session_close(s);
 	fd = openat(r->root, r->file, O_RDWR);
-	snprintf(note, sizeof note, "A%016zx", size + 1);
+	snprintf(note, sizeof note, "A%016zx%08x", size + 1, 4);
 	assert_int_equal(pwrite(fd, note, MBX_NOTE_SIZE, MBX_NOTE), MBX_NOTE_SIZE);
 	OK(s, session_open(r, s, 0));
 	assert_int_equal(session_sync(s), MORTISE_E_CORRUPT);
 	session_close(s);
-	snprintf(note, sizeof note, "A%016zx", size);
+	snprintf(note, sizeof note, "A%016zx%08x", size, 4);
 	assert_int_equal(pwrite(fd, note, MBX_NOTE_SIZE, MBX_NOTE), MBX_NOTE_SIZE);
 	close(fd);
 	OK(s, session_open(r, s, MORTISE_OPEN_READ_ONLY));
