@@ -2,8 +2,10 @@
  * New messages.
  *
  * A batch is collected in a file without a name. commit takes the lock, sees to it that all messages that are
- * there have UIDs, notes the file's size in the header (box.h), raises the header's last UID, writes the
- * records behind the end, syncs once, and wipes the note. What fails is cut off again.
+ * there have UIDs, notes the file's size in the header (box.h), raises the header's last UID and syncs that,
+ * then writes the records behind the end, syncs once more, and wipes the note. The first sync is what makes a
+ * power failure harmless: without the note nobody could tell half a record from damage. What fails is cut
+ * off again.
  */
 #include "box.h"
 
@@ -285,7 +287,8 @@ static int put_all(struct mortise_call *call, struct append *a)
 	uint64_t at = b->end;
 	int r;
 
-	if ((r = mbx_header_write_note(call, b, b->end)) != 0 || (r = mbx_header_write_uids(call, b)) != 0)
+	if ((r = mbx_header_write_note(call, b, b->end)) != 0 || (r = mbx_header_write_uids(call, b)) != 0 ||
+	    (r = mbx_sync_file(call, b)) != 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < a->count; i++) {
 		r = put_message(call, a, &a->messages[i], at);
