@@ -137,9 +137,11 @@ static bool has_children(struct walk *w, const char *path, const struct level *u
 		return false;
 	while (!found && (name = next_entry(w, &l, &type)) != NULL) {
 		struct target t;
-		enum object o = type == DT_DIR ? OBJECT_DIRECTORY : look_at(w, name, &t);
+		const char *slash = strrchr(name, '/');
+		bool sure = type == DT_DIR && !name_maybe_own(w->s, str_of(slash != NULL ? slash + 1 : name));
+		enum object o = sure ? OBJECT_DIRECTORY : look_at(w, name, &t);
 
-		if (type != DT_DIR)
+		if (!sure)
 			target_close(&t);
 		found = o == OBJECT_DIRECTORY || o == OBJECT_MAILBOX;
 	}

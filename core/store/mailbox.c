@@ -160,7 +160,7 @@ int mailbox_appeared(struct mailbox *m, struct err *e)
 		return 0;
 	}
 	/* What was chosen for it stays chosen while there is nothing to recognise. */
-	if (S_ISREG(t.st.st_mode) && t.st.st_size == 0)
+	if (S_ISREG(t.st.st_mode) && t.st.st_size == 0 && driver_fits(m->driver, &t.st))
 		t.driver = m->driver;
 	target_close(&m->target);
 	m->target = t;

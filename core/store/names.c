@@ -158,6 +158,34 @@ static bool has_suffix(const struct store *s, struct str level)
 	return false;
 }
 
+bool driver_owns_name(const struct instance *driver, struct str level)
+{
+	const struct mortise_traits *t = driver_ops(driver)->traits;
+	const char *const *own;
+
+	if (!t->directory || t->size < offsetof(struct mortise_traits, own_names) + sizeof(t->own_names) ||
+	    t->own_names == NULL)
+		return false;
+	for (own = t->own_names; *own != NULL; own++) {
+		struct str name = str_of(*own);
+
+		if (name.n > 0 && name.p[name.n - 1] == '*' ? str_starts(level, str_sub(name, 0, name.n - 1))
+		                                            : str_eq(level, name))
+			return true;
+	}
+	return false;
+}
+
+bool name_maybe_own(const struct store *s, struct str level)
+{
+	size_t i;
+
+	for (i = 0; i < s->driver_count; i++)
+		if (driver_owns_name(s->drivers[i], level))
+			return true;
+	return false;
+}
+
 bool name_hidden(const struct store *s, const char *path)
 {
 	struct str rest = str_of(path);

@@ -102,11 +102,42 @@ static int find_inbox(struct store *s, const struct name *n, struct target *out,
 	return e->code;
 }
 
+/* Whether a level of `path` lies in a mailbox whose format keeps things of that name there. */
+static bool mailbox_s_own(struct store *s, const char *path)
+{
+	AUTO_FREE char *above = mem_strdup(path);
+	struct str rest = str_of(path);
+
+	while (rest.p != NULL) {
+		size_t end = (size_t)(rest.p - path);
+		struct str level = str_cut(&rest, '/');
+		struct name parent = {.text = end > 0 ? above : "."};
+		struct err e = ERR_INIT;
+		struct target t;
+		bool own = false;
+
+		if (!name_maybe_own(s, level))
+			continue;
+		if (end > 0)
+			above[end - 1] = '\0';
+		start(s, &t, s->root, s->root_path, parent.text, &parent);
+		if (recognise(s, &t, &e) == 0 && t.object == OBJECT_MAILBOX)
+			own = driver_owns_name(t.driver, level);
+		if (end > 0)
+			above[end - 1] = '/';
+		if (own)
+			return true;
+	}
+	return false;
+}
+
 int target_path(struct store *s, const char *path, struct target *out, struct err *e)
 {
 	const struct name n = {.text = path};
 
 	ASSERT(s->root >= 0);
+	if (mailbox_s_own(s, path))
+		return err_fail(e, MORTISE_E_INVALID, "That name belongs to the mailbox above it");
 	start(s, out, s->root, s->root_path, path, &n);
 	if (recognise(s, out, e) != 0) {
 		target_close(out);
@@ -133,7 +164,7 @@ int target_mailbox(
 	if (name_parse(s, name, how, a, &n, e) != 0 || target_find(s, &n, out, e) != 0)
 		return e->code;
 	if (out->object == OBJECT_MAILBOX && n.driver != NULL && n.driver != out->driver) {
-		if (out->st.st_size != 0 || !S_ISREG(out->st.st_mode)) {
+		if (out->st.st_size != 0 || !S_ISREG(out->st.st_mode) || !driver_fits(n.driver, &out->st)) {
 			target_close(out);
 			return err_fail(e, MORTISE_E_INVALID, "Mailbox has another format");
 		}

@@ -73,6 +73,25 @@ static int ask(struct store *s, struct target *t, int fd, struct err *e)
 	return 0;
 }
 
+/* A mailbox of the default format, or of the first that keeps mailboxes in files. */
+static int empty_file(struct store *s, struct target *t, struct err *e)
+{
+	size_t i;
+
+	t->driver = store_default_driver(s, e);
+	if (t->driver == NULL)
+		return e->code;
+	for (i = 0; !driver_fits(t->driver, &t->st); i++) {
+		if (i == s->driver_count) {
+			t->driver = NULL;
+			return 0;
+		}
+		t->driver = s->drivers[i];
+	}
+	t->object = OBJECT_MAILBOX;
+	return 0;
+}
+
 int recognise(struct store *s, struct target *t, struct err *e)
 {
 	AUTO_CLOSE int look = path_open(t->place.root, t->place.path, O_PATH, 0, store_how(s));
@@ -94,11 +113,8 @@ int recognise(struct store *s, struct target *t, struct err *e)
 	t->object = S_ISDIR(t->st.st_mode) ? OBJECT_DIRECTORY : OBJECT_OTHER;
 	if (!S_ISDIR(t->st.st_mode) && !S_ISREG(t->st.st_mode))
 		return 0;
-	if (S_ISREG(t->st.st_mode) && t->st.st_size == 0) {
-		t->driver = store_default_driver(s, e);
-		t->object = OBJECT_MAILBOX;
-		return t->driver != NULL ? 0 : e->code;
-	}
+	if (S_ISREG(t->st.st_mode) && t->st.st_size == 0)
+		return empty_file(s, t, e);
 	fd = open_quietly(s, t);
 	if (fd < 0) {
 		if (errno == ENOENT) {

@@ -69,6 +69,11 @@ static inline const struct mortise_driver_ops *driver_ops(const struct instance 
 {
 	return i->ops;
 }
+/* Whether the format is one of directories, as this file is one or not. */
+static inline bool driver_fits(const struct instance *i, const struct stat *st)
+{
+	return driver_ops(i)->traits->directory == (S_ISDIR(st->st_mode) != 0);
+}
 struct instance *store_driver(const struct store *s, struct str name); /* or NULL */
 struct instance *store_default_driver(const struct store *s, struct err *e);
 
@@ -88,6 +93,10 @@ int name_parse(
 /* Whether a file or directory called `path` (below the mail directory) may be seen at all. */
 bool name_hidden(const struct store *s, const char *path);
 
+/* Whether a level of this name is some directory format's own (mortise_traits.own_names), lexically. */
+bool name_maybe_own(const struct store *s, struct str level);
+bool driver_owns_name(const struct instance *driver, struct str level);
+
 /* ---- place.c ---- */
 enum object { OBJECT_MISSING, OBJECT_MAILBOX, OBJECT_DIRECTORY, OBJECT_OTHER };
 struct target {
@@ -100,7 +109,8 @@ struct target {
 };
 /* Where a name points to and what is there. A missing INBOX is MISSING at the first usable place. */
 int target_find(struct store *s, const struct name *n, struct target *out, struct err *e);
-/* What is at a clean path below the mail directory. The mail directory must be open. */
+/* What is at a clean path below the mail directory, which must be open. INVALID for what is a mailbox's own.
+ */
 int target_path(struct store *s, const char *path, struct target *out, struct err *e);
 /* The same for what must be a mailbox, or an INBOX that is not there yet. */
 int target_mailbox(

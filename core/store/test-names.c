@@ -557,7 +557,9 @@ static void test_subscription_mode_and_lock(void **state)
 }
 
 /* ---- a format that keeps mailboxes in directories ---- */
-static const struct mortise_traits dirs_traits = {.size = sizeof(dirs_traits), .directory = true};
+static const char *const dirs_own[] = {".box", "own", "mine-*", NULL};
+static const struct mortise_traits dirs_traits = {
+    .size = sizeof(dirs_traits), .directory = true, .own_names = dirs_own};
 static unsigned dirs_locks;
 
 static int dirs_recognise(struct mortise_call *call, const struct mortise_probe *probe)
@@ -615,6 +617,30 @@ static int dirs_remove(struct mortise_call *call, const struct mortise_place *p)
 	return 0;
 }
 
+/* What a mailbox keeps in its directory is no mailbox; elsewhere the same names are names like others. */
+static void directory_format_own_names(struct fixture *f)
+{
+	ok(f, store_create(f->s, "#driver.fail/only", &f->e));
+	put_file(f, "mail/only/own", NULL);
+	put_file(f, "mail/only/mine-1", "");
+	assert_string_equal(list_text(f, "", "only*"), "only HasNoChildren\n");
+	fails(f, store_create(f->s, "only/own", &f->e), MORTISE_E_INVALID);
+	fails(f, store_create(f->s, "only/own/deep", &f->e), MORTISE_E_INVALID);
+	fails(f, store_create(f->s, "only/mine-2", &f->e), MORTISE_E_INVALID);
+	fails(f, store_rename(f->s, "box/child", "only/mine-3", &f->e), MORTISE_E_INVALID);
+	ok(f, store_create(f->s, "own/mine-2", &f->e));
+	assert_string_equal(
+	    list_text(f, "", "own*"), "own Noselect HasChildren\nown/mine-2 Noinferiors HasNoChildren\n");
+	/* An empty file is of the first format that keeps mailboxes in files. */
+	f->o.default_driver = "fail";
+	fixture_reopen(f);
+	put_file(f, "mail/empty", "");
+	assert_non_null(strstr(list_text(f, "", "empty"), "empty Noinferiors HasNoChildren"));
+	f->o.default_driver = "memory";
+	fixture_reopen(f);
+	ok(f, store_delete(f->s, "own/mine-2", &f->e));
+}
+
 static void test_directory_format(void **state)
 {
 	const struct mortise_driver_ops ops = {.size = sizeof(ops),
@@ -637,6 +663,7 @@ static void test_directory_format(void **state)
 	assert_string_equal(list_text(f, "", "box/%/%"), "box/sub/deep HasNoChildren\n");
 	fails(f, store_create(f->s, "#driver.fail/box", &f->e), MORTISE_E_EXISTS);
 	fails(f, store_create(f->s, "box/", &f->e), MORTISE_E_EXISTS);
+	directory_format_own_names(f);
 	/* A level becomes a mailbox; a file of another format does not. */
 	assert_string_equal(list_text(f, "", "box/sub"), "box/sub Noselect HasChildren\n");
 	ok(f, store_create(f->s, "#driver.fail/box/sub", &f->e));

@@ -42,7 +42,7 @@ extern "C" {
 #endif
 
 #define MORTISE_DRIVER_MAJOR 0u
-#define MORTISE_DRIVER_MINOR 1u
+#define MORTISE_DRIVER_MINOR 2u
 
 /* System flags (RFC 9051 §2.3.2). */
 #define MORTISE_FLAG_SEEN 0x01u
@@ -199,6 +199,12 @@ struct mortise_traits {
 	int newline; /* how text is stored */
 	const char
 	    *file_suffix; /* unused files beside the mailbox that LIST must hide, e.g. ".lock", or NULL */
+	/*
+	 * 0.2: with `directory`, what lies in a mailbox's directory and is the format's own ("cur", "new"),
+	 * ended by NULL; a '*' at the end stands for anything. Nothing of these names is a mailbox below a
+	 * mailbox of this driver, nor can be made there. NULL: nothing is.
+	 */
+	const char *const *own_names;
 };
 
 #define MORTISE_WATCH_MAX 4

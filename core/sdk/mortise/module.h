@@ -23,6 +23,7 @@
  *   driver 0.1    recognise, create, open, sync, read, append_*, set_flags, expunge, lock, close; remove,
  * rename, copy, watch, status, traits password 0.1  verify, lookup, credentials sasl 0.1      mechanisms,
  * start, step, dispose host 0.1      see host.h, each slot has its label
+ *   driver 0.2    trait own_names
  *
  * What a module may not do, anywhere: fork, install signal handlers, change uid, directory, umask or locale,
  * exit, write to stdin/stdout/stderr, register atexit or constructors, start threads before `start`.
