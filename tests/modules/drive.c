@@ -161,6 +161,18 @@ static int append(
 	return r;
 }
 
+/* Stored with LF, wanted with CRLF. */
+static bool same_lines(const char *stored, size_t n, const char *text)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (stored[i] == '\n' && *text == '\r')
+			text++;
+		if (*text != stored[i] || *text++ == '\0')
+			return false;
+	}
+	return *text == '\0';
+}
+
 static bool text_is(void *box, uint32_t uid, const char *text)
 {
 	const struct mortise_ref ref = {.uid = uid};
@@ -168,14 +180,15 @@ static bool text_is(void *box, uint32_t uid, const char *text)
 	char now[512];
 	size_t n = 0;
 
-	if (CALL(read, box, &ref, &s) != 0 || s.newline != MORTISE_NEWLINE_CRLF || s.fd < 0)
+	if (CALL(read, box, &ref, &s) != 0 || s.fd < 0)
 		return false;
 	for (size_t i = 0; i < s.extent_count; i++) {
 		if (s.extents[i].length > sizeof(now) - n)
 			return false;
 		n += (size_t)io_pread(s.fd, now + n, s.extents[i].length, s.extents[i].offset);
 	}
-	return n == strlen(text) && memcmp(now, text, n) == 0;
+	return s.newline == MORTISE_NEWLINE_LF ? same_lines(now, n, text)
+	                                       : n == strlen(text) && memcmp(now, text, n) == 0;
 }
 
 static const char *const texts[] = {
