@@ -5,12 +5,14 @@ MODULEDIR ?= $(shell $(MORTISE) --variable=moduledir)
 TOOL ?= $(shell $(MORTISE) --variable=tool)
 MANDIR ?= $(shell $(MORTISE) --variable=mandir)
 CFLAGS ?= -O2 -g -Wall -Wextra
+SOURCES = @NAME@.c
+HEADERS =
 
 all: @NAME@.so mortise-@NAME@.5
 
-@NAME@.so: @NAME@.c
+@NAME@.so: $(SOURCES) $(HEADERS)
 	$(CC) $(CPPFLAGS) $(shell $(MORTISE) --cflags) $(CFLAGS) -fPIC -fvisibility=hidden -shared \
-		-Wl,-z,defs -Wl,-z,now $(LDFLAGS) -o $@ @NAME@.c @LINK@
+		-Wl,-z,defs -Wl,-z,now $(LDFLAGS) -o $@ $(SOURCES) @LINK@
 
 mortise-@NAME@.5: @NAME@.5.in @NAME@.so
 	$(TOOL) describe --format=mdoc $(CURDIR)/@NAME@.so >options.mdoc
