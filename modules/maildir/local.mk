@@ -1,0 +1,19 @@
+# modules/maildir: directories with a file a message, shared with Dovecot.
+MAILDIR_SOURCES = \
+	modules/maildir/maildir.c modules/maildir/box.h modules/maildir/name.c modules/maildir/lock.c \
+	modules/maildir/list.c modules/maildir/keyword.c modules/maildir/scan.c modules/maildir/append.c \
+	modules/maildir/change.c modules/maildir/directory.c
+module_LTLIBRARIES += modules/maildir/maildir.la
+modules_maildir_maildir_la_SOURCES = $(MAILDIR_SOURCES)
+modules_maildir_maildir_la_CPPFLAGS = $(MODULE_CPPFLAGS)
+modules_maildir_maildir_la_LDFLAGS = $(MODULE_LDFLAGS)
+dist_man_MANS += modules/maildir/mortise-maildir.5
+
+if HAVE_CMOCKA
+check_PROGRAMS += modules/maildir/test-maildir
+TESTS += modules/maildir/test-maildir
+modules_maildir_test_maildir_SOURCES = modules/maildir/test-maildir.c modules/memory/test-drive.h $(MAILDIR_SOURCES)
+modules_maildir_test_maildir_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+modules_maildir_test_maildir_LDADD = core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
+	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(CMOCKA_LIBS)
+endif

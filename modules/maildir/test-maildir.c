@@ -1,0 +1,429 @@
+/* test-maildir: the driver called directly: names, Dovecot's files, the lock, what other programs do
+ * meanwhile. */
+#include "../memory/test-drive.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <limits.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "box.h"
+
+extern const struct mortise_module maildir_LTX_mortise_module;
+
+struct rig {
+	struct drive d;
+	struct mortise_place place;
+	struct mortise_cursor cursor;
+	struct ear ear;
+	void *box;
+};
+
+static int setup(void **state)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+
+	drive_start(&r->d, &maildir_LTX_mortise_module);
+	r->place = drive_place(&r->d, "box");
+	r->place.lock_timeout = 50;
+	*state = r;
+	assert_int_equal(DRIVE(&r->d, create, &r->place), 0);
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static void reopen(struct rig *r)
+{
+	if (r->box != NULL)
+		DRIVE_VOID(&r->d, close, r->box);
+	r->box = drive_open(&r->d, &r->place, 0);
+	r->cursor = (struct mortise_cursor){0};
+}
+
+static int teardown(void **state)
+{
+	struct rig *r = *state;
+
+	if (r->box != NULL)
+		DRIVE_VOID(&r->d, close, r->box);
+	nftw(r->d.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	drive_end(&r->d);
+	free(r);
+	return 0;
+}
+
+static const char *path_of(struct rig *r, const char *name)
+{
+	return arena_printf(r->d.a, "%s/box/%s", r->d.dir, name);
+}
+
+static void put(struct rig *r, const char *name, const char *text)
+{
+	FILE *f = fopen(path_of(r, name), "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static const char *get(struct rig *r, const char *name)
+{
+	FILE *f = fopen(path_of(r, name), "r");
+	char *text = arena_alloc(r->d.a, 65536);
+
+	if (f == NULL)
+		return NULL;
+	text[fread(text, 1, 65535, f)] = '\0';
+	fclose(f);
+	return text;
+}
+
+static bool there(struct rig *r, const char *name)
+{
+	return access(path_of(r, name), F_OK) == 0;
+}
+
+static const char *sync_now(struct rig *r)
+{
+	r->cursor.size = 0;
+	return drive_sync(&r->d, r->box, &r->cursor, &r->ear);
+}
+
+static const char *made(const char *old, uint32_t flags, uint32_t letters)
+{
+	static char out[NAME_MAX + 1];
+
+	return maildir_name_make(old, flags, letters, out) ? out : NULL;
+}
+
+static void test_names(void **state)
+{
+	struct maildir_name n;
+	char lengthy[300];
+
+	(void)state;
+	assert_true(maildir_name_parse("1.a,S=10,W=12:2,FSTabz", &n));
+	assert_int_equal(n.base, 13);
+	assert_int_equal(n.flags, MORTISE_FLAG_FLAGGED | MORTISE_FLAG_SEEN | MORTISE_FLAG_DELETED);
+	assert_int_equal(n.letters, 1u | 2u | 1u << 25);
+	assert_int_equal(n.size, 10);
+	assert_int_equal(n.wire, 12);
+	assert_true(maildir_name_parse("1.a,S=10x,W=:2,S,DT", &n));
+	assert_true(n.size == MORTISE_SIZE_UNKNOWN && n.wire == MORTISE_SIZE_UNKNOWN);
+	assert_int_equal(n.flags, MORTISE_FLAG_SEEN); /* behind the comma it is somebody else's */
+	assert_true(maildir_name_parse("1.a,S=99999999999999999999999", &n));
+	assert_true(n.size == MORTISE_SIZE_UNKNOWN);
+	assert_true(maildir_name_parse("1.a:1,S", &n));
+	assert_int_equal(n.flags, 0);
+	assert_false(maildir_name_parse(".x", &n));
+	assert_false(maildir_name_parse("", &n));
+	assert_false(maildir_name_parse(":2,S", &n));
+	assert_false(maildir_name_parse("a\nb", &n));
+	assert_string_equal(made("1.a", 0, 0), "1.a:2,");
+	assert_string_equal(
+	    made("1.a:2,ZPSa,T", MORTISE_FLAG_DRAFT | MORTISE_FLAG_ANSWERED, 4), "1.a:2,DPRZc,T");
+	memset(lengthy, 'x', 253);
+	lengthy[253] = '\0';
+	assert_null(made(lengthy, 0, 0));
+}
+
+static void test_first_list(void **state)
+{
+	struct rig *r = *state;
+	const char *list = get(r, "dovecot-uidlist");
+	unsigned v, next;
+	char guid[40];
+
+	assert_int_equal(sscanf(list, "3 V%u N%u G%32s\n", &v, &next, guid), 3);
+	assert_in_range(v, (uint32_t)time(NULL) - 100, (uint32_t)time(NULL));
+	assert_int_equal(next, 1);
+	assert_int_equal(strlen(guid), 32);
+	put(r, "new/2.M5.b", "b\n");
+	put(r, "new/2.M4.a", "a\n");
+	put(r, "cur/1.c:2,S", "c\n");
+	reopen(r);
+	assert_string_equal(sync_now(r), "full +1(1) +2(100) +3(100) next4");
+	assert_string_equal(strchr(get(r, "dovecot-uidlist"), '\n'), "\n1 :1.c:2,S\n2 :2.M4.a\n3 :2.M5.b\n");
+	assert_false(there(r, "dovecot-uidlist.lock"));
+	assert_false(there(r, "dovecot-uidlist.tmp"));
+}
+
+/* Another server's list: its numbers hold, its fields stay, what is wrong in it is left out. attack-116 */
+static void test_foreign_list(void **state)
+{
+	struct rig *r = *state;
+	const char *list;
+
+	put(r, "dovecot-uidlist",
+	    "3 V77 N9 Gabc Xnew\n2 W6 P1 :1.a:2,\n5 :5.gone:2,\n5 :1.b\n4 :1.b\n7 nothing\nx\n8 "
+	    ":1.a\n99999999999 :1.b\n"
+	    "20 :1.d\n21 :1.to");
+	put(r, "cur/1.a:2,S", "a\n\n\n");
+	put(r, "cur/1.b:2,F", "b\n");
+	put(r, "cur/1.d:2,", "d\n");
+	reopen(r);
+	/* 1.a is there twice: the later line counts. 1.b's lines do not rise. 21 has no end. */
+	assert_string_equal(sync_now(r), "full +8(1) +20(0) +21(4) next22");
+	list = get(r, "dovecot-uidlist");
+	assert_non_null(strstr(list, "3 V77 N22 Gabc Xnew\n"));
+	assert_non_null(strstr(list, "8 :1.a:2,S\n"));
+	put(r, "dovecot-uidlist", "3 V77 N30 Gabc\n20 W6 P1 Q2 :1.d:2,\n");
+	assert_string_equal(sync_now(r), "full +20(0) +30(1) +31(4) next32");
+	assert_non_null(strstr(get(r, "dovecot-uidlist"), "20 W6 P1 Q2 :1.d:2,\n"));
+	/* Without a first line to believe there is another UIDVALIDITY. */
+	put(r, "dovecot-uidlist", "3 V0 N1\n1 :1.d\n");
+	reopen(r);
+	assert_string_equal(sync_now(r), "full +1(1) +2(4) +3(0) next4");
+	assert_null(strstr(get(r, "dovecot-uidlist"), "V77 "));
+}
+
+static void test_courier_list(void **state)
+{
+	struct rig *r = *state;
+
+	assert_int_equal(unlink(path_of(r, "dovecot-uidlist")), 0);
+	put(r, "courierimapuiddb", "1 1234567 50\n41 1.a\n43 1.b\n");
+	put(r, "cur/1.b:2,", "b\n");
+	put(r, "cur/1.a:2,", "a\n");
+	put(r, "cur/0.c:2,", "c\n");
+	reopen(r);
+	assert_string_equal(sync_now(r), "full +41(0) +43(0) +50(0) next51");
+	assert_non_null(strstr(get(r, "dovecot-uidlist"), "3 V1234567 N51 G"));
+}
+
+static void test_read_only_writes_nothing(void **state)
+{
+	struct rig *r = *state;
+
+	assert_int_equal(unlink(path_of(r, "dovecot-uidlist")), 0);
+	put(r, "new/1.a", "a\n");
+	r->box = drive_open(&r->d, &r->place, MORTISE_OPEN_READ_ONLY);
+	assert_string_equal(sync_now(r), "full +1(100) next2");
+	put(r, "new/0.b", "a\n");
+	assert_string_equal(sync_now(r), "full +1(100) +2(100) next3");
+	assert_false(there(r, "dovecot-uidlist"));
+	assert_true(there(r, "new/1.a"));
+}
+
+static void test_unchanged_costs_nothing(void **state)
+{
+	struct rig *r = *state;
+	const struct timespec old[2] = {{1000, 0}, {1000, 0}};
+	static const char *const names[] = {"cur", "new", "dovecot-uidlist"};
+
+	put(r, "new/1.a", "a\n");
+	reopen(r);
+	sync_now(r);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(utimensat(AT_FDCWD, path_of(r, names[i]), old, 0), 0);
+	assert_string_equal(drive_sync(&r->d, r->box, &r->cursor, &r->ear), "full +1(100) next2");
+	assert_string_equal(drive_sync(&r->d, r->box, &r->cursor, &r->ear), "");
+	/* A time that is too young to be trusted: looked at again. */
+	put(r, "new/1.b", "b\n");
+	assert_string_equal(drive_sync(&r->d, r->box, &r->cursor, &r->ear), "full +1(100) +2(100) next3");
+	assert_string_equal(drive_sync(&r->d, r->box, &r->cursor, &r->ear), "full +1(100) +2(100) next3");
+}
+
+static int flag(struct rig *r, uint32_t uid, uint32_t flags, uint64_t keywords)
+{
+	const struct mortise_flag_change c = {.ref = drive_ref(uid), .flags = flags, .keywords = keywords};
+	int result = DRIVE(&r->d, lock, r->box, MORTISE_LOCK_EXCLUSIVE, 0);
+
+	if (result != 0)
+		return result;
+	result = DRIVE(&r->d, set_flags, r->box, &c, 1);
+	DRIVE(&r->d, lock, r->box, MORTISE_LOCK_NONE, 0);
+	return result;
+}
+
+static void test_changes(void **state)
+{
+	struct rig *r = *state;
+	struct mortise_ref ref = drive_ref(1);
+	struct mortise_source source;
+	unsigned bit = 99;
+
+	put(r, "new/1.a", "a\n");
+	put(r, "cur/1.b:2,Pq,x", "b\n");
+	put(r, "dovecot-keywords", "3 three\nbad\n77 x\n4 a b\n3 again\n5 THREE\n");
+	reopen(r);
+	assert_string_equal(sync_now(r), "full kw1 +1(100) +2(0) next3");
+	assert_int_equal(DRIVE(&r->d, seen_recent, r->box, &ref, 1), 0);
+	assert_true(there(r, "cur/1.a:2,"));
+	assert_int_equal(DRIVE(&r->d, add_keyword, r->box, "Three", &bit), 0);
+	assert_int_equal(bit, 0);
+	assert_int_equal(DRIVE(&r->d, add_keyword, r->box, "new", &bit), 0);
+	assert_string_equal(get(r, "dovecot-keywords"), "0 new\n3 three\n");
+	assert_int_equal(flag(r, 2, MORTISE_FLAG_SEEN, 3), 0);
+	assert_true(there(r, "cur/1.b:2,PSadq,x"));
+	/* Renamed by a program that knows no lock; gone. */
+	assert_int_equal(rename(path_of(r, "cur/1.b:2,PSadq,x"), path_of(r, "cur/1.b:2,F")), 0);
+	assert_int_equal(DRIVE(&r->d, read, r->box, &(struct mortise_ref){.uid = 2}, &source), 0);
+	assert_int_equal(flag(r, 2, MORTISE_FLAG_DRAFT, 0), 0);
+	assert_true(there(r, "cur/1.b:2,D"));
+	assert_int_equal(unlink(path_of(r, "cur/1.a:2,")), 0);
+	assert_int_equal(flag(r, 1, MORTISE_FLAG_SEEN, 0), 0);
+	assert_int_equal(DRIVE(&r->d, read, r->box, &ref, &source), MORTISE_E_EXPUNGED);
+	ref.uid = 2;
+	assert_int_equal(DRIVE(&r->d, lock, r->box, MORTISE_LOCK_EXCLUSIVE, 0), 0);
+	assert_int_equal(DRIVE(&r->d, expunge, r->box, &ref, 1), 0);
+	assert_int_equal(DRIVE(&r->d, lock, r->box, MORTISE_LOCK_NONE, 0), 0);
+	assert_string_equal(sync_now(r), "full kw2 next3");
+	reopen(r);
+	put(r, "new/1.z", "z\n");
+	assert_string_equal(sync_now(r), "full kw2 +3(100) next4");
+}
+
+static void test_keywords_are_26(void **state)
+{
+	struct rig *r = *state;
+	unsigned bit;
+	char name[16];
+
+	reopen(r);
+	put(r, "cur/1.a:2,c", "a\n"); /* a letter without a name is not given away */
+	sync_now(r);
+	for (int i = 0; i < 25; i++) {
+		snprintf(name, sizeof(name), "k%d", i);
+		assert_int_equal(DRIVE(&r->d, add_keyword, r->box, name, &bit), 0);
+	}
+	assert_int_equal(DRIVE(&r->d, add_keyword, r->box, "more", &bit), MORTISE_E_LIMIT);
+	assert_null(strstr(get(r, "dovecot-keywords"), "\n2 "));
+	assert_non_null(strstr(get(r, "dovecot-keywords"), "\n25 k24\n"));
+}
+
+static void test_append(void **state)
+{
+	struct rig *r = *state;
+	uint32_t uid = 0;
+
+	reopen(r);
+	assert_int_equal(drive_append(&r->d, r->box, "A: b\r\n\r\nx\ry\r\n", &uid), 0);
+	assert_int_equal(uid, 1);
+	assert_string_equal(sync_now(r), "full +1(100) next2");
+	assert_int_equal(r->ear.last.octets, 13);
+	assert_non_null(strstr(get(r, "dovecot-uidlist"), ",S=10,W=13\n"));
+	drive_option(&r->d, "message_limit", "1");
+	assert_int_equal(drive_append(&r->d, r->box, "x\r\n", &uid), MORTISE_E_LIMIT);
+	put(r, "new/1.b", "b\n");
+	assert_string_equal(sync_now(r), "failed");
+	assert_int_equal(r->d.e.code, MORTISE_E_LIMIT);
+	drive_option(&r->d, "message_limit", "10");
+	assert_string_equal(sync_now(r), "full +1(100) +2(100) next3");
+	DRIVE_VOID(&r->d, close, r->box);
+	r->box = NULL;
+	/* Less than the option's least. */
+	((struct maildir_options *)(uintptr_t)r->d.i->pub.options)->list_limit = 10;
+	assert_int_equal(DRIVE(&r->d, open, &r->place, 0,
+	                     &(struct mortise_box_info){.size = sizeof(struct mortise_box_info)}, &r->box),
+	    MORTISE_E_LIMIT);
+	r->box = NULL;
+}
+
+static void test_lock(void **state)
+{
+	struct rig *r = *state;
+	char host[65] = "";
+	struct timespec old[2] = {{0, UTIME_OMIT}, {time(NULL) - 3600, 0}};
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(0);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	gethostname(host, sizeof(host) - 1);
+	put(r, "cur/1.a:2,", "a\n");
+	reopen(r);
+	/* Of one that lives, here or elsewhere: held. */
+	put(r, "dovecot-uidlist.lock", arena_printf(r->d.a, "%d:%s", (int)getpid(), host));
+	assert_int_equal(flag(r, 1, 1, 0), MORTISE_E_INUSE);
+	put(r, "dovecot-uidlist.lock", arena_printf(r->d.a, "%d:other.example", (int)child));
+	assert_int_equal(flag(r, 1, 1, 0), MORTISE_E_INUSE);
+	assert_non_null(strstr(r->d.e.admin, "other.example"));
+	/* Of one that died on this host, or an old one: taken away. */
+	put(r, "dovecot-uidlist.lock", arena_printf(r->d.a, "%d:%s", (int)child, host));
+	assert_string_equal(sync_now(r), "full +1(0) next2");
+	put(r, "dovecot-uidlist.lock", "");
+	assert_int_equal(utimensat(AT_FDCWD, path_of(r, "dovecot-uidlist.lock"), old, 0), 0);
+	put(r, "cur/2.a:2,", "a\n");
+	assert_string_equal(sync_now(r), "full +1(0) +2(0) next3");
+	assert_false(there(r, "dovecot-uidlist.lock"));
+}
+
+/* attack-116: the same base twice, as a half delivery and as two messages. */
+static void test_twins(void **state)
+{
+	struct rig *r = *state;
+
+	put(r, "new/1.a", "one\n");
+	assert_int_equal(link(path_of(r, "new/1.a"), path_of(r, "cur/1.a:2,S")), 0);
+	put(r, "new/1.b", "one\n");
+	put(r, "cur/1.b:2,S", "another\n");
+	reopen(r);
+	sync_now(r);
+	assert_int_equal(there(r, "new/1.a") + there(r, "cur/1.a:2,S"), 1);
+	assert_int_equal(there(r, "new/1.b") + there(r, "cur/1.b:2,S"), 1);
+	assert_non_null(strstr(r->ear.text, "+3("));
+	assert_null(strstr(r->ear.text, "+4("));
+}
+
+/* attack-115, attack-116 */
+static void test_recognise(void **state)
+{
+	struct rig *r = *state;
+	struct mortise_probe probe = {.size = sizeof(probe), .place = &r->place};
+	struct stat st;
+
+	probe.fd = open(path_of(r, ""), O_RDONLY | O_DIRECTORY);
+	assert_int_equal(fstat(probe.fd, &st), 0);
+	probe.st = &st;
+	assert_int_equal(DRIVE(&r->d, recognise, &probe), MORTISE_MINE);
+	assert_int_equal(rmdir(path_of(r, "new")), 0);
+	assert_int_equal(DRIVE(&r->d, recognise, &probe), MORTISE_NOT_MINE);
+	assert_int_equal(symlink("/tmp", path_of(r, "new")), 0);
+	assert_int_equal(DRIVE(&r->d, recognise, &probe), MORTISE_DAMAGED);
+	close(probe.fd);
+	assert_int_equal(DRIVE(&r->d, create, &r->place), MORTISE_E_EXISTS);
+}
+
+static void test_remove(void **state)
+{
+	struct rig *r = *state;
+	unsigned before = 0, after = 0;
+
+	sscanf(get(r, "dovecot-uidlist"), "3 V%u", &before);
+	put(r, "new/1.a", "a\n");
+	put(r, "dovecot.index.log", "x");
+	reopen(r);
+	assert_int_equal(mkdir(path_of(r, "child"), 0700), 0);
+	assert_int_equal(DRIVE(&r->d, remove, &r->place), 0);
+	assert_true(there(r, "child"));
+	assert_false(there(r, "cur") || there(r, "new") || there(r, "dovecot-uidlist") ||
+	             there(r, "dovecot.index.log"));
+	assert_string_equal(sync_now(r), "failed"); /* the session that has it open */
+	assert_int_equal(r->d.e.code, MORTISE_E_NOTFOUND);
+	assert_int_equal(DRIVE(&r->d, create, &r->place), 0); /* the level becomes a mailbox again */
+	sscanf(get(r, "dovecot-uidlist"), "3 V%u", &after);
+	assert_true(after > before);
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {T(test_names), T(test_first_list), T(test_foreign_list),
+	    T(test_courier_list), T(test_read_only_writes_nothing), T(test_unchanged_costs_nothing),
+	    T(test_changes), T(test_keywords_are_26), T(test_append), T(test_lock), T(test_twins),
+	    T(test_recognise), T(test_remove)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
