@@ -292,6 +292,17 @@ static void host_journal_drop(struct mortise_call *pub, int fd)
 		journal_discard(jp);
 }
 
+static int host_journal_recover(struct mortise_call *pub, int target, bool exclusive)
+{
+	struct call *c = call_of(pub);
+
+	if (!journal_named(c->env->journal_dir, target))
+		return 0;
+	if (exclusive)
+		return journal_replay(c->env->journal_dir, target, &c->err);
+	return err_fault(&c->err, MORTISE_E_UNAVAILABLE, "the mailbox is half-written and its journal waits");
+}
+
 const struct mortise_host module_host = {
     .size = sizeof(struct mortise_host),
     .major = MORTISE_HOST_MAJOR,
@@ -314,6 +325,7 @@ const struct mortise_host module_host = {
     .journal_begin = host_journal_begin,
     .journal_apply = host_journal_apply,
     .journal_drop = host_journal_drop,
+    .journal_recover = host_journal_recover,
 };
 
 /* ---- a call ---- */

@@ -843,6 +843,17 @@ static int replay(
 	return 1;
 }
 
+bool journal_named(int dir, int target)
+{
+	char name[NAME_SIZE];
+	struct stat st;
+
+	if (dir < 0 || fstat(target, &st) != 0)
+		return false;
+	journal_name(name, "journal", &st);
+	return faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 bool journal_waiting(int journal_dir, int target)
 {
 	char name[NAME_SIZE];

@@ -669,18 +669,29 @@ int unix_lock_take(struct mortise_call *call, struct unix_box *b, int mode, uint
 		if (r != 0)
 			return r;
 	}
-	if (r == 0 && mode == MORTISE_LOCK_EXCLUSIVE && (r = session_wait(call, b)) != 0)
+	if (r == 0 && mode == MORTISE_LOCK_EXCLUSIVE)
+		r = session_wait(call, b);
+	/* Whoever held it before us may have been killed. */
+	if (r == 0 && mode == MORTISE_LOCK_EXCLUSIVE)
+		r = call->host->journal_recover(call, b->fd, true);
+	if (r < 0 && b->lock.mode != MORTISE_LOCK_NONE)
 		release(call, b);
-	return r;
+	return r < 0 ? r : 0;
 }
 
 int unix_lock_need(struct mortise_call *call, struct unix_box *b, int mode, bool *taken)
 {
+	int r;
+
 	*taken = false;
 	if (b->lock.mode >= mode)
 		return 0;
 	*taken = true;
-	return unix_lock_take(call, b, mode, 0);
+	r = unix_lock_take(call, b, mode, 0);
+	if (r == 0 && mode == MORTISE_LOCK_SHARED &&
+	    (r = call->host->journal_recover(call, b->fd, false)) != 0)
+		unix_lock_release(call, b);
+	return r;
 }
 
 bool unix_lock_writable(const struct unix_box *b)

@@ -290,6 +290,46 @@ static void a_journal_is_finished_later(void **state)
 	}
 }
 
+static void append_many(struct session *s, unsigned from)
+{
+	for (unsigned i = from; i < from + 3; i++) {
+		char text[200];
+		snprintf(text, sizeof text, "Subject: %u\r\n\r\nlater %u\r\n", i, i);
+		OK(s, session_append(s, text, 0, NULL, NULL));
+	}
+}
+
+/* Another process is killed between the core's look for a journal and our lock. */
+static void a_journal_is_finished_under_the_lock(void **state)
+{
+	struct rig *r = *state;
+	struct session *s = &r->s, other;
+	static const char *const steps[] = {"published", "extended", "copied", "cut", "synced"};
+	static const uint32_t some[] = {2};
+
+	for (size_t i = 0; i < 2 * sizeof steps / sizeof *steps; i++) {
+		fill(r, 5, 5000);
+		rig_open(r);
+		OK(&other, session_open(r, &other, 0));
+		OK(&other, session_sync(&other));
+		stop_step = steps[i / 2];
+		journal_step_hook = step;
+		assert_int_not_equal(session_expunge(s, some, 1), 0);
+		journal_step_hook = NULL;
+		session_close(s);
+		if (i % 2 == 0)
+			OK(&other, session_sync(&other));
+		append_many(&other, 100);
+		OK(&other, session_sync(&other));
+		/* Where nothing of it was done yet, it never was. */
+		assert_true(other.count == 7 || (i / 2 < 2 && other.count == 8));
+		for (size_t j = 0; j + 3 < other.count; j++)
+			assert_int_equal(
+			    number_of(&other, other.messages[j].uid, 5000), other.messages[j].uid);
+		session_close(&other);
+	}
+}
+
 /* ---- many writers ---- */
 
 #define WRITERS 4
@@ -340,8 +380,10 @@ static void random_turn(struct session *s, struct ledger *l, unsigned *seed, uns
 			if (sscanf(read, "Subject: %u", &n) != 1 || n >= NUMBERS)
 				_exit(14);
 			l->gone[n] = true;
-			if (session_expunge(s, &victim, 1) != 0)
+			if (session_expunge(s, &victim, 1) != 0) {
+				print_error("expunge: %s %s\n", s->e.admin, s->e.client);
 				_exit(15);
+			}
 		}
 	}
 }
@@ -453,6 +495,7 @@ int main(void)
 	    TEST(cancelled_syncs_are_done_again),
 	    TEST(killed_expunges_lose_nothing),
 	    TEST(a_journal_is_finished_later),
+	    TEST(a_journal_is_finished_under_the_lock),
 	    TEST(many_writers_lose_nothing),
 	};
 

@@ -123,6 +123,14 @@ struct mortise_host {
 	int (*journal_begin)(struct mortise_call *call, int target, uint64_t offset);
 	int (*journal_apply)(struct mortise_call *call, int journal);
 	void (*journal_drop)(struct mortise_call *call, int journal);
+	/*
+	 * 0.1, drivers: finishes the rewrite of `target` that another process was killed in. The core looks for
+	 * that before it calls a driver; only the driver can look again when it has just taken its lock by
+	 * itself, and must, before it reads. 1 the target was changed, 0 nothing waits, or a code. With
+	 * `exclusive` false (a shared lock, a target that cannot be written) nothing is done, and UNAVAILABLE
+	 * says that a journal waits.
+	 */
+	int (*journal_recover)(struct mortise_call *call, int target, bool exclusive);
 };
 
 #ifdef __cplusplus
