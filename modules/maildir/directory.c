@@ -46,28 +46,6 @@ static int open_parent(struct mortise_call *call, const struct mortise_place *pl
 	return call->host->open_below(call, place->root, parent, O_PATH | O_DIRECTORY, 0);
 }
 
-/* parent/last as a directory: made, or there as a level without being a maildir. *made says which. */
-static int enter_new(struct mortise_call *call, const struct mortise_place *place, int *out, bool *made)
-{
-	const char *last;
-	int parent = open_parent(call, place, &last), r = 0;
-
-	*out = -1;
-	if (parent < 0)
-		return call->host->fault_errno(call, "%s", place->path);
-	*made = mkdirat(parent, last, place->dir_mode) == 0;
-	if (*made || errno == EEXIST)
-		*out = maildir_open_part(parent, last);
-	if (*out < 0)
-		r = errno == ENOTDIR || errno == ELOOP
-		        ? call->host->fail(call, MORTISE_E_EXISTS, "Mailbox already exists")
-		        : call->host->fault_errno(call, "%s", place->path);
-	else if (faccessat(*out, "cur", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		r = call->host->fail(call, MORTISE_E_EXISTS, "Mailbox already exists");
-	close(parent);
-	return r;
-}
-
 static int write_first_list(struct mortise_call *call, const struct mortise_place *place, int dir)
 {
 	struct maildir_options o = {0};
@@ -80,34 +58,90 @@ static int write_first_list(struct mortise_call *call, const struct mortise_plac
 	return r;
 }
 
-int maildir_create(struct mortise_call *call, const struct mortise_place *place)
+/* What a maildir consists of, in a directory that is there; `cur` last. */
+static int furnish(struct mortise_call *call, const struct mortise_place *place, int dir)
 {
 	static const char *const parts[] = {"tmp", "new", "cur"};
-	bool made = false;
-	const char *last;
-	int dir, parent, r;
+	int r = write_first_list(call, place, dir);
 	size_t i;
 
-	r = enter_new(call, place, &dir, &made);
-	if (r == 0)
-		r = write_first_list(call, place, dir);
 	for (i = 0; i < 3 && r == 0; i++)
 		if (mkdirat(dir, parts[i], place->dir_mode) != 0 && (errno != EEXIST || i == 2))
 			r = call->host->fault_errno(call, "%s/%s", place->path, parts[i]);
 	if (r == 0 && fsync(dir) != 0)
 		r = call->host->fault_errno(call, "%s", place->path);
-	if (r != 0 && r != MORTISE_E_EXISTS && dir >= 0) {
+	if (r != 0) {
 		for (i = 0; i < 3; i++)
 			unlinkat(dir, parts[i], AT_REMOVEDIR);
 		unlinkat(dir, UIDLIST, 0);
-		parent = made ? open_parent(call, place, &last) : -1;
-		if (parent >= 0) {
-			unlinkat(parent, last, AT_REMOVEDIR);
-			close(parent);
-		}
 	}
+	return r;
+}
+
+/* A level that is there becomes a maildir as well. */
+static int furnish_level(
+    struct mortise_call *call, const struct mortise_place *place, int parent, const char *last)
+{
+	int dir = maildir_open_part(parent, last), r;
+
+	if (dir < 0)
+		return errno == ENOTDIR || errno == ELOOP
+		           ? call->host->fail(call, MORTISE_E_EXISTS, "Mailbox already exists")
+		           : call->host->fault_errno(call, "%s", place->path);
+	if (faccessat(dir, "cur", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		r = call->host->fail(call, MORTISE_E_EXISTS, "Mailbox already exists");
+	else
+		r = furnish(call, place, dir);
+	close(dir);
+	return r;
+}
+
+/* Made under another name and moved to its own when it is whole: nobody sees half a maildir. */
+static int make_new(
+    struct mortise_call *call, const struct mortise_place *place, int parent, const char *last)
+{
+	uint64_t number;
+	char *temp;
+	int dir, r;
+
+	call->host->random(call, &number, sizeof number);
+	temp = call->host->print(call, MORTISE_LIFE_CALL, ".new-%016llx", (unsigned long long)number);
+	if (mkdirat(parent, temp, place->dir_mode) != 0)
+		return call->host->fault_errno(call, "%s", place->path);
+	dir = maildir_open_part(parent, temp);
+	if (dir < 0)
+		r = call->host->fault_errno(call, "%s", place->path);
+	else
+		r = furnish(call, place, dir);
+	if (r == 0 && renameat2(parent, temp, parent, last, RENAME_NOREPLACE) != 0)
+		r = errno == EEXIST ? call->host->fail(call, MORTISE_E_EXISTS, "Mailbox already exists")
+		                    : call->host->fault_errno(call, "%s", place->path);
+	if (r != 0 && dir >= 0) {
+		unlinkat(dir, UIDLIST, 0);
+		unlinkat(dir, "cur", AT_REMOVEDIR);
+		unlinkat(dir, "new", AT_REMOVEDIR);
+		unlinkat(dir, "tmp", AT_REMOVEDIR);
+	}
+	if (r != 0)
+		unlinkat(parent, temp, AT_REMOVEDIR);
 	if (dir >= 0)
 		close(dir);
+	return r;
+}
+
+int maildir_create(struct mortise_call *call, const struct mortise_place *place)
+{
+	const char *last;
+	int parent = open_parent(call, place, &last), r;
+	struct stat st;
+
+	if (parent < 0)
+		return call->host->fault_errno(call, "%s", place->path);
+	if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		r = furnish_level(call, place, parent, last);
+	else
+		r = make_new(call, place, parent, last);
+	close(parent);
 	return r;
 }
 
