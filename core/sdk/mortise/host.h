@@ -19,6 +19,7 @@
 #ifndef MORTISE_HOST_H
 #define MORTISE_HOST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
