@@ -41,7 +41,7 @@
 extern const struct mortise_module unix_LTX_mortise_module;
 
 #define MESSAGES 64
-#define FILES 8
+#define FILES 256
 #define HEAD "From a@b Mon Jan  1 10:00:00 2024 +0000\n"
 
 static struct {
@@ -879,7 +879,7 @@ static void sweep(size_t kind, const struct kept *start)
 #define WHOLE 1
 #define SECTORS 2 /* some 512-octet sectors of it */
 #define PAGE 4096u
-#define SIM_FILES 32
+#define SIM_FILES 512 /* a lock that is tried again is another file each time */
 #define SIM_SIZE (4u << 20)
 
 struct sim {
