@@ -10,8 +10,11 @@ UNIT_TESTS = $(filter-out %.sh %.py,$(TESTS))
 TIME = 60
 VALGRIND = valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \
 	--errors-for-leak-kinds=definite --num-callers=30 --suppressions=$(abs_top_srcdir)/tests/valgrind.supp
-# Seccomp kills valgrind with the process it is told to kill; the address space limits of the probe leave it no room.
-VALGRIND_CANNOT = core/proc/test-sandbox core/module/test-registry
+# Seccomp kills valgrind with the process it is told to kill. A probe's child leaves in the middle of its work, with all
+# it holds, and its exit status is looked at. The others need openat2(2), which valgrind 3.19 does not know: the
+# sanitizers have them.
+VALGRIND_CANNOT = core/proc/test-sandbox core/module/test-registry core/auth/test-role \
+	core/module/test-host core/store/test-mailbox modules/unix/test-lock modules/unix/test-fault
 
 # Goes to checks/$1, configured with $2.
 IN_OTHER_BUILD = other_build() { \

@@ -3,6 +3,11 @@
 # below DESTDIR, modules linked in, unit tests under the sanitizers. TAP. Slow: minutes.
 set -u
 src=$(cd "${top_srcdir:-.}" && pwd)
+# Inside `make distcheck`, a build like this one has made the archive.
+if [ -z "$(find "$src" -maxdepth 0 -perm /200)" ]; then
+	echo "1..0 # SKIP the source is read-only"
+	exit 0
+fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/mortise-builds.XXXXXX")
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 n=0
@@ -71,7 +76,8 @@ ok $? "modules named by --with-builtin-modules are linked in" "$work/builtin.log
 	mkdir -p "$work/asan" && cd "$work/asan"
 	"$src/configure" -q --enable-sanitizers --enable-werror
 	make -s -j"$jobs" check-unit
+	make -s check TESTS="tests/proto/scripts-unix.py tests/storage/broken-mailbox.py"
 ) >"$work/asan.log" 2>&1
-ok $? "unit tests pass under the address and undefined sanitizers" "$work/asan.log"
+ok $? "unit tests and wire scripts pass under the address and undefined sanitizers" "$work/asan.log"
 
 echo "1..$n"
