@@ -6,7 +6,7 @@
 #   make check-valgrind        the unit tests under valgrind's memcheck
 #   make check-fuzz TIME=60    each fuzz target for so many seconds, from its corpus; needs clang
 #   make check-coverage        the unit tests, then the share of lines they run, by room
-UNIT_TESTS = $(filter-out %.sh %.py,$(TESTS))
+UNIT_TESTS = $(filter-out tests/% %.sh %.py,$(TESTS))
 TIME = 60
 VALGRIND = valgrind --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite \
 	--errors-for-leak-kinds=definite --num-callers=30 --suppressions=$(abs_top_srcdir)/tests/valgrind.supp

@@ -88,7 +88,7 @@ int main(int argc, char **argv)
 	    {"templates", required_argument, NULL, 't'},
 	    {"no-owner-check", no_argument, NULL, NO_OWNER_CHECK}, {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0}};
-	struct module_tool t = {.templates = MORTISE_TEMPLATEDIR, .arena = arena_new("tool")};
+	struct module_tool t = {.templates = MORTISE_TEMPLATEDIR};
 	const char *config = NULL, *modules = NULL;
 	bool check_owner = true;
 	char path[PATH_MAX];
@@ -125,8 +125,11 @@ int main(int argc, char **argv)
 			return TOOL_USAGE;
 		}
 	}
-	if (!read_options(&t, config))
+	t.arena = arena_new("tool");
+	if (!read_options(&t, config)) {
+		arena_free(&t.arena);
 		return 78;
+	}
 	if (modules != NULL)
 		t.options.path = realpath(modules, path) != NULL ? path : modules;
 	t.options.check_owner = t.options.check_owner && check_owner;
