@@ -12,7 +12,16 @@
  *
  * UIDs. A driver whose format keeps UIDs (trait uid = NATIVE) gives each message its UID and keeps the rules:
  * never zero, strictly rising in mailbox order, never reused with the same UIDVALIDITY. Other drivers give
- * uid 0 and a stable `locator`; the engine assigns and remembers.
+ * uid 0 and a locator whose first `identity_size` octets say which message it is; the engine assigns and
+ * remembers.
+ *
+ * Cursors. The engine keeps the cursor, and what it was told up to there, in an index that outlives the box,
+ * the process and the machine's uptime. So a cursor is data about the mailbox, never about a box in memory:
+ * the one that sync is given may come from another box, another process or an older version of the module,
+ * and a driver that cannot make sense of it (version, size, a file that is another one) answers with a full
+ * scan. When the mailbox is as the cursor says, a fresh box tells nothing, keywords included, and has read
+ * nothing but the file's or directory's status. What a driver holds of the messages it loads when a callback
+ * needs it; open reads as little as it can.
  *
  * Flags are the bits below; keywords are a bit mask over the mailbox's keyword table, which the driver
  * reports with sink->keywords before a message uses a bit.
@@ -42,7 +51,7 @@ extern "C" {
 #endif
 
 #define MORTISE_DRIVER_MAJOR 0u
-#define MORTISE_DRIVER_MINOR 2u
+#define MORTISE_DRIVER_MINOR 3u
 
 /* System flags (RFC 9051 §2.3.2). */
 #define MORTISE_FLAG_SEEN 0x01u
@@ -99,6 +108,7 @@ struct mortise_box_info {
 };
 
 /* ---- sync ---- */
+/* What the engine knows of the mailbox, in the driver's own words; see "Cursors" above. */
 struct mortise_cursor {
 	uint8_t size; /* 0: from the beginning */
 	unsigned char data[MORTISE_CURSOR_MAX];
@@ -112,8 +122,14 @@ struct mortise_message {
 	int64_t internal_date; /* seconds since 1970 UTC */
 	int32_t zone;          /* minutes east of UTC of the internal date */
 	uint64_t octets;       /* RFC822.SIZE: CRLF octets, or MORTISE_SIZE_UNKNOWN */
-	uint8_t locator_size;  /* what read() needs to find it again; also its identity when uid is 0 */
+	uint8_t locator_size;  /* what read() needs to find it again */
 	unsigned char locator[MORTISE_LOCATOR_MAX];
+	/*
+	 * 0.3: with uid 0, the first octets of the locator that stay the same for the life of the message and
+	 * differ from those of every other message of the mailbox, wherever it is moved within it; the rest
+	 * may change. 0: all of it.
+	 */
+	size_t identity_size;
 };
 
 /*
@@ -179,6 +195,11 @@ struct mortise_append_info {
 	int64_t internal_date;
 	int32_t zone;
 	uint64_t octets; /* what will be written, when known, else MORTISE_SIZE_UNKNOWN */
+	/*
+	 * 0.3: the UID it must get, in a mailbox that `adopt` was called for: rising, not below its UIDNEXT.
+	 * 0: the next one, as always.
+	 */
+	uint32_t uid;
 };
 
 #define MORTISE_LOCK_NONE 0
@@ -286,6 +307,35 @@ struct mortise_driver_ops {
 	/* Clears MORTISE_FLAG_RECENT of these messages on disk (a session has been told). */
 	int (*seen_recent)(
 	    struct mortise_call *call, void *box, const struct mortise_ref *refs, size_t count);
+
+	/* Since 0.3, all optional. */
+	/*
+	 * Called instead of append_commit by engines that know it: refs[0..count) get the UIDs or, where the
+	 * engine numbers the messages (uid 0), locators of the new messages, in order of append_message
+	 * calls.
+	 */
+	int (*append_commit_refs)(struct mortise_call *call, void *tx, uint32_t *uidvalidity,
+	    struct mortise_ref *refs, size_t count);
+	/*
+	 * Copies messages of `box` into the open append `tx` (of another box of this driver, or the same one)
+	 * as append_message and append_write would, but by the shortest way the file system has:
+	 * copy_file_range, links. infos[i] is for refs[i] (flags, keywords, dates). Locks as for read.
+	 * UNSUPPORTED: this cannot be done for these two; nothing was added to tx, and the engine copies.
+	 */
+	int (*append_copy)(struct mortise_call *call, void *tx, void *box, const struct mortise_ref *refs,
+	    const struct mortise_append_info *infos, size_t count);
+	/*
+	 * A new, empty mailbox takes over another one's numbers: UIDVALIDITY is exactly this, UIDNEXT at
+	 * least this. Exclusive lock. INVALID when the mailbox is not empty. Without it (uid NATIVE) a
+	 * conversion into this format cannot keep UIDs.
+	 */
+	int (*adopt)(struct mortise_call *call, void *box, uint32_t uidvalidity, uint32_t uidnext);
+	/*
+	 * Time for what was put off: called when the session has been quiet for a few seconds, and before
+	 * close. No lock is held; the driver takes what it gets without waiting, and does nothing if it gets
+	 * none. Nobody is told of a failure; what must not fail may not be put off.
+	 */
+	int (*checkpoint)(struct mortise_call *call, void *box);
 };
 
 #ifdef __cplusplus

@@ -20,10 +20,14 @@
  * minor releases of Mortise.
  *
  * ABI log (append only)
- *   driver 0.1    recognise, create, open, sync, read, append_*, set_flags, expunge, lock, close; remove,
- * rename, copy, watch, status, traits password 0.1  verify, lookup, credentials sasl 0.1      mechanisms,
- * start, step, dispose host 0.1      see host.h, each slot has its label
- *   driver 0.2    trait own_names
+ *   host 0.1       see host.h, each slot has its label
+ *   driver 0.1     recognise, create, open, sync, read, append_*, set_flags, expunge, lock, close;
+ *                  add_keyword, remove, rename, watch, seen_recent; traits
+ *   password 0.1   verify, lookup, credentials
+ *   sasl 0.1       mechanisms, start, step, dispose
+ *   driver 0.2     trait own_names
+ *   driver 0.3     cursors outlive boxes; message.identity_size, append_info.uid; append_commit_refs,
+ *                  append_copy, adopt, checkpoint
  *
  * What a module may not do, anywhere: fork, install signal handlers, change uid, directory, umask or locale,
  * exit, write to stdin/stdout/stderr, register atexit or constructors, start threads before `start`.
