@@ -47,9 +47,9 @@ struct message {
 	int32_t zone;
 	uint64_t octets; /* MORTISE_SIZE_UNKNOWN until mailbox_octets */
 	uint64_t modseq;
-	bool expunged; /* a ghost */
-	bool recent;   /* this session is the first to see it */
-	uint8_t locator_size;
+	bool expunged;                       /* a ghost */
+	bool recent;                         /* this session is the first to see it */
+	uint8_t locator_size, identity_size; /* what the locator begins with, as the driver said */
 	unsigned char locator[MORTISE_LOCATOR_MAX];
 };
 

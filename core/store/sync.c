@@ -3,7 +3,7 @@
  *
  * The driver's report is collected in a struct sync and applied as a whole when the driver succeeded. A full
  * scan is compared with what is known in one walk, both being in order of UID; without UIDs of the driver's
- * the locators are compared through a hash table.
+ * the identities, which locators begin with, are compared through a hash table.
  *
  * A message below a UID that was already seen cannot be shown to a session (its sequence number would be
  * taken): it is left out, with a line in the log, and appears when the mailbox is next opened.
@@ -29,7 +29,7 @@ struct sync {
 	VEC(struct record *) added;
 	VEC(struct change) changed;
 	VEC(struct record *) vanished;
-	struct record **table; /* by locator; table_size a power of two */
+	struct record **table; /* by identity; table_size a power of two */
 	size_t table_size;
 	bool keywords; /* the table changed */
 };
@@ -43,9 +43,20 @@ static void finish(struct sync *s)
 }
 
 /* ---- locators ---- */
+/* What drivers before 0.3 could not say is 0. */
+static struct mortise_message whole(const struct mortise_message *m)
+{
+	struct mortise_message own = {.size = sizeof(own)};
+
+	memcpy(&own, m, m->size < sizeof(own) ? m->size : sizeof(own));
+	if (own.identity_size == 0)
+		own.identity_size = own.locator_size;
+	return own;
+}
+
 static void table_put(struct sync *s, struct record *r)
 {
-	size_t at = str_hash(str_mem(r->m.locator, r->m.locator_size)) & (s->table_size - 1);
+	size_t at = str_hash(str_mem(r->m.locator, r->m.identity_size)) & (s->table_size - 1);
 
 	while (s->table[at] != NULL)
 		at = (at + 1) & (s->table_size - 1);
@@ -66,15 +77,15 @@ static void table_make(struct sync *s, size_t room)
 		table_put(s, s->added.v[i]);
 }
 
-static struct record *by_locator(struct sync *s, const unsigned char *locator, size_t n)
+static struct record *by_identity(struct sync *s, const unsigned char *identity, size_t n)
 {
 	size_t at;
 
 	if (s->table == NULL || s->m->records.n + s->added.n >= s->table_size / 2)
 		table_make(s, s->m->records.n + s->added.n + 1);
-	at = str_hash(str_mem(locator, n)) & (s->table_size - 1);
+	at = str_hash(str_mem(identity, n)) & (s->table_size - 1);
 	for (; s->table[at] != NULL; at = (at + 1) & (s->table_size - 1))
-		if (s->table[at]->m.locator_size == n && memcmp(s->table[at]->m.locator, locator, n) == 0)
+		if (s->table[at]->m.identity_size == n && memcmp(s->table[at]->m.locator, identity, n) == 0)
 			return s->table[at];
 	return NULL;
 }
@@ -82,7 +93,8 @@ static struct record *by_locator(struct sync *s, const unsigned char *locator, s
 /* ---- the sink ---- */
 static int check_message(struct sync *s, const struct mortise_message *m)
 {
-	if (m->locator_size > MORTISE_LOCATOR_MAX || (m->uid == 0 && m->locator_size == 0))
+	if (m->locator_size > MORTISE_LOCATOR_MAX || m->identity_size > m->locator_size ||
+	    (m->uid == 0 && m->locator_size == 0))
 		return err_fault(&s->err, MORTISE_E_INTERNAL, "driver \"%s\": message without identity",
 		    s->m->driver->pub.name);
 	if ((m->uid == 0) != s->m->counted_uids) {
@@ -96,7 +108,7 @@ static int check_message(struct sync *s, const struct mortise_message *m)
 
 static struct record *known(struct sync *s, const struct mortise_message *m)
 {
-	return m->uid != 0 ? record_find(s->m, m->uid) : by_locator(s, m->locator, m->locator_size);
+	return m->uid != 0 ? record_find(s->m, m->uid) : by_identity(s, m->locator, m->identity_size);
 }
 
 /* Puts what the driver says into a record; keeps what only the session knows. */
@@ -112,6 +124,7 @@ static void fill(struct mailbox *m, struct record *r, const struct mortise_messa
 	if (from->octets != MORTISE_SIZE_UNKNOWN || r->m.octets == 0)
 		r->m.octets = from->octets;
 	r->m.locator_size = from->locator_size;
+	r->m.identity_size = (uint8_t)from->identity_size;
 	memcpy(r->m.locator, from->locator, from->locator_size);
 }
 
@@ -206,8 +219,9 @@ static void added_by_uid(struct sync *s, const struct mortise_message *m)
 		    box->target.place.name, m->uid, s->last);
 }
 
-static int sink_added(void *engine, const struct mortise_message *m)
+static int sink_added(void *engine, const struct mortise_message *said)
 {
+	const struct mortise_message own = whole(said), *m = &own;
 	struct sync *s = engine;
 	struct record *r;
 
@@ -219,7 +233,7 @@ static int sink_added(void *engine, const struct mortise_message *m)
 		added_by_uid(s, m);
 		return 0;
 	}
-	r = by_locator(s, m->locator, m->locator_size);
+	r = by_identity(s, m->locator, m->identity_size);
 	if (r == NULL) {
 		stage_new(s, m);
 		return 0;
@@ -230,8 +244,9 @@ static int sink_added(void *engine, const struct mortise_message *m)
 	return 0;
 }
 
-static int sink_changed(void *engine, const struct mortise_message *m)
+static int sink_changed(void *engine, const struct mortise_message *said)
 {
+	const struct mortise_message own = whole(said), *m = &own;
 	struct sync *s = engine;
 	struct record *r;
 

@@ -4,8 +4,8 @@
 #include "base/banned.h"
 
 /* One word of a script: "F" full scan, "V9" with UIDVALIDITY 9, "+7" added, "~7" changed (to \Flagged), "-7"
- * vanished, "n20" UIDNEXT, "kN" a table of N keywords, "L5" added without UID but with locator 5, "K" added
- * with neither, "!" fails. */
+ * vanished, "n20" UIDNEXT, "kN" a table of N keywords, "L5" added without UID but with locator 5, "I57" the
+ * same with identity 5 and 7 behind it, "K" added with neither, "!" fails. */
 static const char *script;
 static uint32_t lock_mode;
 
@@ -30,6 +30,20 @@ static int say(const struct mortise_sink *sink, char what, uint32_t n)
 		m.uid = 0;
 		m.locator_size = sizeof(n);
 		memcpy(m.locator, &n, sizeof(n));
+		return sink->added(sink->engine, &m);
+	case 'I':
+		m.uid = 0;
+		m.locator_size = 2;
+		m.identity_size = n < 100 ? 1 : 3;
+		m.locator[0] = (unsigned char)(n / 10);
+		m.locator[1] = (unsigned char)(n % 10);
+		return sink->added(sink->engine, &m);
+	case 'O': /* as a driver of 0.2 */
+		m.uid = 0;
+		m.locator_size = 1;
+		m.locator[0] = (unsigned char)n;
+		m.identity_size = 60;
+		m.size = offsetof(struct mortise_message, identity_size);
 		return sink->added(sink->engine, &m);
 	case 'K':
 		m.uid = 0;
@@ -235,6 +249,25 @@ static void test_locators(void **state)
 	bench_close(&b);
 }
 
+/* The rest of a locator may change: it is the same message, found elsewhere. */
+static void test_identities(void **state)
+{
+	struct bench b;
+
+	bench_open(&b, state);
+	assert_string_equal(after(&b, "F I11 I22 I33"), "1 2 3 n4");
+	assert_string_equal(after(&b, "F I31 I12 I23"), "1 2 3 n4"); /* renumbered */
+	assert_int_equal(b.m->records.v[0]->m.locator_size, 2);
+	assert_int_equal(b.m->records.v[0]->m.locator[1], 2);
+	assert_int_equal(b.m->records.v[2]->m.locator[1], 1);
+	assert_string_equal(after(&b, "F I31 I42"), "3 4 n5"); /* another one in the place of 1 */
+	assert_string_equal(after(&b, "I32 I32 I57"), "3 4 5 n6");
+	assert_int_equal(b.m->records.v[0]->m.locator[1], 2);
+	assert_string_equal(strchr(after(&b, "I100"), ':'), ":3 4 5 n6"); /* more identity than locator */
+	assert_string_equal(after(&b, "F I32 O8 O9"), "3 6 7 n8"); /* all of the locator is the identity */
+	bench_close(&b);
+}
+
 static void test_keyword_table(void **state)
 {
 	struct bench b;
@@ -279,7 +312,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {T(test_rules), T(test_order), T(test_failures_change_nothing),
 	    T(test_replaced), T(test_last_uids), T(test_last_engine_uids), T(test_locators),
-	    T(test_keyword_table), T(test_lock_is_given_back)};
+	    T(test_identities), T(test_keyword_table), T(test_lock_is_given_back)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
