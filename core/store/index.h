@@ -168,7 +168,8 @@ int index_load(struct index *x, uint64_t mailbox, struct arena *a, struct index_
     void *arg, struct err *e);
 
 struct index_commit {
-	uint64_t generation;           /* that was loaded; 0: everything is new, rows that are there go */
+	uint64_t generation; /* that was loaded; 0: nothing was known */
+	bool anew;           /* another mailbox now: rows and vanished UIDs that are there go first */
 	const struct index_head *head; /* new; its generation is set by index_commit */
 	const struct index_row *rows;  /* new or changed, in order of UID */
 	size_t row_count;
