@@ -138,7 +138,7 @@ struct index_head {
 	bool counted_uids;       /* the driver gives none */
 	struct mortise_cursor cursor;
 	uint32_t messages, unseen, deleted, recent; /* recent: MORTISE_FLAG_RECENT on disk */
-	uint32_t first_unseen;                      /* UID, 0: none */
+	uint32_t first_unseen;                      /* sequence number, 0: none */
 	uint64_t octets;                            /* of all, or MORTISE_SIZE_UNKNOWN */
 	struct index_keyword keywords[INDEX_KEYWORDS];
 	size_t keyword_count;
@@ -157,6 +157,8 @@ struct index_row {
 	const unsigned char *locator; /* index_load: valid in the callback */
 };
 
+/* Of the head, 0 when nothing is known: what every command asks first. */
+int index_generation(struct index *x, uint64_t mailbox, uint64_t *generation, struct err *e);
 /* Head only: one read transaction. Keyword names live in the arena. generation 0: nothing is known. */
 int index_head(struct index *x, uint64_t mailbox, struct arena *a, struct index_head *out, struct err *e);
 /*
