@@ -291,6 +291,8 @@ static bool match_record(const struct search *s, const struct search_target *t)
 		return t->octets > s->number;
 	case SEARCH_SMALLER:
 		return t->octets < s->number;
+	case SEARCH_MODSEQ:
+		return t->modseq >= s->number;
 	case SEARCH_BEFORE:
 		return day < s->day;
 	case SEARCH_ON:

@@ -29,8 +29,14 @@ struct number_set {
 bool set_parse(struct arena *a, struct str text, uint32_t star, struct number_set *out);
 bool set_has(const struct number_set *s, uint32_t n);
 void set_write(struct buf *out, const struct number_set *s);
-/* Builder from rising numbers. */
+/* Builder from rising numbers, or ranges of them. */
 void set_add(struct arena *a, struct number_set *s, size_t *cap, uint32_t n);
+void set_add_range(struct arena *a, struct number_set *s, size_t *cap, uint32_t low, uint32_t high);
+/* What is in both; what is in `x` and not in `y`. Linear in the number of ranges. */
+void set_both(
+    struct arena *a, const struct number_set *x, const struct number_set *y, struct number_set *out);
+void set_without(
+    struct arena *a, const struct number_set *x, const struct number_set *y, struct number_set *out);
 
 enum search_key {
 	SEARCH_ALL,
@@ -45,6 +51,7 @@ enum search_key {
 	SEARCH_RECENT,
 	SEARCH_LARGER, /* number */
 	SEARCH_SMALLER,
+	SEARCH_MODSEQ, /* number: mod-sequence, itself included (RFC 7162 §3.1.5) */
 	SEARCH_BEFORE, /* day: internal date */
 	SEARCH_ON,
 	SEARCH_SINCE,
@@ -99,6 +106,7 @@ struct search_target {
 	int64_t internal_date;
 	int zone;
 	uint64_t octets;
+	uint64_t modseq;
 	int (*open)(void *arg, struct source **out, struct err *e);
 	void *arg;
 	int64_t now;

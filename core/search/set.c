@@ -130,13 +130,13 @@ void set_write(struct buf *out, const struct number_set *s)
 	}
 }
 
-void set_add(struct arena *a, struct number_set *s, size_t *cap, uint32_t n)
+void set_add_range(struct arena *a, struct number_set *s, size_t *cap, uint32_t low, uint32_t high)
 {
 	struct set_range *last = s->n != 0 ? &s->v[s->n - 1] : NULL;
 
-	ASSERT(n != 0 && (last == NULL || n >= last->high));
-	if (last != NULL && n - last->high <= 1) {
-		last->high = n;
+	ASSERT(low != 0 && low <= high && (last == NULL || low >= last->high));
+	if (last != NULL && low - last->high <= 1) {
+		last->high = high;
 		return;
 	}
 	if (s->n == *cap) {
@@ -148,5 +148,50 @@ void set_add(struct arena *a, struct number_set *s, size_t *cap, uint32_t n)
 			memcpy(more, s->v, s->n * sizeof(more[0]));
 		s->v = more;
 	}
-	s->v[s->n++] = (struct set_range){n, n};
+	s->v[s->n++] = (struct set_range){low, high};
+}
+
+void set_add(struct arena *a, struct number_set *s, size_t *cap, uint32_t n)
+{
+	set_add_range(a, s, cap, n, n);
+}
+
+void set_both(struct arena *a, const struct number_set *x, const struct number_set *y, struct number_set *out)
+{
+	size_t i = 0, j = 0, cap = 0;
+
+	*out = (struct number_set){NULL, 0};
+	while (i < x->n && j < y->n) {
+		uint32_t low = x->v[i].low > y->v[j].low ? x->v[i].low : y->v[j].low;
+		uint32_t high = x->v[i].high < y->v[j].high ? x->v[i].high : y->v[j].high;
+
+		if (low <= high)
+			set_add_range(a, out, &cap, low, high);
+		if (x->v[i].high < y->v[j].high)
+			i++;
+		else
+			j++;
+	}
+}
+
+void set_without(
+    struct arena *a, const struct number_set *x, const struct number_set *y, struct number_set *out)
+{
+	size_t i, j = 0, cap = 0;
+
+	*out = (struct number_set){NULL, 0};
+	for (i = 0; i < x->n; i++) {
+		uint64_t low = x->v[i].low, high = x->v[i].high; /* low may go one beyond 32 bits */
+
+		for (; j < y->n && y->v[j].low <= high; j++) {
+			if (y->v[j].low > low)
+				set_add_range(a, out, &cap, (uint32_t)low, y->v[j].low - 1);
+			if (y->v[j].high >= low)
+				low = (uint64_t)y->v[j].high + 1;
+			if (low > high)
+				break; /* this one may reach into the next range */
+		}
+		if (low <= high)
+			set_add_range(a, out, &cap, (uint32_t)low, (uint32_t)high);
+	}
 }

@@ -121,6 +121,9 @@ static void record_01_keys(void **state UNUSED)
 	    {{.key = SEARCH_SMALLER, .number = 100}, 0},
 	    {{.key = SEARCH_SMALLER, .number = 101}, 1},
 	    {{.key = SEARCH_SMALLER, .number = UINT64_MAX}, 1},
+	    {{.key = SEARCH_MODSEQ, .number = 0}, 1},
+	    {{.key = SEARCH_MODSEQ, .number = INT64_MAX}, 1},
+	    {{.key = SEARCH_MODSEQ, .number = UINT64_MAX}, 0},
 	    /* 1704065400 is 31 Dec 2023 23:30 UTC: New Year's Day an hour east. Day 19723 is 1 Jan 2024. */
 	    {{.key = SEARCH_ON, .day = 19723}, 1},
 	    {{.key = SEARCH_ON, .day = 19722}, 0},
@@ -142,6 +145,7 @@ static void record_01_keys(void **state UNUSED)
 		struct search key = cases[i].key;
 
 		m.target.octets = 100;
+		m.target.modseq = INT64_MAX;
 		m.target.flags = MORTISE_FLAG_SEEN;
 		m.target.recent = true;
 		m.target.internal_date = 1704065400;

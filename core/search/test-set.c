@@ -141,6 +141,66 @@ static void set_04_floods(void **state UNUSED)
 	arena_free(&a);
 }
 
+/* Every pair of sets of numbers below 8, against set_has. */
+static void set_05_both_without(void **state UNUSED)
+{
+	unsigned x, y, n;
+
+	for (x = 0; x < 128; x++) {
+		for (y = 0; y < 128; y++) {
+			AUTO_ARENA struct arena *a = arena_new("test");
+			struct number_set sx = {NULL, 0}, sy = {NULL, 0}, both, without;
+			size_t cx = 0, cy = 0;
+
+			for (n = 1; n < 8; n++) {
+				if ((x >> n & 1) != 0)
+					set_add(a, &sx, &cx, n);
+				if ((y >> n & 1) != 0)
+					set_add(a, &sy, &cy, n);
+			}
+			set_both(a, &sx, &sy, &both);
+			set_without(a, &sx, &sy, &without);
+			for (n = 1; n < 8; n++) {
+				assert_int_equal(set_has(&both, n), (x & y) >> n & 1);
+				assert_int_equal(set_has(&without, n), (x & ~y) >> n & 1);
+			}
+		}
+	}
+}
+
+static void set_06_edges(void **state UNUSED)
+{
+	static const struct {
+		const char *x, *y, *both, *without;
+	} cases[] = {
+	    {"1:4294967295", "1:4294967295", "1:4294967295", ""},
+	    {"1:4294967295", "4294967295", "4294967295", "1:4294967294"},
+	    {"1:4294967295", "1", "1", "2:4294967295"},
+	    {"10:20,30:40", "15:35", "15:20,30:35", "10:14,36:40"},
+	    {"10:20,30:40", "1:5,12,14,38:50", "12,14,38:40", "10:11,13,15:20,30:37"},
+	    {"4294967295", "1:4294967294", "", "4294967295"},
+	};
+	struct buf b = BUF_INIT;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO_ARENA struct arena *a = arena_new("test");
+		struct number_set x, y, both, without;
+
+		assert_true(
+		    set_parse(a, str_of(cases[i].x), 1, &x) && set_parse(a, str_of(cases[i].y), 1, &y));
+		set_both(a, &x, &y, &both);
+		set_without(a, &x, &y, &without);
+		set_write(&b, &both);
+		assert_string_equal(buf_cstr(&b), cases[i].both);
+		buf_reset(&b);
+		set_write(&b, &without);
+		assert_string_equal(buf_cstr(&b), cases[i].without);
+		buf_reset(&b);
+	}
+	buf_free(&b);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -148,6 +208,8 @@ int main(void)
 	    cmocka_unit_test(set_02_has),
 	    cmocka_unit_test(set_03_add),
 	    cmocka_unit_test(set_04_floods),
+	    cmocka_unit_test(set_05_both_without),
+	    cmocka_unit_test(set_06_edges),
 	};
 
 	alarm(HANG_SECONDS);
