@@ -55,7 +55,8 @@ struct unix_state {
 
 /* A file as fstat shows it. When it is the same, so is the file. */
 struct unix_print {
-	uint64_t dev, ino, size;
+	uint64_t ino, size;
+	uint32_t dev;         /* folded: it has to go into a cursor */
 	int64_t mtime, ctime; /* ns */
 };
 
@@ -85,6 +86,7 @@ struct unix_base {
 	uint64_t block_start;
 	uint32_t block_size;
 	uint32_t uidvalidity, uidlast, token, mark;
+	size_t listed; /* keywords in its list */
 	/* the first message's own, when it is one */
 	uint32_t uid;
 	unsigned letters;
@@ -200,6 +202,12 @@ int unix_patch(struct mortise_call *call, struct unix_box *b, const char *text, 
 int unix_sync_file(struct mortise_call *call, struct unix_box *b);
 /* File times after a change: `added` when it was an append. */
 void unix_times(struct unix_box *b, bool added);
+/*
+ * The file's time stamps move in steps, and *p was taken within the current one: what somebody writes before
+ * it is over would not show. The file gets a time stamp of its own, or, where that may not be, the step is
+ * waited for. True when *p is good then.
+ */
+bool unix_calm(struct mortise_call *call, struct unix_box *b, struct unix_print *p);
 
 /* ---- locate.c ---- */
 void unix_locator_write(const struct unix_scanned *m, bool uid_stored, struct mortise_message *out);
@@ -210,8 +218,6 @@ int unix_find(
 int unix_op_read(
     struct mortise_call *call, void *box, const struct mortise_ref *ref, struct mortise_source *source);
 /* ---- sync.c ---- */
-/* UIDVALIDITY into b, and the file's beginning. */
-int unix_numbers(struct mortise_call *call, struct unix_box *b);
 /* What to believe of one message after another, and which UIDs they get. */
 struct unix_resolve {
 	struct unix_box *box;

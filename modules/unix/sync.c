@@ -31,10 +31,11 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define CURSOR_VERSION 1u
-#define CURSOR_SIZE 64u
+#define CURSOR_VERSION 2u
+#define CURSOR_SIZE 60u
 #define CURSOR_RACY 0x10u
 #define CURSOR_UNSETTLED 0x20u
+#define CURSOR_UNLISTED 0x40u
 #define UID_LAST 4294967294u /* 2³²-2: UIDNEXT must still be a number */
 
 /* ---- believing ---- */
@@ -123,6 +124,7 @@ struct known {
 	bool set;
 	bool racy;      /* the file's time stamps were not older than the clock's step */
 	bool unsettled; /* UIDs were told that are not in the file */
+	bool unlisted;  /* so were keywords: a box that has not seen them would number them otherwise */
 	struct unix_print print;
 	uint32_t uidvalidity, uidlast, token;
 	uint64_t last;  /* where the last message begins, */
@@ -148,8 +150,11 @@ static void cursor_write(const struct known *k, struct mortise_cursor *c)
 {
 	unsigned char *p = c->data;
 
-	put(&p, CURSOR_VERSION | (k->racy ? CURSOR_RACY : 0) | (k->unsettled ? CURSOR_UNSETTLED : 0), 1);
-	put(&p, k->print.dev, 8);
+	put(&p,
+	    CURSOR_VERSION | (k->racy ? CURSOR_RACY : 0) | (k->unsettled ? CURSOR_UNSETTLED : 0) |
+	        (k->unlisted ? CURSOR_UNLISTED : 0),
+	    1);
+	put(&p, k->print.dev, 4);
 	put(&p, k->print.ino, 8);
 	put(&p, k->print.size, 8);
 	put(&p, (uint64_t)k->print.mtime, 8);
@@ -176,7 +181,8 @@ static void cursor_read(const struct mortise_cursor *c, struct known *k)
 	k->set = true;
 	k->racy = head & CURSOR_RACY;
 	k->unsettled = head & CURSOR_UNSETTLED;
-	k->print.dev = get(&p, 8);
+	k->unlisted = head & CURSOR_UNLISTED;
+	k->print.dev = (uint32_t)get(&p, 4);
 	k->print.ino = get(&p, 8);
 	k->print.size = get(&p, 8);
 	k->print.mtime = (int64_t)get(&p, 8);
@@ -186,15 +192,6 @@ static void cursor_read(const struct mortise_cursor *c, struct known *k)
 	k->token = (uint32_t)get(&p, 3);
 	k->last = get(&p, 8);
 	k->check = (uint32_t)get(&p, 4);
-}
-
-/* The file's time stamps move in steps: what is written within this one would not show. */
-static bool racy(const struct unix_print *p)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	return p->mtime >= (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 /* ---- making UIDs stick ---- */
@@ -452,17 +449,6 @@ static uint32_t next_uidvalidity(const struct unix_print *p)
 	return seconds <= 0 ? 1 : seconds > UINT32_MAX ? UINT32_MAX : (uint32_t)seconds;
 }
 
-/* V before anything was synced. Two who open the file as it is now agree. */
-int unix_numbers(struct mortise_call *call, struct unix_box *b)
-{
-	struct unix_print now;
-	int r = unix_box_print(call, b, &now);
-
-	if (r == 0 && (r = unix_base_read(call, b)) == 0)
-		b->uidvalidity = b->base.known ? b->base.uidvalidity : next_uidvalidity(&now);
-	return r;
-}
-
 /*
  * V and L to go on with. A file that has none gets the time of its last change, which rises. One that had
  * some (as the cursor knows) and was cut down keeps them.
@@ -471,7 +457,7 @@ static void settle_numbers(struct sync *s, const struct unix_print *now)
 {
 	struct unix_box *b = s->b;
 	const struct known *was = &s->was;
-	uint32_t v = b->uidvalidity;
+	uint32_t v = b->uidvalidity != 0 ? b->uidvalidity : next_uidvalidity(now);
 
 	if (b->base.known)
 		v = b->base.uidvalidity;
@@ -683,8 +669,9 @@ static int sync_locked(struct sync *s, struct mortise_cursor *cursor)
 	if ((r = unix_box_print(s->call, b, &now)) != 0)
 		return r;
 	memset(&is, 0, sizeof is);
+	is.racy = !unix_calm(s->call, b, &now);
 	is.print = now;
-	is.racy = racy(&now);
+	is.unlisted = b->keywords.count > b->base.listed;
 	is.unsettled = s->unsettled;
 	is.uidvalidity = b->uidvalidity;
 	is.uidlast = s->unsettled ? s->resolve.uidlast : b->uidlast;
@@ -703,6 +690,26 @@ static int sync_locked(struct sync *s, struct mortise_cursor *cursor)
 	return s->sink->uidnext(s->sink->engine, last + 1);
 }
 
+/* The file is as the cursor says; so is what is to be known of it. */
+static bool as_known(const struct unix_box *b, const struct known *was)
+{
+	if (was->racy || (b->renumber && !b->read_only))
+		return false;
+	if ((was->unsettled || b->unsettled) && unix_lock_writable(b))
+		return false;
+	return !was->unlisted || b->keywords.count > b->base.listed;
+}
+
+/* The cursor may be another box's. */
+static void known_as(struct unix_box *b, const struct known *was, const struct mortise_cursor *cursor)
+{
+	b->uidvalidity = was->uidvalidity;
+	b->uidlast = was->uidlast;
+	b->unsettled = was->unsettled;
+	b->seen = *cursor;
+	b->seen_serial = b->lock.serial;
+}
+
 int unix_op_sync(
     struct mortise_call *call, void *box, struct mortise_cursor *cursor, const struct mortise_sink *sink)
 {
@@ -715,9 +722,10 @@ int unix_op_sync(
 	r = unix_box_look(call, b, s.was.set ? &s.was.print : NULL);
 	if (r < 0)
 		return r;
-	if (r == 0 && !s.was.racy && !(b->unsettled && unix_lock_writable(b)) &&
-	    !(b->renumber && !b->read_only))
+	if (r == 0 && as_known(b, &s.was)) {
+		known_as(b, &s.was, cursor);
 		return 0;
+	}
 	r = unix_lock_need(call, b, b->read_only ? MORTISE_LOCK_SHARED : MORTISE_LOCK_EXCLUSIVE, &taken);
 	if (r != 0)
 		return r;
@@ -736,10 +744,15 @@ int unix_settle(struct mortise_call *call, struct unix_box *b)
 {
 	struct sync s = {.call = call, .b = b};
 	size_t told = b->told_keywords;
+	struct unix_print now;
 	int r;
 
 	cursor_read(&b->seen, &s.was);
 	r = unix_box_look(call, b, s.was.set ? &s.was.print : NULL);
+	/* Nothing but what was done through this box. */
+	if (r == 1 && s.was.set && !s.was.unsettled && b->trail.valid && unix_box_print(call, b, &now) == 0 &&
+	    unix_print_same(&b->trail.after, &now) && unix_print_same(&b->trail.before, &s.was.print))
+		return 0;
 	/* Under one lock nobody else can have changed it, whatever the clock says. */
 	if (r < 0 || (r == 0 && (b->seen_serial == b->lock.serial || (!s.was.racy && !s.was.unsettled))))
 		return r;

@@ -170,6 +170,25 @@ int session_open(struct rig *rig, struct session *s, uint32_t flags)
 	return r;
 }
 
+int session_inherit(struct session *s, struct session *from, uint32_t flags)
+{
+	struct session old = *from;
+	int r;
+
+	from->messages = NULL;
+	session_close(from);
+	r = session_open(old.rig, s, flags);
+	s->messages = old.messages;
+	s->count = old.count;
+	s->room = old.room;
+	memcpy(s->names, old.names, sizeof s->names);
+	s->name_count = old.name_count;
+	s->uidvalidity = old.uidvalidity;
+	s->uidnext = old.uidnext;
+	s->cursor = old.cursor;
+	return r;
+}
+
 void session_close(struct session *s)
 {
 	if (s->box != NULL) {

@@ -79,6 +79,8 @@ void rig_add(struct rig *r, const char *data); /* appended, as a program without
 char *rig_get(struct rig *r, size_t *size);    /* NUL behind it; in the arena */
 
 int session_open(struct rig *r, struct session *s, uint32_t flags);
+/* With what another session knew, which is closed then: as an engine with an index does. */
+int session_inherit(struct session *s, struct session *from, uint32_t flags);
 void session_close(struct session *s);
 int session_sync(struct session *s);
 int session_lock(struct session *s, int mode);
