@@ -18,7 +18,7 @@ DAEMON_TESTS = tests/proto/scripts-unix.py tests/proto/scripts-memory.py tests/p
 # The longest first.
 TESTS += tests/build/builds.sh tests/proto/test-grammar tests/lint/lint.sh tests/lint/attack-cases.py $(DAEMON_TESTS)
 EXTRA_DIST += tests/lint/lint.sh tests/lint/attack-cases.py $(DAEMON_TESTS) tests/proto/run-scripts.py \
-	tests/lib/mortise.py tests/lib/private_host.py tests/bench/measure.py tests/build/builds.sh \
+	tests/lib/mortise.py tests/lib/private_host.py tests/build/builds.sh \
 	$(srcdir)/tests/proto/scripts
 
 include tests/docs/local.mk
@@ -28,5 +28,6 @@ include tests/fuzz/local.mk
 include tests/roles/local.mk
 include tests/storage/local.mk
 include tests/interop/local.mk
+include tests/bench/local.mk
 include tests/quickstart/local.mk
 include tests/targets.mk
