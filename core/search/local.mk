@@ -3,10 +3,14 @@ noinst_LIBRARIES += core/search/libsearch.a
 core_search_libsearch_a_SOURCES = \
 	core/search/search.h core/search/set.c \
 	core/search/text.h core/search/text.c \
-	core/search/program.c core/search/match.c
+	core/search/program.c core/search/match.c \
+	core/search/subject.h core/search/subject.c core/search/references.h core/search/references.c \
+	core/search/sort.h core/search/sort.c core/search/sort_record.c \
+	core/search/forest.h core/search/forest.c core/search/names.h core/search/names.c \
+	core/search/thread.h core/search/thread_int.h core/search/thread.c core/search/thread_references.c
 
 if HAVE_CMOCKA
-search_tests = core/search/test-set core/search/test-search
+search_tests = core/search/test-set core/search/test-search core/search/test-sort core/search/test-thread
 check_PROGRAMS += $(search_tests)
 TESTS += $(search_tests)
 search_test_libs = core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a core/log/liblog.a core/base/libbase.a \
@@ -15,6 +19,10 @@ core_search_test_set_SOURCES = core/search/test-set.c
 core_search_test_set_LDADD = $(search_test_libs)
 core_search_test_search_SOURCES = core/search/test-search.c core/mime/test-mime.h
 core_search_test_search_LDADD = $(search_test_libs)
+core_search_test_sort_SOURCES = core/search/test-sort.c
+core_search_test_sort_LDADD = $(search_test_libs)
+core_search_test_thread_SOURCES = core/search/test-thread.c
+core_search_test_thread_LDADD = $(search_test_libs)
 endif
 
 check_PROGRAMS += core/search/fuzz-set
