@@ -9,16 +9,20 @@ static const struct {
 	const char *name;
 	unsigned when;
 } capabilities[] = {
-    {"IMAP4rev1", BEFORE | AFTER}, /* RFC 3501 */
-    {"SASL-IR", BEFORE},           /* RFC 4959 */
-    {"ID", BEFORE | AFTER},        /* RFC 2971 */
-    {"ENABLE", BEFORE | AFTER},    /* RFC 5161 */
-    {"IDLE", AFTER},               /* RFC 2177 */
-    {"NAMESPACE", AFTER},          /* RFC 2342 */
-    {"CHILDREN", AFTER},           /* RFC 3348 */
-    {"UIDPLUS", AFTER},            /* RFC 4315 */
-    {"UNSELECT", AFTER},           /* RFC 3691 */
-    {"WITHIN", AFTER},             /* RFC 5032 */
+    {"IMAP4rev1", BEFORE | AFTER},    /* RFC 3501 */
+    {"SASL-IR", BEFORE},              /* RFC 4959 */
+    {"ID", BEFORE | AFTER},           /* RFC 2971 */
+    {"ENABLE", BEFORE | AFTER},       /* RFC 5161 */
+    {"IDLE", AFTER},                  /* RFC 2177 */
+    {"NAMESPACE", AFTER},             /* RFC 2342 */
+    {"CHILDREN", AFTER},              /* RFC 3348 */
+    {"UIDPLUS", AFTER},               /* RFC 4315 */
+    {"UNSELECT", AFTER},              /* RFC 3691 */
+    {"WITHIN", AFTER},                /* RFC 5032 */
+    {"SORT", AFTER},                  /* RFC 5256 */
+    {"SORT=DISPLAY", AFTER},          /* RFC 5957 */
+    {"THREAD=ORDEREDSUBJECT", AFTER}, /* RFC 5256 */
+    {"THREAD=REFERENCES", AFTER},     /* RFC 5256 */
 };
 
 void capability_write(struct buf *out, const struct capability_facts *f)

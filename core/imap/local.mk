@@ -11,7 +11,7 @@ core_imap_libimap_a_SOURCES = \
 	core/imap/basic.c core/imap/select.c core/imap/mailboxes.c core/imap/list.c core/imap/idle.c \
 	core/imap/append.c core/imap/store.c core/imap/copy.c \
 	core/imap/fetch.h core/imap/fetch.c core/imap/fetch_parse.c core/imap/fetch_body.c \
-	core/imap/search_parse.h core/imap/search_parse.c core/imap/search.c
+	core/imap/search_parse.h core/imap/search_parse.c core/imap/search.c core/imap/sort.c
 
 if HAVE_CMOCKA
 IMAP_TESTS = core/imap/test-reader core/imap/test-prelogin core/imap/test-session \

@@ -2,7 +2,6 @@
  * search.c: SEARCH and UID SEARCH (RFC 3501 §6.4.4, RFC 5032).
  */
 #include "base/clock.h"
-#include "base/vec.h"
 #include "imap/search_parse.h"
 #include "base/banned.h"
 
@@ -60,32 +59,41 @@ static int matches(struct searching *x, const struct search_request *request, ui
 	return r;
 }
 
-typedef VEC(uint32_t) numbers;
-
-static int search_all(
-    struct searching *x, const struct search_request *request, numbers *found, struct err *e)
+int search_messages(
+    struct session *s, const struct search_request *request, search_numbers *found, bool *gone, struct err *e)
 {
 	AUTO_ARENA struct arena *scratch = arena_new("search");
-	uint32_t count = view_count(x->s->view), i;
+	struct searching x = {.s = s};
+	uint32_t count = view_count(s->view), i;
 	int64_t now = clock_seconds();
 
+	search_prepare(request->program, s->arena);
 	for (i = 1; i <= count; i++) {
 		int r;
 
-		if (session_stopped(x->s))
+		if (session_stopped(s))
 			return err_fail(e, MORTISE_E_CANCELLED, "Interrupted");
-		x->message = view_message(x->s->view, i);
-		r = matches(x, request, i, now, scratch, e);
+		x.message = view_message(s->view, i);
+		r = matches(&x, request, i, now, scratch, e);
 		if (r < 0)
 			return r;
 		if (r > 0)
-			*vec_push(found) = x->s->uid ? x->message->uid : i;
+			*vec_push(found) = i;
 		arena_clear(scratch);
 	}
+	*gone = x.gone;
 	return 0;
 }
 
-static void answer(struct session *s, const numbers *found)
+bool search_charset_ok(struct session *s, const struct search_request *request)
+{
+	if (request->charset_error == NULL)
+		return true;
+	reply_no(s, request->charset_unknown ? "BADCHARSET (US-ASCII UTF-8)" : NULL, request->charset_error);
+	return false;
+}
+
+static void answer(struct session *s, const search_numbers *found)
 {
 	struct buf *out = session_out(s);
 	size_t i;
@@ -93,32 +101,28 @@ static void answer(struct session *s, const numbers *found)
 	buf_adds(out, "* SEARCH");
 	for (i = 0; i < found->n && session_written(s); i++) {
 		buf_addc(out, ' ');
-		buf_addu(out, found->v[i]);
+		buf_addu(out, s->uid ? view_message(s->view, found->v[i])->uid : found->v[i]);
 	}
 	buf_adds(out, "\r\n");
 }
 
 void command_search(struct session *s, struct parse *p)
 {
-	struct searching x = {.s = s};
 	struct search_request request;
-	numbers found = VEC_INIT;
+	search_numbers found = VEC_INIT;
 	struct err e = ERR_INIT;
+	bool gone = false;
 
 	if (!search_parse(s, p, &request)) {
 		reply_bad(s, p->error);
 		return;
 	}
-	if (request.charset_error != NULL) {
-		reply_no(
-		    s, request.charset_unknown ? "BADCHARSET (US-ASCII UTF-8)" : NULL, request.charset_error);
+	if (!search_charset_ok(s, &request))
 		return;
-	}
-	search_prepare(request.program, s->arena);
-	if (search_all(&x, &request, &found, &e) != 0)
+	if (search_messages(s, &request, &found, &gone, &e) != 0)
 		reply_error(s, &e);
 	else
 		answer(s, &found);
 	vec_free(&found);
-	reply_ok(s, x.gone ? "EXPUNGEISSUED" : NULL, "SEARCH completed");
+	reply_ok(s, gone ? "EXPUNGEISSUED" : NULL, "SEARCH completed");
 }

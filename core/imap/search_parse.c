@@ -230,21 +230,37 @@ static bool one_key(struct parsing *x, struct search **out)
 	return ok;
 }
 
+static bool charset(struct parsing *x)
+{
+	if (!parse_sp(x->p) || !parse_astring(x->p, &x->charset) || !parse_sp(x->p))
+		return false;
+	x->out->charset_unknown = x->charset.n == 0 || !charset_known(x->charset);
+	return true;
+}
+
+static bool keys_to_the_end(struct parsing *x)
+{
+	if (!all_keys(x, &x->out->program) || !parse_end(x->p))
+		return false;
+	if (x->out->charset_unknown)
+		x->out->charset_error = "Unknown charset";
+	return true;
+}
+
 bool search_parse(struct session *s, struct parse *p, struct search_request *out)
 {
 	struct parsing x = {.s = s, .p = p, .out = out, .charset = STR("")};
 
 	*out = (struct search_request){0};
-	if (!parse_sp(p))
+	if (!parse_sp(p) || (parse_word(p, "CHARSET") && !charset(&x)))
 		return false;
-	if (parse_word(p, "CHARSET")) {
-		if (!parse_sp(p) || !parse_astring(p, &x.charset) || !parse_sp(p))
-			return false;
-		out->charset_unknown = x.charset.n == 0 || !charset_known(x.charset);
-	}
-	if (!all_keys(&x, &out->program) || !parse_end(p))
-		return false;
-	if (out->charset_unknown)
-		out->charset_error = "Unknown charset";
-	return true;
+	return keys_to_the_end(&x);
+}
+
+bool search_parse_criteria(struct session *s, struct parse *p, struct search_request *out)
+{
+	struct parsing x = {.s = s, .p = p, .out = out, .charset = STR("")};
+
+	*out = (struct search_request){0};
+	return charset(&x) && keys_to_the_end(&x);
 }

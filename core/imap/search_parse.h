@@ -6,6 +6,7 @@
 #ifndef MORTISE_IMAP_SEARCH_PARSE_H
 #define MORTISE_IMAP_SEARCH_PARSE_H
 
+#include "base/vec.h"
 #include "imap/session_int.h"
 
 struct search_request {
@@ -18,5 +19,18 @@ struct search_request {
 
 /* SP ["CHARSET" SP charset SP] keys. False: the parse has the error. */
 bool search_parse(struct session *s, struct parse *p, struct search_request *out);
+/* search-criteria of SORT and THREAD (RFC 5256 §5): SP charset SP keys. */
+bool search_parse_criteria(struct session *s, struct parse *p, struct search_request *out);
+
+/* ---- search.c: for all that search ---- */
+/* Whether the strings could be read; if not, NO was said. */
+bool search_charset_ok(struct session *s, const struct search_request *request);
+/*
+ * Sequence numbers of the messages that match, in order. `gone`: a message's text was needed and is not there
+ * any more. 0, or a code.
+ */
+typedef VEC(uint32_t) search_numbers;
+int search_messages(struct session *s, const struct search_request *request, search_numbers *found,
+    bool *gone, struct err *e);
 
 #endif

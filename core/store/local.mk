@@ -9,7 +9,7 @@ core_store_libstore_a_SOURCES = \
 	core/store/driver.h core/store/driver.c \
 	core/store/records.c core/store/keywords.c core/store/sync.c \
 	core/store/change.c core/store/journal.c core/store/flags.c core/store/expunge.c \
-	core/store/append.c core/store/copy.c core/store/status.c \
+	core/store/append.c core/store/copy.c core/store/status.c core/store/derived.h core/store/derived.c \
 	core/store/view.c core/store/watch.c core/store/read.c \
 	core/store/source_file.h core/store/source_file.c core/store/cache.c
 

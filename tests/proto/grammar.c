@@ -360,6 +360,46 @@ static bool search_data(struct grammar *g)
 	return true;
 }
 
+/*
+ * RFC 5256 §5: 1*thread-list, each "(" (thread-members / thread-nested) ")". With a count of open lists
+ * instead of recursion: `alone` is the number of lists that the open one has so far, behind its members.
+ */
+static bool thread_data(struct grammar *g)
+{
+	AUTO_BUF struct buf lists = BUF_INIT; /* an octet for each open one: '0', '1', '2' or more in it */
+	uint64_t n;
+	bool space; /* behind the members: lists follow */
+
+	if (at_end(g))
+		return true;
+	if (!want(g, ' '))
+		return false;
+	do {
+		if (!want(g, '('))
+			return false;
+		if (lists.n > 0 && lists.p[lists.n - 1] < '2')
+			lists.p[lists.n - 1]++;
+		buf_addc(&lists, '0');
+		if (next(g) == '(')
+			continue;
+		do
+			space = next(g) == '(';
+		while (!space && nz_number(g, &n) && take(g, ' '));
+		if (g->why->n > 0)
+			return false;
+		if (space)
+			continue;
+		if (next(g) != ')')
+			return want(g, ')');
+		while (lists.n > 0 && take(g, ')')) {
+			if (lists.p[lists.n - 1] == '1')
+				return wanted(g, "two thread lists side by side");
+			buf_truncate(&lists, lists.n - 1);
+		}
+	} while (lists.n > 0 || !at_end(g));
+	return true;
+}
+
 /* RFC 2342 §6: NIL, or one or more (prefix delimiter *(SP string SP "(" strings ")")). */
 static bool namespaces(struct grammar *g)
 {
@@ -465,8 +505,9 @@ static bool untagged(struct grammar *g)
 		const char *name;
 		bool (*data)(struct grammar *g);
 	} kinds[] = {{"CAPABILITY", capability_data}, {"FLAGS", flags_data}, {"LIST", mailbox_list},
-	    {"LSUB", mailbox_list}, {"STATUS", status_data}, {"SEARCH", search_data},
-	    {"NAMESPACE", namespace_data}, {"ID", id_data}, {"ENABLED", enabled_data}};
+	    {"LSUB", mailbox_list}, {"STATUS", status_data}, {"SEARCH", search_data}, {"SORT", search_data},
+	    {"THREAD", thread_data}, {"NAMESPACE", namespace_data}, {"ID", id_data},
+	    {"ENABLED", enabled_data}};
 	size_t i;
 
 	if (ascii_digit(next(g)))

@@ -1,0 +1,233 @@
+/*
+ * sort.c: SORT, THREAD and their UID forms (RFC 5256, RFC 5957).
+ */
+#include "imap/search_parse.h"
+#include "search/sort.h"
+#include "search/thread.h"
+#include "store/derived.h"
+#include "base/banned.h"
+
+static const char *const key_names[SORT_KEYS] = {
+    [SORT_ARRIVAL] = "ARRIVAL",
+    [SORT_CC] = "CC",
+    [SORT_DATE] = "DATE",
+    [SORT_DISPLAYFROM] = "DISPLAYFROM",
+    [SORT_DISPLAYTO] = "DISPLAYTO",
+    [SORT_FROM] = "FROM",
+    [SORT_SIZE] = "SIZE",
+    [SORT_SUBJECT] = "SUBJECT",
+    [SORT_TO] = "TO",
+};
+
+struct sorting {
+	struct session *s;
+	const struct message **messages; /* that were found */
+	const uint32_t *sequences;
+	bool gone, too_many;
+	/* One of these takes them. */
+	struct sorter *sorter;
+	struct threading *threading;
+	bool sizes; /* are needed */
+};
+
+static bool criterion(struct parse *p, struct sort_program *out)
+{
+	bool reverse = parse_word(p, "REVERSE");
+	int key;
+
+	if (reverse && !parse_sp(p))
+		return false;
+	for (key = 0; key < SORT_KEYS; key++) {
+		if (parse_word(p, key_names[key])) {
+			sort_program_add(out, (enum sort_key)key, reverse);
+			return true;
+		}
+	}
+	return parse_fail(p, "Unknown sort key");
+}
+
+static bool sort_parse(struct parse *p, struct sort_program *out)
+{
+	*out = (struct sort_program){.count = 0};
+	if (!parse_sp(p) || !parse_char(p, '('))
+		return false;
+	do {
+		if (!criterion(p, out))
+			return false;
+	} while (parse_skip(p, ' '));
+	return parse_char(p, ')');
+}
+
+/* A sort_record_fn. */
+static int take_message(void *arg, size_t i, struct str packed)
+{
+	struct sorting *x = arg;
+	const struct message *msg = x->messages[i];
+	struct sort_record record;
+	struct sort_message m = {.number = x->s->uid ? msg->uid : x->sequences[i],
+	    .arrival = msg->internal_date,
+	    .octets = msg->octets,
+	    .record = &record};
+
+	if (session_stopped(x->s))
+		return MORTISE_E_CANCELLED;
+	if (packed.n == 0 || !sort_record_read(packed, &record)) {
+		x->gone = true;
+		return 0;
+	}
+	if (x->threading != NULL) {
+		x->too_many = !threading_add(x->threading, &m);
+		return x->too_many ? MORTISE_E_LIMIT : 0;
+	}
+	sorter_add(x->sorter, &m);
+	return 0;
+}
+
+/* Sizes that are not known yet. */
+static int find_sizes(struct sorting *x, size_t count, struct err *e)
+{
+	uint64_t octets;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if (session_stopped(x->s))
+			return err_fail(e, MORTISE_E_CANCELLED, "Interrupted");
+		if (mailbox_octets(x->s->mailbox, x->messages[i], &octets, e) == MORTISE_E_EXPUNGED)
+			err_clear(e);
+		else if (e->code != 0)
+			return e->code;
+	}
+	return 0;
+}
+
+/* What is found goes to the sorter or the threads, in the order of the mailbox. */
+static int take_found(struct sorting *x, const search_numbers *found, bool records, struct err *e)
+{
+	struct session *s = x->s;
+	size_t i;
+	int r;
+
+	x->messages = arena_array(s->arena, found->n, sizeof(*x->messages));
+	x->sequences = found->v;
+	for (i = 0; i < found->n; i++)
+		x->messages[i] = view_message(s->view, found->v[i]);
+	if (x->sizes && find_sizes(x, found->n, e) != 0)
+		return e->code;
+	if (records) {
+		r = mailbox_sort_records(s->mailbox, x->messages, found->n, take_message, x, e);
+		if (x->too_many)
+			return err_fail(e, MORTISE_E_LIMIT, "Too many messages to thread");
+		return r == 0 || e->code != 0 ? e->code : err_fail(e, r, "Interrupted");
+	}
+	for (i = 0; i < found->n; i++)
+		sorter_add(x->sorter,
+		    &(struct sort_message){.number = s->uid ? x->messages[i]->uid : x->sequences[i],
+		        .arrival = x->messages[i]->internal_date,
+		        .octets = x->messages[i]->octets});
+	return 0;
+}
+
+static void write_sorted(struct session *s, struct sorter *sorter)
+{
+	struct buf *out = session_out(s);
+	size_t i, count;
+	const uint32_t *numbers = sorter_sort(sorter, &count);
+
+	buf_adds(out, "* SORT");
+	for (i = 0; i < count && session_written(s); i++) {
+		buf_addc(out, ' ');
+		buf_addu(out, numbers[i]);
+	}
+	buf_adds(out, "\r\n");
+}
+
+static bool has_key(const struct sort_program *p, enum sort_key key)
+{
+	size_t i;
+
+	for (i = 0; i < p->count && p->criteria[i].key != key; i++)
+		;
+	return i < p->count;
+}
+
+void command_sort(struct session *s, struct parse *p)
+{
+	struct sorting x = {.s = s};
+	struct sort_program program;
+	struct search_request request;
+	search_numbers found = VEC_INIT;
+	struct err e = ERR_INIT;
+
+	if (!sort_parse(p, &program) || !search_parse_criteria(s, p, &request)) {
+		reply_bad(s, p->error);
+		return;
+	}
+	if (!search_charset_ok(s, &request))
+		return;
+	x.sizes = has_key(&program, SORT_SIZE);
+	if (search_messages(s, &request, &found, &x.gone, &e) == 0) {
+		x.sorter = sorter_new(s->arena, &program, found.n);
+		take_found(&x, &found, sort_needs_record(&program), &e);
+	}
+	vec_free(&found);
+	if (e.code != 0) {
+		reply_error(s, &e);
+		return;
+	}
+	write_sorted(s, x.sorter);
+	reply_ok(s, x.gone ? "EXPUNGEISSUED" : NULL, "SORT completed");
+}
+
+/* ---- THREAD ---- */
+static bool algorithm(struct parse *p, enum thread_algorithm *out)
+{
+	if (!parse_sp(p))
+		return false;
+	if (parse_word(p, "ORDEREDSUBJECT"))
+		*out = THREAD_ORDEREDSUBJECT;
+	else if (parse_word(p, "REFERENCES"))
+		*out = THREAD_REFERENCES;
+	else
+		return parse_fail(p, "Unknown threading algorithm");
+	return true;
+}
+
+static void write_threads(struct session *s, struct threading *t)
+{
+	struct buf *out = session_out(s);
+	size_t before;
+
+	buf_adds(out, "* THREAD ");
+	before = out->n;
+	threading_write(t, out);
+	if (out->n == before)
+		buf_truncate(out, before - 1);
+	buf_adds(out, "\r\n");
+}
+
+void command_thread(struct session *s, struct parse *p)
+{
+	struct sorting x = {.s = s};
+	enum thread_algorithm by = THREAD_REFERENCES;
+	struct search_request request;
+	search_numbers found = VEC_INIT;
+	struct err e = ERR_INIT;
+
+	if (!algorithm(p, &by) || !search_parse_criteria(s, p, &request)) {
+		reply_bad(s, p->error);
+		return;
+	}
+	if (!search_charset_ok(s, &request))
+		return;
+	x.threading = threading_new(by, (size_t)s->o->thread_ids);
+	if (search_messages(s, &request, &found, &x.gone, &e) == 0)
+		take_found(&x, &found, true, &e);
+	vec_free(&found);
+	if (e.code == 0)
+		write_threads(s, x.threading);
+	threading_free(&x.threading);
+	if (e.code != 0)
+		reply_error(s, &e);
+	else
+		reply_ok(s, x.gone ? "EXPUNGEISSUED" : NULL, "THREAD completed");
+}
