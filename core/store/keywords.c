@@ -45,6 +45,11 @@ uint64_t keywords_kept(const struct mailbox *m)
 	return bits;
 }
 
+bool keywords_room(const struct mailbox *m)
+{
+	return (unsigned)__builtin_popcountll(keywords_kept(m)) < m->info.keyword_limit;
+}
+
 /* No message has it any more. */
 static void clear_bit(struct mailbox *m, size_t bit)
 {
@@ -108,6 +113,8 @@ int keywords_from_driver(struct mailbox *m, const char *const *names, size_t cou
 	for (i = 0; i < count; i++) {
 		struct str name = str_of(names[i]);
 
+		if (name.n == 0)
+			continue; /* a bit that is not used */
 		if (i < m->driver_keywords && m->keywords[m->from_driver[i]].kept &&
 		    m->keywords[m->from_driver[i]].bit == i &&
 		    str_ieqc(name, m->keywords[m->from_driver[i]].name))
@@ -152,7 +159,7 @@ int keyword_make(struct mailbox *m, struct str name, bool *lost, struct err *e)
 
 	if (i >= 0 && m->keywords[i].kept)
 		return i;
-	if (m->info.may_create_keywords && m->driver_keywords < m->info.keyword_limit) {
+	if (m->info.may_create_keywords && keywords_room(m)) {
 		AUTO_ARENA struct arena *a = arena_new("keyword");
 		struct err failed = ERR_INIT;
 

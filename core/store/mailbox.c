@@ -244,8 +244,7 @@ bool mailbox_may_create_keywords(const struct mailbox *m)
 	CHECK_OBJ(m, MAILBOX_MAGIC);
 	if (mailbox_read_only(m) || !m->info.may_create_keywords)
 		return false;
-	return m->box == NULL ||
-	       (m->driver_keywords < m->info.keyword_limit && driver_ops(m->driver)->add_keyword != NULL);
+	return m->box == NULL || (keywords_room(m) && driver_ops(m->driver)->add_keyword != NULL);
 }
 
 size_t mailbox_keyword_count(const struct mailbox *m)

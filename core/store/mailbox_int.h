@@ -115,6 +115,7 @@ int keywords_from_driver(struct mailbox *m, const char *const *names, size_t cou
 uint64_t keywords_translate(const struct mailbox *m, uint64_t driver_bits);
 uint64_t keywords_to_driver(const struct mailbox *m, uint64_t bits);
 uint64_t keywords_kept(const struct mailbox *m); /* bits the driver has */
+bool keywords_room(const struct mailbox *m);     /* it may have room for one more */
 int keyword_check(struct str name, struct err *e);
 int keyword_bit(const struct mailbox *m, struct str name); /* or -1 */
 /* Makes one, in the mailbox if it can, else for this session (*lost). The bit, or -1 when there is no room.

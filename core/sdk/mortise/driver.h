@@ -142,7 +142,8 @@ struct mortise_sink {
 	/* All messages follow as `added`; what is not among them has vanished. UIDs decide what is the same
 	 * message. */
 	int (*full_scan)(void *engine, uint32_t uidvalidity);
-	/* The keyword table as it now is. Bits keep their meaning for the mailbox's life. */
+	/* The keyword table as it now is. Bits keep their meaning for the mailbox's life. A bit that is not
+	 * used has an empty name. */
 	int (*keywords)(void *engine, const char *const *names, size_t count);
 	/* A message: new, or (after full_scan) still there. */
 	int (*added)(void *engine, const struct mortise_message *m);
