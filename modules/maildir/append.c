@@ -1,17 +1,21 @@
 /*
  * append.c: new messages.
  *
- * Text is collected in files in tmp, with LF for CRLF. commit takes the lock, gives each its UID, replaces
- * the list (which may name files that are not there yet, and never the other way round), then moves the
- * files: into new when nothing is to be said about them, into cur when they have flags. What has failed is
- * taken back. A crash between two moves leaves the messages that were moved: the format has no way to make
- * several files appear at once.
+ * Text is collected in files in tmp, with LF for CRLF, and synced there. A copy of a message that is a file
+ * on the same file system is a link to it. commit takes the lock, gives each its UID, adds lines to the list
+ * and syncs it (it may name files that are not there yet, and never the other way round: a UID that is not on
+ * disk could become another's), then moves the files: into new when nothing is to be said about them, into
+ * cur when they have flags. One sync of the directory makes that durable. So a message costs three syncs, a
+ * batch two and one a message.
+ *
+ * What has failed is taken back. A crash between two moves leaves the messages that were moved: the format
+ * has no way to make several files appear at once.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,12 +27,13 @@
 #include "box.h"
 
 #define BUFFER 65536
+#define LINE_LEAST 8        /* octets of a line of the list, at least, nearly always */
 #define OLD_TMP (36 * 3600) /* seconds until a file in tmp is nobody's any more, by the format's rule */
 
 struct piece {
 	char base[160];
 	char final[NAME_MAX + 1];
-	uint32_t flags, letters, uid;
+	uint32_t flags, letters, uid; /* uid: the one it must get, or 0; then its own */
 	int32_t zone;
 	int64_t date;
 	uint64_t size, wire;
@@ -140,54 +145,37 @@ static int finish_piece(struct mortise_call *call, struct transaction *t)
 	return r;
 }
 
-static uint32_t letters_for(
-    struct mortise_call *call, struct maildir_box *b, const struct mortise_append_info *info)
-{
-	uint32_t letters = 0;
-	unsigned bit;
-	size_t i;
-
-	for (i = 0; i < info->keyword_count; i++)
-		if (maildir_keyword_add(call, b, info->keywords[i], &bit) == 0)
-			letters |= maildir_letters_of(b, UINT64_C(1) << bit);
-	return letters;
-}
-
 /* A keyword that finds no room is left out; that is no error of this call. */
 static int want_keywords(
     struct mortise_call *call, struct transaction *t, const struct mortise_append_info *info)
 {
 	struct piece *p = &t->pieces[t->count - 1];
 	struct maildir_box *b = t->box;
-	uint64_t known = 0;
-	size_t i, k;
-	bool mine;
-	int r = maildir_keywords_load(call, b);
+	bool mine = false, locked = false;
+	unsigned bit;
+	size_t i;
+	int letter, r = maildir_keywords_load(call, b);
 
-	for (i = 0; i < info->keyword_count && r == 0; i++)
-		for (k = 0; k < b->keywords.count; k++)
-			if (strcasecmp(b->keywords.names[k], info->keywords[i]) == 0 &&
-			    b->keywords.letter[k] >= 0)
-				known |= UINT64_C(1) << k;
-	p->letters = maildir_letters_of(b, known);
-	if (r != 0 || (size_t)__builtin_popcountll(known) >= info->keyword_count)
-		return r;
-	r = maildir_lock_take(call, b, &mine);
-	if (r != 0)
-		return r;
-	p->letters = letters_for(call, b, info);
-	maildir_lock_drop(call, b, mine);
-	return 0;
+	for (i = 0; i < info->keyword_count && r == 0; i++) {
+		letter = maildir_letter_of(b, info->keywords[i]);
+		if (letter < 0 && !locked) {
+			r = maildir_lock_take(call, b, &mine);
+			locked = r == 0;
+		}
+		if (letter < 0 && locked && maildir_keyword_add(call, b, info->keywords[i], &bit) == 0)
+			letter = (int)bit;
+		if (letter >= 0)
+			p->letters |= 1u << letter;
+	}
+	if (locked)
+		maildir_lock_drop(call, b, mine);
+	return r;
 }
 
-int maildir_append_message(struct mortise_call *call, void *tx, const struct mortise_append_info *info)
+static int new_piece(struct mortise_call *call, struct transaction *t, const struct mortise_append_info *info)
 {
-	struct transaction *t = tx;
 	struct piece *p, *more;
-	int r = finish_piece(call, t);
 
-	if (r != 0)
-		return r;
 	if (t->count == t->room) {
 		more = realloc(t->pieces, (t->room * 2 + 4) * sizeof(*more));
 		if (more == NULL)
@@ -198,14 +186,35 @@ int maildir_append_message(struct mortise_call *call, void *tx, const struct mor
 	p = &t->pieces[t->count];
 	*p = (struct piece){
 	    .flags = info->flags & MORTISE_FLAGS_SYSTEM, .date = info->internal_date, .zone = info->zone};
+	if (info->size >= offsetof(struct mortise_append_info, uid) + sizeof(info->uid))
+		p->uid = info->uid;
 	maildir_name_unique(call, p->base);
+	return 0;
+}
+
+static int create_file(struct mortise_call *call, struct transaction *t)
+{
+	struct piece *p = &t->pieces[t->count];
+
 	t->fd = openat(t->box->tmp, p->base, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW,
 	    t->box->place->file_mode);
 	if (t->fd < 0)
 		return call->host->fault_errno(call, "%s/tmp/%s", t->box->place->path, p->base);
 	t->count++;
 	t->last = '\0';
-	return info->keyword_count > 0 ? want_keywords(call, t, info) : 0;
+	return 0;
+}
+
+int maildir_append_message(struct mortise_call *call, void *tx, const struct mortise_append_info *info)
+{
+	struct transaction *t = tx;
+	int r = finish_piece(call, t);
+
+	if (r == 0)
+		r = new_piece(call, t, info);
+	if (r == 0)
+		r = create_file(call, t);
+	return r == 0 && info->keyword_count > 0 ? want_keywords(call, t, info) : r;
 }
 
 int maildir_append_write(struct mortise_call *call, void *tx, const void *octets, size_t size)
@@ -243,63 +252,232 @@ void maildir_append_abort(struct mortise_call *call, void *tx)
 	free(t);
 }
 
+/* ---- copies ---- */
+
+/* The octets of a file, as the file system can do it best. */
+static int copy_octets(struct mortise_call *call, struct transaction *t, int from, uint64_t size)
+{
+	struct piece *p = &t->pieces[t->count - 1];
+	ssize_t n = 1;
+
+	while (p->size < size && n > 0) {
+		uint64_t left = size - p->size;
+
+		n = copy_file_range(from, NULL, t->fd, NULL, left < SSIZE_MAX ? (size_t)left : SSIZE_MAX, 0);
+		if (n > 0)
+			p->size += (uint64_t)n;
+		else if (n < 0 && errno != EXDEV && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS)
+			return call->host->fault_errno(call, "%s/tmp/%s", t->box->place->path, p->base);
+	}
+	while (p->size < size && (n = read(from, t->buffer, BUFFER)) > 0) {
+		int r = maildir_put(call, t->fd, p->base, t->buffer, (size_t)n);
+
+		if (r != 0)
+			return r;
+		p->size += (uint64_t)n;
+	}
+	return n < 0 ? call->host->fault_errno(call, "%s", p->base) : 0;
+}
+
+/* What the source says of its size as CRLF octets, believed as far as sync.c believes it. */
+static uint64_t wire_size(const struct maildir_file *f, uint64_t size)
+{
+	struct maildir_name n;
+
+	if (!maildir_name_parse(f->name, &n) || n.size != size || n.wire < size || n.wire / 2 > size)
+		return MORTISE_SIZE_UNKNOWN;
+	return n.wire;
+}
+
+/* The new piece is a link to the file, or has its octets. 0 done, 1 the file is not there, or a code. */
+static int take_file(struct mortise_call *call, struct transaction *t, struct maildir_box *source,
+    const struct maildir_file *f)
+{
+	struct piece *p = &t->pieces[t->count];
+	struct stat st;
+	int part, r = maildir_part(call, source, f->in_new, &part);
+	int fd = r == 0 ? openat(part, f->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
+
+	if (fd < 0)
+		return r != 0 ? r : errno == ENOENT ? 1 : call->host->fault_errno(call, "%s", f->name);
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+		r = call->host->fault(call, MORTISE_E_CORRUPT, "%s is no regular file", f->name);
+	} else if (st.st_mtim.tv_sec == p->date && linkat(part, f->name, t->box->tmp, p->base, 0) == 0) {
+		t->count++;
+		p->size = (uint64_t)st.st_size;
+		/* Who delivered it may not have done so. */
+		r = fdatasync(fd) == 0 ? 0 : call->host->fault_errno(call, "%s", f->name);
+	} else {
+		r = create_file(call, t);
+		if (r == 0)
+			r = copy_octets(call, t, fd, (uint64_t)st.st_size);
+		if (r == 0)
+			r = finish_piece(call, t);
+	}
+	close(fd);
+	p->wire = wire_size(f, p->size);
+	return r;
+}
+
+int maildir_append_copy(struct mortise_call *call, void *tx, void *box, const struct mortise_ref *refs,
+    const struct mortise_append_info *infos, size_t count)
+{
+	struct transaction *t = tx;
+	struct maildir_file f;
+	bool there;
+	size_t i;
+	int r = finish_piece(call, t);
+
+	for (i = 0; i < count && r == 0; i++) {
+		r = new_piece(call, t, &infos[i]);
+		if (r != 0)
+			return r;
+		r = maildir_file_of(box, &refs[i], &f) ? take_file(call, t, box, &f) : 1;
+		if (r == 1) {
+			r = maildir_file_search(call, box, &refs[i], &f, &there);
+			if (r == 0)
+				r = there ? take_file(call, t, box, &f) : 1;
+		}
+		if (r == 1)
+			return call->host->fail(call, MORTISE_E_EXPUNGED, "Message is gone");
+		if (r == 0 && infos[i].keyword_count > 0)
+			r = want_keywords(call, t, &infos[i]);
+		if (r == 0)
+			r = maildir_go_on(call, t->box);
+	}
+	return r;
+}
+
+/* ---- commit ---- */
+
+/* A list to which lines can be added; made, or made anew, when there is none. */
+static int ready_list(struct mortise_call *call, struct maildir_box *b, int *fd)
+{
+	int r;
+
+	*fd = -1;
+	if (!b->dot)
+		return call->host->fault(
+		    call, MORTISE_E_QUOTA, "%s: no room for " UIDLIST_LOCK, b->place->path);
+	r = maildir_list_end(call, b, fd);
+	if (r != 0 || *fd >= 0)
+		return r;
+	/* A list that is to be made knows the messages that are there first. */
+	r = maildir_list_load(call, b);
+	if (r == 0)
+		r = maildir_scan(call, b, true);
+	if (r == 0)
+		r = maildir_list_end(call, b, fd);
+	return r != 0 || *fd >= 0 ? r
+	                          : call->host->fault(call, MORTISE_E_CORRUPT,
+	                                "%s/" UIDLIST " cannot be written", b->place->path);
+}
+
+/* Counts only when there may be too many. */
+static int check_limit(struct mortise_call *call, struct transaction *t, int fd)
+{
+	struct maildir_box *b = t->box;
+	uint64_t limit = b->options->message_limit, lines = 0;
+	struct stat st;
+	size_t i;
+	int r;
+
+	if (fstat(fd, &st) == 0 && (uint64_t)st.st_size / LINE_LEAST + t->count < limit)
+		return 0;
+	r = maildir_list_lines(call, fd, &lines);
+	if (r != 0 || lines + t->count <= limit + 1)
+		return r;
+	r = maildir_load(call, b);
+	for (lines = t->count, i = 0; i < b->count; i++)
+		lines += b->entries[i].present;
+	if (r == 0 && lines > limit)
+		return call->host->fail(
+		    call, MORTISE_E_LIMIT, "Mailbox may have %" PRIu64 " messages", limit);
+	return r;
+}
+
+static int name_piece(struct mortise_call *call, struct transaction *t, struct piece *p)
+{
+	char sized[NAME_MAX + 1];
+	int n =
+	    p->wire == MORTISE_SIZE_UNKNOWN
+	        ? snprintf(sized, sizeof(sized), "%s,S=%" PRIu64, p->base, p->size)
+	        : snprintf(sized, sizeof(sized), "%s,S=%" PRIu64 ",W=%" PRIu64, p->base, p->size, p->wire);
+
+	p->in_new = p->flags == 0 && p->letters == 0;
+	if (p->in_new)
+		memcpy(p->final, sized, (size_t)n + 1);
+	else if (!maildir_name_make(sized, p->flags, p->letters, p->final))
+		return call->host->fault(
+		    call, MORTISE_E_LIMIT, "%s: the name %s is too long", t->box->place->path, sized);
+	return 0;
+}
+
+static int give_uid(struct mortise_call *call, struct maildir_box *b, struct piece *p)
+{
+	if (p->uid != 0 && p->uid < b->uidnext)
+		return call->host->fault(
+		    call, MORTISE_E_INVALID, "%s: UID %" PRIu32 " is below UIDNEXT", b->place->path, p->uid);
+	if (p->uid == 0)
+		p->uid = b->uidnext;
+	if (p->uid == UINT32_MAX)
+		return call->host->fault(call, MORTISE_E_LIMIT, "%s: no UIDs are left", b->place->path);
+	b->uidnext = p->uid + 1;
+	return 0;
+}
+
 /* Names and UIDs, and the list that has them. */
 static int announce(struct mortise_call *call, struct transaction *t)
 {
-	struct maildir_box *b = t->box;
-	size_t i, fresh, known;
-	uint32_t uidnext;
-	/* A list that is to be made knows the messages that are there first. */
-	int r = maildir_list_load(call, b);
+	struct maildir_text lines = {0};
+	uint32_t uidnext = 0;
+	size_t i;
+	int fd, r = ready_list(call, t->box, &fd);
 
 	if (r == 0)
-		r = maildir_scan(call, b, true, &fresh);
-	if (r == 0 && b->count + t->count > b->options->message_limit)
-		r = call->host->fail(call, MORTISE_E_LIMIT, "Mailbox may have %" PRIu64 " messages",
-		    b->options->message_limit);
-	if (r == 0 && t->count >= UINT32_MAX - b->uidnext)
-		r = call->host->fault(call, MORTISE_E_LIMIT, "%s: no UIDs are left", b->place->path);
-	known = b->count;
-	uidnext = b->uidnext;
+		r = check_limit(call, t, fd);
+	uidnext = t->box->uidnext;
 	for (i = 0; i < t->count && r == 0; i++) {
 		struct piece *p = &t->pieces[i];
-		char sized[NAME_MAX + 1], zone[16] = "";
-		struct maildir_name n;
+		char zone[16] = "";
 
-		p->in_new = p->flags == 0 && p->letters == 0;
-		p->uid = b->uidnext++;
-		snprintf(sized, sizeof(sized), "%s,S=%" PRIu64 ",W=%" PRIu64, p->base, p->size, p->wire);
-		if (p->in_new)
-			memcpy(p->final, sized, sizeof(sized));
-		else
-			(void)maildir_name_make(sized, p->flags, p->letters, p->final);
+		r = give_uid(call, t->box, p);
+		if (r == 0)
+			r = name_piece(call, t, p);
 		if (p->zone != 0)
 			snprintf(zone, sizeof(zone), " Z%" PRId32, p->zone);
-		if (maildir_name_parse(p->final, &n))
-			r = maildir_list_add(call, b, p->uid, p->final, n.base, zone, NULL);
+		maildir_text_line(&lines, p->uid, zone, p->final);
 	}
 	if (r == 0)
-		r = maildir_list_save(call, b);
+		r = maildir_list_append(call, t->box, fd, &lines, 0);
 	if (r != 0)
-		maildir_list_cut(b, known, uidnext);
+		t->box->uidnext = uidnext;
+	if (fd >= 0)
+		close(fd);
+	free(lines.p);
 	return r;
 }
 
 static int move_in(struct mortise_call *call, struct transaction *t)
 {
 	struct maildir_box *b = t->box;
-	bool into[2] = {false, false};
+	bool into[PARTS] = {false};
 	size_t i;
+	int part, p;
 
 	for (i = 0; i < t->count; i++) {
-		struct piece *p = &t->pieces[i];
+		struct piece *piece = &t->pieces[i];
+		int r = maildir_part(call, b, piece->in_new, &part);
 
-		if (maildir_move(b->tmp, p->base, p->in_new ? b->new : b->cur, p->final) != 0)
-			return call->host->fault_errno(call, "%s/%s", b->place->path, p->final);
-		p->moved = into[p->in_new] = true;
+		if (r != 0)
+			return r;
+		if (maildir_move(b->tmp, piece->base, part, piece->final) != 0)
+			return call->host->fault_errno(call, "%s/%s", b->place->path, piece->final);
+		piece->moved = into[piece->in_new ? NEW : CUR] = true;
 	}
-	if ((into[0] && fsync(b->cur) != 0) || (into[1] && fsync(b->new) != 0))
-		return call->host->fault_errno(call, "%s", b->place->path);
+	for (p = 0; p < PARTS; p++)
+		if (into[p] && fsync(b->part[p].fd) != 0)
+			return call->host->fault_errno(call, "%s", b->place->path);
 	return 0;
 }
 
@@ -309,31 +487,73 @@ static void take_back(struct transaction *t)
 
 	for (i = 0; i < t->count; i++)
 		if (t->pieces[i].moved)
-			unlinkat(t->pieces[i].in_new ? t->box->new : t->box->cur, t->pieces[i].final, 0);
+			unlinkat(t->box->part[t->pieces[i].in_new ? NEW : CUR].fd, t->pieces[i].final, 0);
+}
+
+static int commit(struct mortise_call *call, struct transaction *t, uint32_t *uidvalidity)
+{
+	struct maildir_box *b = t->box;
+	bool mine = false;
+	int r = finish_piece(call, t);
+
+	if (r == 0)
+		r = maildir_lock_take(call, b, &mine);
+	if (r != 0)
+		return r;
+	r = announce(call, t);
+	if (r == 0) {
+		r = move_in(call, t);
+		if (r != 0)
+			take_back(t);
+	}
+	*uidvalidity = b->uidvalidity;
+	maildir_lock_drop(call, b, mine);
+	return r;
 }
 
 int maildir_append_commit(
     struct mortise_call *call, void *tx, uint32_t *uidvalidity, uint32_t *uids, size_t count)
 {
 	struct transaction *t = tx;
-	struct maildir_box *b = t->box;
-	bool mine = false;
+	int r = commit(call, t, uidvalidity);
 	size_t i;
-	int r = finish_piece(call, t);
 
-	if (r == 0)
-		r = maildir_lock_take(call, b, &mine);
-	if (r == 0) {
-		r = announce(call, t);
-		if (r == 0)
-			r = move_in(call, t);
-		if (r != 0)
-			take_back(t);
-		*uidvalidity = b->uidvalidity;
-		for (i = 0; i < count && i < t->count; i++)
-			uids[i] = t->pieces[i].uid;
-		maildir_lock_drop(call, b, mine);
+	for (i = 0; i < count && i < t->count; i++)
+		uids[i] = t->pieces[i].uid;
+	maildir_append_abort(call, t);
+	return r;
+}
+
+int maildir_append_commit_refs(
+    struct mortise_call *call, void *tx, uint32_t *uidvalidity, struct mortise_ref *refs, size_t count)
+{
+	struct transaction *t = tx;
+	int r = commit(call, t, uidvalidity);
+	size_t i;
+
+	for (i = 0; i < count && i < t->count; i++) {
+		const struct piece *p = &t->pieces[i];
+
+		refs[i].uid = p->uid;
+		refs[i].locator_size = (uint8_t)maildir_locator_make(p->in_new, p->final, refs[i].locator);
 	}
 	maildir_append_abort(call, t);
 	return r;
+}
+
+int maildir_adopt(struct mortise_call *call, void *box, uint32_t uidvalidity, uint32_t uidnext)
+{
+	struct maildir_box *b = box;
+	size_t i;
+	int r = maildir_load(call, b);
+
+	if (r != 0)
+		return r;
+	for (i = 0; i < b->count && !b->entries[i].present; i++)
+		continue;
+	if (i < b->count || b->unnumbered > 0)
+		return call->host->fail(call, MORTISE_E_INVALID, "The mailbox is not empty");
+	b->uidvalidity = uidvalidity;
+	b->uidnext = uidnext > b->uidnext ? uidnext : b->uidnext;
+	return maildir_list_save(call, b);
 }

@@ -1,11 +1,13 @@
 /*
- * change.c: flags, deletions, \Recent: renames and unlinks, then one fsync of each directory.
+ * change.c: flags, deletions, \Recent: renames and unlinks.
+ *
+ * Deletions are synced, one fsync of each directory. Flags are not: a rename is whole by itself, and one that
+ * a crash undoes was not the last word about a message's flags anyway.
  *
  * A file that is not under the name we know was renamed by a program without the lock; it is looked for
  * again, a bounded number of times a call, and then counts as gone.
  */
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,145 +18,136 @@
 #define SEARCHES 3
 
 struct batch {
+	struct mortise_call *call;
 	struct maildir_box *b;
-	unsigned searches; /* that found nothing under the old name */
-	bool touched_cur, touched_new;
+	unsigned searches; /* that were needed */
+	bool touched[PARTS];
 };
 
-/* The entry, its file being there a moment ago; NULL: gone. */
-static int look_up(struct mortise_call *call, struct batch *c, uint32_t uid, struct maildir_entry **out)
-{
-	struct maildir_entry *e = maildir_by_uid(c->b, uid);
+/* What is to be done to a file: 0 done, 1 it is not there, or a code. */
+typedef int act_fn(struct batch *c, struct maildir_file *f, const void *arg);
 
-	*out = NULL;
-	if (c->searches >= SEARCHES) {
-		*out = e != NULL && e->present ? e : NULL;
-		return 0;
-	}
-	if (e == NULL)
+static int act(struct batch *c, const struct mortise_ref *ref, act_fn *fn, const void *arg)
+{
+	struct maildir_file f;
+	bool there = maildir_file_of(c->b, ref, &f);
+	int r = there ? fn(c, &f, arg) : 1;
+
+	while (r == 1 && c->searches < SEARCHES) {
 		c->searches++;
-	return maildir_locate(call, c->b, uid, out);
+		r = maildir_file_search(c->call, c->b, ref, &f, &there);
+		if (r != 0 || !there)
+			return r;
+		r = fn(c, &f, arg);
+	}
+	return r == 1 ? 0 : r;
 }
 
-static int end(struct mortise_call *call, struct batch *c, int r)
-{
-	if (r == 0 &&
-	    ((c->touched_cur && fsync(c->b->cur) != 0) || (c->touched_new && fsync(c->b->new) != 0)))
-		r = call->host->fault_errno(call, "%s", c->b->place->path);
-	return r;
-}
-
-/* 0 done, 1 it was not under this name, or a code. */
-static int rename_to(struct mortise_call *call, struct batch *c, struct maildir_entry *e, const char *to)
+static int rename_to(struct batch *c, struct maildir_file *f, const char *to)
 {
 	struct maildir_box *b = c->b;
-	char *copy;
+	int cur, from, r;
 
-	if (!e->in_new && strcmp(e->name, to) == 0)
+	if (!f->in_new && strcmp(f->name, to) == 0)
 		return 0;
-	if (maildir_move(e->in_new ? b->new : b->cur, e->name, b->cur, to) != 0)
-		return errno == ENOENT ? 1 : call->host->fault_errno(call, "%s/%s", b->place->path, to);
-	c->touched_cur = true;
-	c->touched_new = c->touched_new || e->in_new;
-	e->in_new = false;
-	copy = strdup(to);
-	if (copy == NULL)
-		return call->host->fault_errno(call, "%s", to);
-	free(e->name);
-	e->name = copy;
-	return 0;
+	if ((r = maildir_part(c->call, b, false, &cur)) != 0 ||
+	    (r = maildir_part(c->call, b, f->in_new, &from)) != 0)
+		return r;
+	if (maildir_move(from, f->name, cur, to) != 0)
+		return errno == ENOENT ? 1 : c->call->host->fault_errno(c->call, "%s/%s", b->place->path, to);
+	b->unsynced[CUR] = true;
+	b->unsynced[NEW] = b->unsynced[NEW] || f->in_new;
+	return f->entry != NULL ? maildir_entry_rename(c->call, b, f->entry, false, to) : 0;
 }
 
-static int set_one(struct mortise_call *call, struct batch *c, const struct mortise_flag_change *change)
+static int set_one(struct batch *c, struct maildir_file *f, const void *arg)
 {
-	uint32_t letters = maildir_letters_of(c->b, change->keywords);
-	char to[NAME_MAX + 1];
-	struct maildir_entry *e;
+	const struct mortise_flag_change *change = arg;
+	uint32_t named = maildir_letters(c->b);
 	struct maildir_name n;
-	int r;
+	char to[NAME_MAX + 1];
 
-	do {
-		r = look_up(call, c, change->ref.uid, &e);
-		if (r != 0 || e == NULL || !maildir_name_parse(e->name, &n))
-			return r;
-		/* Letters without a name stay. */
-		if (!maildir_name_make(e->name, change->flags & MORTISE_FLAGS_SYSTEM,
-		        letters | (n.letters & ~maildir_letters_of(c->b, UINT64_MAX)), to))
-			return call->host->fault(call, MORTISE_E_LIMIT,
-			    "%s: no room for flags in the name %s", c->b->place->path, e->name);
-		r = rename_to(call, c, e, to);
-	} while (r == 1 && ++c->searches < SEARCHES);
-	return r == 1 ? 0 : r;
+	if (!maildir_name_parse(f->name, &n))
+		return 1;
+	/* Letters without a name stay. */
+	if (!maildir_name_make(f->name, change->flags & MORTISE_FLAGS_SYSTEM,
+	        ((uint32_t)change->keywords & named) | (n.letters & ~named), to))
+		return c->call->host->fault(c->call, MORTISE_E_LIMIT, "%s: no room for flags in the name %s",
+		    c->b->place->path, f->name);
+	return rename_to(c, f, to);
 }
 
 int maildir_set_flags(
     struct mortise_call *call, void *box, const struct mortise_flag_change *changes, size_t count)
 {
-	struct batch c = {.b = box};
+	struct batch c = {.call = call, .b = box};
 	size_t i;
-	int r = 0;
+	int r = maildir_keywords_load(call, box);
 
 	for (i = 0; i < count && r == 0; i++) {
-		r = set_one(call, &c, &changes[i]);
+		r = act(&c, &changes[i].ref, set_one, &changes[i]);
 		if (r == 0)
 			r = maildir_go_on(call, c.b);
 	}
-	return end(call, &c, r);
+	return r;
 }
 
-static int remove_one(struct mortise_call *call, struct batch *c, uint32_t uid)
+static int remove_one(struct batch *c, struct maildir_file *f, const void *arg)
 {
-	struct maildir_entry *e;
-	int r;
+	int part, r = maildir_part(c->call, c->b, f->in_new, &part);
 
-	do {
-		r = look_up(call, c, uid, &e);
-		if (r != 0 || e == NULL)
-			return r;
-		if (unlinkat(e->in_new ? c->b->new : c->b->cur, e->name, 0) == 0) {
-			*(e->in_new ? &c->touched_new : &c->touched_cur) = true;
-			e->present = false;
-			return 0;
-		}
-		if (errno != ENOENT)
-			return call->host->fault_errno(call, "%s/%s", c->b->place->path, e->name);
-	} while (++c->searches < SEARCHES);
+	(void)arg;
+	if (r != 0)
+		return r;
+	if (unlinkat(part, f->name, 0) != 0)
+		return errno == ENOENT
+		           ? 1
+		           : c->call->host->fault_errno(c->call, "%s/%s", c->b->place->path, f->name);
+	c->touched[f->in_new ? NEW : CUR] = true;
+	if (f->entry != NULL)
+		f->entry->present = false;
 	return 0;
 }
 
 int maildir_expunge(struct mortise_call *call, void *box, const struct mortise_ref *refs, size_t count)
 {
-	struct batch c = {.b = box};
+	struct batch c = {.call = call, .b = box};
 	size_t i;
-	int r = 0;
+	int r = 0, p;
 
 	for (i = 0; i < count && r == 0; i++) {
-		r = remove_one(call, &c, refs[i].uid);
+		r = act(&c, &refs[i], remove_one, NULL);
 		if (r == 0)
 			r = maildir_go_on(call, c.b);
 	}
-	return end(call, &c, r);
+	for (p = 0; p < PARTS; p++)
+		if (r == 0 && c.touched[p] && fsync(c.b->part[p].fd) != 0)
+			r = call->host->fault_errno(call, "%s", c.b->place->path);
+	return r;
+}
+
+static int see_one(struct batch *c, struct maildir_file *f, const void *arg)
+{
+	struct maildir_name n;
+	char to[NAME_MAX + 1];
+
+	(void)arg;
+	if (!f->in_new || !maildir_name_parse(f->name, &n) ||
+	    !maildir_name_make(f->name, n.flags, n.letters, to))
+		return 0;
+	return rename_to(c, f, to);
 }
 
 int maildir_seen_recent(struct mortise_call *call, void *box, const struct mortise_ref *refs, size_t count)
 {
-	struct batch c = {.b = box};
-	char to[NAME_MAX + 1];
-	struct maildir_entry *e;
-	struct maildir_name n;
+	struct batch c = {.call = call, .b = box};
 	size_t i;
 	int r = 0;
 
 	for (i = 0; i < count && r == 0; i++) {
-		r = look_up(call, &c, refs[i].uid, &e);
-		if (r != 0 || e == NULL || !e->in_new || !maildir_name_parse(e->name, &n))
-			continue;
-		if (maildir_name_make(e->name, n.flags, n.letters, to))
-			r = rename_to(call, &c, e, to);
-		if (r == 1)
-			r = 0; /* somebody else did it */
+		r = act(&c, &refs[i], see_one, NULL);
 		if (r == 0)
 			r = maildir_go_on(call, c.b);
 	}
-	return end(call, &c, r);
+	return r;
 }

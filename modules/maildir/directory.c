@@ -54,14 +54,25 @@ static int write_first_list(struct mortise_call *call, const struct mortise_plac
 
 	b.uidvalidity = (uint32_t)time(NULL);
 	r = maildir_list_save(call, &b);
-	maildir_list_free(&b);
+	free(b.header);
 	return r;
+}
+
+static const char *const parts[] = {"tmp", "new", "cur"};
+
+/* Takes away what furnish made. */
+static void strip(int dir)
+{
+	size_t i;
+
+	for (i = 3; i-- > 0;)
+		unlinkat(dir, parts[i], AT_REMOVEDIR);
+	unlinkat(dir, UIDLIST, 0);
 }
 
 /* What a maildir consists of, in a directory that is there; `cur` last. */
 static int furnish(struct mortise_call *call, const struct mortise_place *place, int dir)
 {
-	static const char *const parts[] = {"tmp", "new", "cur"};
 	int r = write_first_list(call, place, dir);
 	size_t i;
 
@@ -70,11 +81,8 @@ static int furnish(struct mortise_call *call, const struct mortise_place *place,
 			r = call->host->fault_errno(call, "%s/%s", place->path, parts[i]);
 	if (r == 0 && fsync(dir) != 0)
 		r = call->host->fault_errno(call, "%s", place->path);
-	if (r != 0) {
-		for (i = 0; i < 3; i++)
-			unlinkat(dir, parts[i], AT_REMOVEDIR);
-		unlinkat(dir, UIDLIST, 0);
-	}
+	if (r != 0)
+		strip(dir);
 	return r;
 }
 
@@ -113,14 +121,10 @@ static int make_new(
 		r = call->host->fault_errno(call, "%s", place->path);
 	else
 		r = furnish(call, place, dir);
-	if (r == 0 && renameat2(parent, temp, parent, last, RENAME_NOREPLACE) != 0)
+	if (r == 0 && renameat2(parent, temp, parent, last, RENAME_NOREPLACE) != 0) {
 		r = errno == EEXIST ? call->host->fail(call, MORTISE_E_EXISTS, "Mailbox already exists")
 		                    : call->host->fault_errno(call, "%s", place->path);
-	if (r != 0 && dir >= 0) {
-		unlinkat(dir, UIDLIST, 0);
-		unlinkat(dir, "cur", AT_REMOVEDIR);
-		unlinkat(dir, "new", AT_REMOVEDIR);
-		unlinkat(dir, "tmp", AT_REMOVEDIR);
+		strip(dir);
 	}
 	if (r != 0)
 		unlinkat(parent, temp, AT_REMOVEDIR);
@@ -209,12 +213,12 @@ static void clear_control(int dir)
 static int outlive(
     struct mortise_call *call, const struct mortise_place *place, int dir, const struct maildir_options *o)
 {
-	struct maildir_box b = {.options = o, .place = place, .dir = dir, .cur = dir};
-	int r = maildir_list_load(call, &b);
+	struct maildir_box b = {.options = o, .place = place, .dir = dir};
+	int r = maildir_list_glance(call, &b);
 
 	while (r == 0 && (int64_t)b.uidvalidity == time(NULL))
 		r = call->host->sleep(call, 50);
-	maildir_list_free(&b);
+	free(b.header);
 	return r;
 }
 

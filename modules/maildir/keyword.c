@@ -4,8 +4,8 @@
  *     0 $Forwarded
  *     1 $Junk
  *
- * The engine knows keywords by bits that keep their meaning while the box is open; the file may give a letter
- * another name. So bits are given out in order of appearance and mapped to letters and back.
+ * A letter's number is the bit that the engine knows the keyword by, so a bit means the same in every box. A
+ * letter without a name is an empty name in the table, and nothing that the engine is told of messages.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -16,23 +16,6 @@
 #include "box.h"
 
 #define FILE_LIMIT 65536
-#define BITS 64
-
-/* The bit of a name, a new one if need be; -1 when all are taken. */
-static int bit_of(struct maildir_keywords *k, const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < k->count; i++)
-		if (strcasecmp(k->names[i], name) == 0)
-			return (int)i;
-	if (k->count == BITS || (k->names[k->count] = strdup(name)) == NULL)
-		return -1;
-	k->letter[k->count] = -1;
-	k->told = false;
-	return (int)k->count++;
-}
-
 /* What an IMAP client could have written. */
 static bool is_keyword(const char *name)
 {
@@ -44,20 +27,36 @@ static bool is_keyword(const char *name)
 	return name[0] != '\0' && strlen(name) <= 200;
 }
 
-static void parse_line(struct maildir_keywords *k, const char *line)
+int maildir_letter_of(const struct maildir_box *b, const char *name)
+{
+	int i;
+
+	for (i = 0; i < LETTERS; i++)
+		if (b->keywords.names[i] != NULL && strcasecmp(b->keywords.names[i], name) == 0)
+			return i;
+	return -1;
+}
+
+uint32_t maildir_letters(const struct maildir_box *b)
+{
+	uint32_t letters = 0;
+	int i;
+
+	for (i = 0; i < LETTERS; i++)
+		if (b->keywords.names[i] != NULL)
+			letters |= 1u << i;
+	return letters;
+}
+
+/* Of a letter, or a name, that is there twice the first line counts. */
+static void parse_line(struct maildir_box *b, const char *line)
 {
 	char *end;
 	unsigned long letter = strtoul(line, &end, 10);
-	int bit;
 
-	if (!isdigit((unsigned char)line[0]) || *end != ' ' || letter >= LETTERS || k->bit[letter] >= 0 ||
-	    !is_keyword(end + 1))
-		return;
-	bit = bit_of(k, end + 1);
-	if (bit < 0 || k->letter[bit] >= 0)
-		return;
-	k->bit[letter] = (int8_t)bit;
-	k->letter[bit] = (int8_t)letter;
+	if (isdigit((unsigned char)line[0]) && *end == ' ' && letter < LETTERS && is_keyword(end + 1) &&
+	    b->keywords.names[letter] == NULL && maildir_letter_of(b, end + 1) < 0)
+		b->keywords.names[letter] = strdup(end + 1);
 }
 
 int maildir_keywords_load(struct mortise_call *call, struct maildir_box *b)
@@ -73,33 +72,31 @@ int maildir_keywords_load(struct mortise_call *call, struct maildir_box *b)
 	r = maildir_read_file(call, b->dir, KEYWORDS, FILE_LIMIT, &text, &size);
 	if (r != 0)
 		return r;
-	memset(k->bit, -1, sizeof(k->bit));
-	memset(k->letter, -1, sizeof(k->letter));
+	maildir_keywords_free(b);
 	k->print = now;
 	if (text == NULL)
 		return 0;
 	for (line = strtok_r(text, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save))
-		parse_line(k, line);
+		parse_line(b, line);
 	free(text);
 	return 0;
 }
 
 static int save(struct mortise_call *call, struct maildir_box *b)
 {
-	const struct maildir_keywords *k = &b->keywords;
-	char *text = NULL;
-	size_t size = 0;
-	FILE *out = open_memstream(&text, &size);
+	struct maildir_text text = {0};
 	int i, r;
 
-	if (out == NULL)
-		return call->host->fault_errno(call, KEYWORDS);
 	for (i = 0; i < LETTERS; i++)
-		if (k->bit[i] >= 0)
-			fprintf(out, "%d %s\n", i, k->names[k->bit[i]]);
-	r = fclose(out) != 0 ? call->host->fault_errno(call, KEYWORDS)
-	                     : maildir_replace(call, b, KEYWORDS, text, size);
-	free(text);
+		if (b->keywords.names[i] != NULL) {
+			maildir_text_number(&text, (uint64_t)i);
+			maildir_text_add(&text, " ", 1);
+			maildir_text_add(&text, b->keywords.names[i], strlen(b->keywords.names[i]));
+			maildir_text_add(&text, "\n", 1);
+		}
+	r = text.failed ? call->host->fault_errno(call, KEYWORDS)
+	                : maildir_replace(call, b, KEYWORDS, text.p, text.n);
+	free(text.p);
 	return r;
 }
 
@@ -120,60 +117,44 @@ static uint32_t letters_in_use(const struct maildir_box *b)
 
 int maildir_keyword_add(struct mortise_call *call, struct maildir_box *b, const char *name, unsigned *out)
 {
-	struct maildir_keywords *k = &b->keywords;
-	int r = maildir_keywords_load(call, b), bit, letter;
-	uint32_t used = r == 0 ? letters_in_use(b) : 0;
+	int r = maildir_keywords_load(call, b), letter;
+	uint32_t used;
 
 	if (r != 0)
 		return r;
-	bit = is_keyword(name) ? bit_of(k, name) : -1;
-	if (bit < 0)
-		return call->host->fail(call, MORTISE_E_LIMIT, "No room for more keywords");
-	*out = (unsigned)bit;
-	if (k->letter[bit] >= 0)
+	letter = maildir_letter_of(b, name);
+	if (letter >= 0) {
+		*out = (unsigned)letter;
 		return 0;
-	for (letter = 0; letter < LETTERS && (k->bit[letter] >= 0 || (used >> letter & 1) != 0); letter++)
+	}
+	if (!is_keyword(name))
+		return call->host->fail(call, MORTISE_E_LIMIT, "No room for more keywords");
+	r = maildir_load(call, b);
+	if (r != 0)
+		return r;
+	used = letters_in_use(b) | maildir_letters(b);
+	for (letter = 0; letter < LETTERS && (used >> letter & 1) != 0; letter++)
 		continue;
 	if (letter == LETTERS)
 		return call->host->fail(call, MORTISE_E_LIMIT, "This mailbox can have %d keywords", LETTERS);
-	k->bit[letter] = (int8_t)bit;
-	k->letter[bit] = (int8_t)letter;
-	r = save(call, b);
+	b->keywords.names[letter] = strdup(name);
+	r = b->keywords.names[letter] != NULL ? save(call, b) : call->host->fault_errno(call, "%s", name);
 	if (r == 0) {
-		k->print = maildir_print(b->dir, KEYWORDS);
+		b->keywords.print = maildir_print(b->dir, KEYWORDS);
+		*out = (unsigned)letter;
 		return 0;
 	}
-	k->bit[letter] = k->letter[bit] = -1;
+	free(b->keywords.names[letter]);
+	b->keywords.names[letter] = NULL;
 	return r;
-}
-
-uint64_t maildir_keywords_of(const struct maildir_box *b, uint32_t letters)
-{
-	uint64_t keywords = 0;
-	int i;
-
-	for (i = 0; i < LETTERS; i++)
-		if ((letters >> i & 1) != 0 && b->keywords.bit[i] >= 0)
-			keywords |= UINT64_C(1) << b->keywords.bit[i];
-	return keywords;
-}
-
-uint32_t maildir_letters_of(const struct maildir_box *b, uint64_t keywords)
-{
-	uint32_t letters = 0;
-	size_t i;
-
-	for (i = 0; i < b->keywords.count; i++)
-		if ((keywords >> i & 1) != 0 && b->keywords.letter[i] >= 0)
-			letters |= 1u << b->keywords.letter[i];
-	return letters;
 }
 
 void maildir_keywords_free(struct maildir_box *b)
 {
-	size_t i;
+	int i;
 
-	for (i = 0; i < b->keywords.count; i++)
+	for (i = 0; i < LETTERS; i++) {
 		free(b->keywords.names[i]);
-	b->keywords.count = 0;
+		b->keywords.names[i] = NULL;
+	}
 }

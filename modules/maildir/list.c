@@ -6,10 +6,13 @@
  *     25017 W2481 :1276533073.M242911P3632.host:2,F
  *
  * One field is ours: Z60 says that the internal date was given in a zone 60 minutes east of UTC, for which a
- * file's time has no room. Fields that we do not know are kept. Who reads needs no lock; lines may have been
- * added behind what we know, by another server; we replace the file as a whole. Courier's older form ("1 V
- * N", no extra fields, no
- * ':') is understood too, and its courierimapuiddb is where UIDs come from while there is no dovecot-uidlist.
+ * file's time has no room. Fields that we do not know are kept. Who reads needs no lock.
+ *
+ * New messages are lines at the end; the N of the first line then lags behind, and UIDNEXT is one more than
+ * the last line's UID. Dovecot does the same and reads it so. The file is replaced as a whole when there is
+ * none, when something in it is wrong (a line that a crash cut short), or when most of it is about messages
+ * that are gone. Courier's older form ("1 V N", no extra fields, no ':') is understood too, and its
+ * courierimapuiddb is where UIDs come from while there is no dovecot-uidlist.
  *
  * The last line counts when a base is there twice. UIDs that do not rise, a line that is no line, a file
  * without a first line: what cannot be believed is left out, and its messages get UIDs anew; without a
@@ -28,16 +31,23 @@
 #include "box.h"
 
 #define COURIER_LIST "courierimapuiddb"
+#define HEADER_MAX 4096 /* octets of the first line */
+#define END_MAX 8192    /* octets in which the last line must begin */
+
+struct maildir_print maildir_print_of(const struct stat *st)
+{
+	return (struct maildir_print){.mtime = st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec,
+	    .inode = st->st_ino,
+	    .size = S_ISDIR(st->st_mode) ? (int64_t)(st->st_nlink > 0) : st->st_size};
+}
 
 struct maildir_print maildir_print(int dir, const char *file)
 {
 	struct stat st;
 
-	if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0)
+	if (fstatat(dir, file, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		return (struct maildir_print){0};
-	return (struct maildir_print){.mtime = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec,
-	    .inode = st.st_ino,
-	    .size = S_ISDIR(st.st_mode) ? (int64_t)(st.st_nlink > 0) : st.st_size};
+	return maildir_print_of(&st);
 }
 
 bool maildir_print_same(const struct maildir_print *a, const struct maildir_print *b)
@@ -45,241 +55,7 @@ bool maildir_print_same(const struct maildir_print *a, const struct maildir_prin
 	return a->mtime == b->mtime && a->inode == b->inode && a->size == b->size;
 }
 
-int maildir_read_file(
-    struct mortise_call *call, int dir, const char *name, uint64_t limit, char **out, size_t *size)
-{
-	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), r = 0;
-	struct stat st;
-	size_t n = 0;
-
-	*out = NULL;
-	*size = 0;
-	if (fd < 0)
-		return errno == ENOENT || errno == ELOOP ? 0 : call->host->fault_errno(call, "%s", name);
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return 0;
-	}
-	if ((uint64_t)st.st_size > limit)
-		r = call->host->fault(
-		    call, MORTISE_E_LIMIT, "%s is larger than %" PRIu64 " octets", name, limit);
-	else if ((*out = malloc((size_t)st.st_size + 1)) == NULL)
-		r = call->host->fault_errno(call, "%s", name);
-	while (r == 0 && n < (size_t)st.st_size) {
-		ssize_t got = read(fd, *out + n, (size_t)st.st_size - n);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			r = call->host->fault_errno(call, "%s", name);
-		if (got <= 0)
-			break;
-		n += (size_t)got;
-	}
-	close(fd);
-	if (r != 0) {
-		free(*out);
-		*out = NULL;
-		return r;
-	}
-	(*out)[n] = '\0';
-	*size = n;
-	return 0;
-}
-
-int maildir_put(struct mortise_call *call, int fd, const char *what, const void *octets, size_t size)
-{
-	const char *p = octets;
-
-	while (size > 0) {
-		ssize_t n = write(fd, p, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return call->host->fault_errno(call, "%s", what);
-		p += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
-int maildir_replace(
-    struct mortise_call *call, struct maildir_box *b, const char *name, const char *text, size_t size)
-{
-	const char *temp = call->host->print(call, MORTISE_LIFE_CALL, "%s.tmp", name);
-	int fd, r;
-
-	unlinkat(b->dir, temp, 0); /* of one who died with the lock */
-	fd = openat(b->dir, temp, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, b->place->file_mode);
-	if (fd < 0)
-		return call->host->fault_errno(call, "%s/%s", b->place->path, temp);
-	r = maildir_put(call, fd, temp, text, size);
-	if (r == 0 && fsync(fd) != 0)
-		r = call->host->fault_errno(call, "%s/%s", b->place->path, temp);
-	close(fd);
-	if (r == 0 && (renameat(b->dir, temp, b->dir, name) != 0 || fsync(b->dir) != 0))
-		r = call->host->fault_errno(call, "%s/%s", b->place->path, name);
-	if (r != 0)
-		unlinkat(b->dir, temp, 0);
-	return r;
-}
-
-/* ---- entries ---- */
-
-static size_t hash(const struct maildir_box *b, const char *name, size_t base)
-{
-	/* Seeded by an address: names come from outside. */
-	uint64_t h = (uint64_t)(uintptr_t)b * UINT64_C(0x9e3779b97f4a7c15);
-	size_t i;
-
-	for (i = 0; i < base; i++)
-		h = (h ^ (unsigned char)name[i]) * UINT64_C(0x100000001b3);
-	return (size_t)(h ^ h >> 29) & (b->table_size - 1);
-}
-
-static bool same_base(const struct maildir_entry *e, const char *name, size_t base)
-{
-	return e->base == base && memcmp(e->name, name, base) == 0;
-}
-
-static void table_put(struct maildir_box *b, size_t index)
-{
-	const struct maildir_entry *e = &b->entries[index];
-	size_t at = hash(b, e->name, e->base);
-
-	while (b->table[at] != 0 && !same_base(&b->entries[b->table[at] - 1], e->name, e->base))
-		at = (at + 1) & (b->table_size - 1);
-	b->table[at] = (uint32_t)index + 1;
-}
-
-static int table_make(struct mortise_call *call, struct maildir_box *b)
-{
-	size_t i;
-
-	free(b->table);
-	for (b->table_size = 64; b->table_size < b->room * 2; b->table_size *= 2)
-		continue;
-	b->table = calloc(b->table_size, sizeof(*b->table));
-	if (b->table == NULL)
-		return call->host->fault_errno(call, "%zu messages", b->count);
-	for (i = 0; i < b->count; i++)
-		table_put(b, i);
-	return 0;
-}
-
-struct maildir_entry *maildir_by_base(const struct maildir_box *b, const char *name, size_t base)
-{
-	size_t at;
-
-	if (b->table == NULL)
-		return NULL;
-	for (at = hash(b, name, base); b->table[at] != 0; at = (at + 1) & (b->table_size - 1))
-		if (same_base(&b->entries[b->table[at] - 1], name, base))
-			return &b->entries[b->table[at] - 1];
-	return NULL;
-}
-
-struct maildir_entry *maildir_by_uid(const struct maildir_box *b, uint32_t uid)
-{
-	size_t low = 0, high = b->count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (b->entries[middle].uid < uid)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < b->count && b->entries[low].uid == uid ? &b->entries[low] : NULL;
-}
-
-int maildir_list_add(struct mortise_call *call, struct maildir_box *b, uint32_t uid, const char *name,
-    size_t base, const char *extra, struct maildir_entry **out)
-{
-	struct maildir_entry *e, *more;
-
-	if (b->count == b->room) {
-		size_t room = b->room * 2 + 64;
-
-		more = room < UINT32_MAX / 2 ? realloc(b->entries, room * sizeof(*more)) : NULL;
-		if (more == NULL)
-			return call->host->fault_errno(call, "%zu messages", b->count);
-		b->entries = more;
-		b->room = room;
-		if (table_make(call, b) != 0)
-			return MORTISE_E_INTERNAL;
-	}
-	e = &b->entries[b->count];
-	*e = (struct maildir_entry){.uid = uid, .base = (uint32_t)base, .octets = MORTISE_SIZE_UNKNOWN};
-	e->name = strdup(name);
-	e->extra = extra != NULL && extra[0] != '\0' ? strdup(extra) : NULL;
-	if (e->name == NULL)
-		return call->host->fault_errno(call, "%s", name);
-	table_put(b, b->count++);
-	if (out != NULL)
-		*out = e;
-	return 0;
-}
-
-static void free_entries(struct maildir_entry *entries, size_t count)
-{
-	size_t i;
-
-	for (i = 0; i < count; i++) {
-		free(entries[i].name);
-		free(entries[i].extra);
-	}
-	free(entries);
-}
-
-void maildir_list_free(struct maildir_box *b)
-{
-	free_entries(b->entries, b->count);
-	free(b->table);
-	free(b->header);
-	b->entries = NULL;
-	b->table = NULL;
-	b->header = NULL;
-	b->count = b->room = b->table_size = 0;
-}
-
-void maildir_drop_missing(struct maildir_box *b)
-{
-	size_t i, kept = 0;
-
-	for (i = 0; i < b->count; i++) {
-		if (b->entries[i].present) {
-			b->entries[kept++] = b->entries[i];
-			continue;
-		}
-		free(b->entries[i].name);
-		free(b->entries[i].extra);
-	}
-	if (kept == b->count)
-		return;
-	b->count = kept;
-	memset(b->table, 0, b->table_size * sizeof(*b->table));
-	for (i = 0; i < kept; i++)
-		table_put(b, i);
-}
-
-void maildir_list_cut(struct maildir_box *b, size_t count, uint32_t uidnext)
-{
-	size_t i;
-
-	for (i = 0; i < b->count; i++)
-		b->entries[i].again = b->entries[i].present;
-	for (i = 0; i < b->count; i++)
-		b->entries[i].present = i < count;
-	maildir_drop_missing(b);
-	for (i = 0; i < b->count; i++)
-		b->entries[i].present = b->entries[i].again;
-	b->uidnext = uidnext;
-}
-
-/* ---- reading ---- */
+/* ---- lines ---- */
 
 static bool number(const char **p, uint32_t *out)
 {
@@ -302,14 +78,11 @@ static bool number(const char **p, uint32_t *out)
 static bool parse_header(struct maildir_box *b, char *line, int *version)
 {
 	char *save = NULL, *word = strtok_r(line, " ", &save);
-	FILE *others;
-	size_t size;
-	char *text = NULL;
+	struct maildir_text others = {0};
 	uint32_t v = 0, n = 0;
 	const char *p;
 
-	if (word == NULL || (strcmp(word, "3") != 0 && strcmp(word, "1") != 0) ||
-	    (others = open_memstream(&text, &size)) == NULL)
+	if (word == NULL || (strcmp(word, "3") != 0 && strcmp(word, "1") != 0))
 		return false;
 	*version = word[0] - '0';
 	while ((word = strtok_r(NULL, " ", &save)) != NULL) {
@@ -318,21 +91,24 @@ static bool parse_header(struct maildir_box *b, char *line, int *version)
 			(void)number(&p, &v);
 		else if (*version == 3 ? word[0] == 'N' : n == 0)
 			(void)number(&p, &n);
-		else if (*version == 3)
-			fprintf(others, " %s", word);
+		else if (*version == 3) {
+			maildir_text_add(&others, " ", 1);
+			maildir_text_add(&others, word, strlen(word));
+		}
 	}
-	if (fclose(others) != 0 || v == 0 || n == 0) {
-		free(text);
+	maildir_text_add(&others, "", 1);
+	if (others.failed || v == 0 || n == 0) {
+		free(others.p);
 		return false;
 	}
 	b->uidvalidity = v;
 	b->uidnext = n;
 	free(b->header);
-	b->header = text;
+	b->header = others.p;
 	return true;
 }
 
-/* "UID fields :NAME", or Courier's "UID NAME". False: no line. */
+/* "UID fields :NAME", or Courier's "UID NAME", NUL behind it. False: no line. */
 static bool parse_line(char *line, int version, uint32_t *uid, const char **extra, const char **name)
 {
 	const char *p = line;
@@ -357,163 +133,429 @@ static bool parse_line(char *line, int version, uint32_t *uid, const char **extr
 	return true;
 }
 
-static int parse_lines(struct mortise_call *call, struct maildir_box *b, char *text, int version)
+/* The end of what is known of the file, with `text` as the newest of it. */
+static void remember_end(struct maildir_box *b, const char *text, size_t size)
 {
-	uint32_t last = 0, uid, bad = 0;
+	const size_t room = sizeof(b->list_tail), n = size < room ? size : room;
+
+	memmove(b->list_tail, b->list_tail + n, room - n);
+	memcpy(b->list_tail + room - n, text + size - n, n);
+}
+
+/* Whole lines of `text`; what is understood of it is added to list_size. */
+static int parse_lines(struct mortise_call *call, struct maildir_box *b, char *text, size_t size, int version)
+{
+	uint32_t last = b->count > 0 ? b->entries[b->count - 1].uid : 0, uid, bad = 0;
 	const char *extra, *name;
 	char *line, *end;
 	int r = 0;
 
-	for (line = text; r == 0 && (end = strchr(line, '\n')) != NULL; line = end + 1) {
-		struct maildir_name parsed;
+	for (line = text; r == 0 && (end = memchr(line, '\n', size - (size_t)(line - text))) != NULL;
+	     line = end + 1) {
+		size_t base;
 
 		*end = '\0';
-		if (!parse_line(line, version, &uid, &extra, &name) || !maildir_name_parse(name, &parsed) ||
-		    uid <= last) {
+		b->lines++;
+		if (strlen(line) != (size_t)(end - line) || !parse_line(line, version, &uid, &extra, &name) ||
+		    (base = maildir_name_base(name)) == 0 || uid <= last) {
 			bad++;
 			continue;
 		}
 		last = uid;
-		r = maildir_list_add(call, b, uid, name, parsed.base, extra, NULL);
+		r = maildir_entry_add(call, b, uid, name, base, extra, NULL);
 		if (r == 0)
 			r = maildir_go_on(call, b);
 	}
-	if (bad + (line[0] != '\0') > 0) /* a last line without its end is being written, or was cut short */
+	b->list_size += (uint64_t)(line - text);
+	b->list_damaged = b->list_damaged || bad > 0;
+	if (bad > 0)
 		call->host->log(call, MORTISE_LOG_WARN, "%s/" UIDLIST ": %u lines are no good, left out",
-		    b->place->path, bad + (line[0] != '\0'));
+		    b->place->path, bad);
 	if (last >= b->uidnext)
 		b->uidnext = last < UINT32_MAX ? last + 1 : UINT32_MAX;
 	return r;
 }
 
-/* What was found out about files stays known. Both in order of UID. */
-static void carry_over(struct maildir_box *b, struct maildir_entry *old, size_t old_count)
+/* ---- reading ---- */
+
+/* `size` octets from `from`, fewer where the file ends; a code or their number. */
+static ssize_t read_at(struct mortise_call *call, int fd, char *out, size_t size, uint64_t from)
 {
-	size_t i, j = 0;
+	size_t n = 0;
 
-	for (i = 0; i < b->count; i++) {
-		struct maildir_entry *e = &b->entries[i];
-		char *name;
+	while (n < size) {
+		ssize_t got = pread(fd, out + n, size - n, (off_t)(from + n));
 
-		while (j < old_count && old[j].uid < e->uid)
-			j++;
-		if (j == old_count || old[j].uid != e->uid || !same_base(&old[j], e->name, e->base))
+		if (got < 0 && errno == EINTR)
 			continue;
-		e->present = old[j].present;
-		e->in_new = old[j].in_new;
-		e->known = old[j].known;
-		e->date = old[j].date;
-		e->zone = old[j].zone;
-		e->octets = old[j].octets;
-		name = e->name;
-		e->name = old[j].name;
-		old[j].name = name;
+		if (got < 0)
+			return call->host->fault_errno(call, UIDLIST);
+		if (got == 0)
+			break;
+		n += (size_t)got;
 	}
+	return (ssize_t)n;
+}
+
+/* A regular file of a size we read; -1 in *fd when there is none. */
+static int open_list(
+    struct mortise_call *call, struct maildir_box *b, const char *file, int flags, int *fd, struct stat *st)
+{
+	*fd = openat(b->dir, file, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (*fd < 0)
+		return errno == ENOENT || errno == ELOOP || errno == EISDIR || errno == ENXIO
+		           ? 0
+		           : call->host->fault_errno(call, "%s/%s", b->place->path, file);
+	memset(st, 0, sizeof(*st));
+	if (fstat(*fd, st) == 0 && S_ISREG(st->st_mode) && (uint64_t)st->st_size <= b->options->list_limit)
+		return 0;
+	close(*fd);
+	*fd = -1;
+	if (!S_ISREG(st->st_mode))
+		return 0;
+	return call->host->fault(call, MORTISE_E_LIMIT, "%s/%s is larger than %" PRIu64 " octets",
+	    b->place->path, file, b->options->list_limit);
 }
 
 /* UIDVALIDITY of a maildir without a list: all who open it before there is one shall say the same. */
 static uint32_t first_uidvalidity(const struct maildir_box *b, bool damaged)
 {
-	struct maildir_print cur = maildir_print(b->cur, "");
+	struct maildir_print cur = maildir_print(b->dir, "cur");
 	int64_t seconds = damaged ? time(NULL) : cur.mtime / 1000000000;
 
 	return seconds > 0 && seconds < UINT32_MAX ? (uint32_t)seconds : 1;
 }
 
-static int load_text(struct mortise_call *call, struct maildir_box *b, const char *file, bool *found)
+static int glance_at(struct mortise_call *call, struct maildir_box *b, const char *file, bool *found)
+{
+	char text[HEADER_MAX], *end;
+	struct stat st;
+	int fd, version, r = open_list(call, b, file, O_RDONLY, &fd, &st);
+	ssize_t n;
+
+	if (fd < 0)
+		return r;
+	n = read_at(call, fd, text, sizeof(text), 0);
+	close(fd);
+	if (n < 0)
+		return (int)n;
+	*found = true;
+	end = memchr(text, '\n', (size_t)n);
+	if (end != NULL && memchr(text, '\0', (size_t)(end - text)) == NULL) {
+		*end = '\0';
+		(void)parse_header(b, text, &version);
+	}
+	return 0;
+}
+
+int maildir_list_glance(struct mortise_call *call, struct maildir_box *b)
+{
+	bool found = false;
+	int r = glance_at(call, b, UIDLIST, &found);
+
+	if (r == 0 && !found)
+		r = glance_at(call, b, COURIER_LIST, &found);
+	if (r == 0 && b->uidvalidity == 0) {
+		b->uidvalidity = first_uidvalidity(b, found);
+		b->uidnext = 1;
+	}
+	return r;
+}
+
+static int load_file(struct mortise_call *call, struct maildir_box *b, const char *file, bool *found)
 {
 	char *text, *end;
-	int version = 0, r;
-	size_t size;
+	struct stat st;
+	int fd, version = 0, r = open_list(call, b, file, O_RDONLY, &fd, &st);
+	ssize_t n;
 
-	r = maildir_read_file(call, b->dir, file, b->options->list_limit, &text, &size);
-	if (r != 0 || text == NULL)
+	if (fd < 0)
 		return r;
 	*found = true;
-	end = memchr(text, '\n', size);
-	if (end != NULL) {
-		*end = '\0';
-		b->list_read = memchr(text, '\0', size) == end && parse_header(b, text, &version);
+	text = maildir_room(b, (size_t)st.st_size + 1);
+	if (text == NULL) {
+		close(fd);
+		return call->host->fault_errno(call, "%s", file);
 	}
-	if (b->list_read)
-		r = parse_lines(call, b, end + 1, version);
-	free(text);
+	n = read_at(call, fd, text, (size_t)st.st_size, 0);
+	close(fd);
+	if (n < 0)
+		return (int)n;
+	b->list_print = maildir_print_of(&st);
+	end = memchr(text, '\n', (size_t)n);
+	if (end == NULL || memchr(text, '\0', (size_t)(end - text)) != NULL)
+		return 0;
+	remember_end(b, text, (size_t)((char *)memrchr(text, '\n', (size_t)n) + 1 - text));
+	*end = '\0';
+	b->list_read = parse_header(b, text, &version);
+	if (!b->list_read)
+		return 0;
+	b->list_size = (uint64_t)(end + 1 - text);
+	return parse_lines(call, b, text + b->list_size, (size_t)n - (size_t)b->list_size, version);
+}
+
+/* What was found out about files, and told, stays known. Both in order of UID. */
+static int carry_over(
+    struct mortise_call *call, struct maildir_box *b, struct maildir_entry *old, size_t old_count)
+{
+	size_t i = 0, j;
+	int r = 0;
+
+	for (j = 0; j < old_count && r == 0; j++) {
+		struct maildir_entry *e;
+
+		while (i < b->count && b->entries[i].uid < old[j].uid)
+			i++;
+		e = i < b->count ? &b->entries[i] : NULL;
+		if (e == NULL || e->uid != old[j].uid || e->base != old[j].base ||
+		    memcmp(e->name, old[j].name, e->base) != 0) {
+			r = maildir_entry_gone(call, b, &old[j]);
+			continue;
+		}
+		r = maildir_entry_rename(call, b, e, old[j].in_new, old[j].name);
+		e->present = old[j].present;
+		e->known = old[j].known;
+		e->told = old[j].told;
+		e->dirty = old[j].dirty;
+		e->date = old[j].date;
+		e->zone = old[j].zone;
+		e->octets = old[j].octets;
+	}
 	return r;
+}
+
+static int load_all(struct mortise_call *call, struct maildir_box *b)
+{
+	struct maildir_box old = *b;
+	bool found = false;
+	int r;
+
+	b->entries = NULL;
+	b->table = NULL;
+	b->pool = NULL;
+	b->count = b->room = b->table_size = b->waste = b->lines = 0;
+	b->list_read = b->list_damaged = b->provisional = false;
+	b->list_print = (struct maildir_print){0};
+	b->list_size = 0;
+	b->part[CUR].read = b->part[NEW].read = false;
+	r = load_file(call, b, UIDLIST, &found);
+	if (r == 0 && !found) {
+		r = load_file(call, b, COURIER_LIST, &found);
+		b->list_print = (struct maildir_print){0};
+	}
+	if (r == 0 && found && !b->list_read) {
+		call->host->log(call, MORTISE_LOG_WARN,
+		    "%s/" UIDLIST " cannot be read: all messages get new UIDs", b->place->path);
+		b->uidvalidity = first_uidvalidity(b, true);
+		b->uidnext = 1;
+	}
+	if (r == 0)
+		r = carry_over(call, b, old.entries, old.count);
+	old.gone = NULL;
+	maildir_entries_free(&old);
+	if (r != 0)
+		b->list_read = false;
+	if (r != 0 || b->uidvalidity != b->told_uidvalidity)
+		b->told.size = 0;
+	b->loaded = r == 0;
+	return r;
+}
+
+/* Lines that were added. 1: it is another file, not the known one with more at its end. */
+static int load_more(struct mortise_call *call, struct maildir_box *b)
+{
+	char before[sizeof(b->list_tail)], *text, *end;
+	size_t known = b->list_size < sizeof(before) ? (size_t)b->list_size : sizeof(before), size;
+	struct stat st;
+	int fd, r = open_list(call, b, UIDLIST, O_RDONLY, &fd, &st);
+	ssize_t n;
+
+	if (fd < 0)
+		return r != 0 ? r : 1;
+	size = (size_t)st.st_size - (size_t)b->list_size;
+	n = read_at(call, fd, before, known, b->list_size - known);
+	if (st.st_ino != b->list_print.inode || (uint64_t)st.st_size < b->list_size || n != (ssize_t)known ||
+	    memcmp(before, b->list_tail + sizeof(before) - known, known) != 0) {
+		close(fd);
+		return n < 0 ? (int)n : 1;
+	}
+	text = maildir_room(b, size + 1);
+	n = text != NULL ? read_at(call, fd, text, size, b->list_size)
+	                 : call->host->fault_errno(call, UIDLIST);
+	close(fd);
+	if (n < 0)
+		return (int)n;
+	b->list_print = maildir_print_of(&st);
+	text[n] = '\0';
+	end = memrchr(text, '\n', (size_t)n);
+	if (end != NULL)
+		remember_end(b, text, (size_t)(end + 1 - text));
+	return parse_lines(call, b, text, (size_t)n, 3);
 }
 
 int maildir_list_load(struct mortise_call *call, struct maildir_box *b)
 {
 	struct maildir_print now = maildir_print(b->dir, UIDLIST);
-	struct maildir_entry *old = b->entries;
-	size_t old_count = b->count;
-	bool found = false, first = b->uidvalidity == 0;
-	int r;
+	int r = 1;
 
-	if (b->list_read && maildir_print_same(&now, &b->list_print))
+	if (b->loaded && (b->list_read || now.mtime == 0) && maildir_print_same(&now, &b->list_print))
 		return 0;
-	if (!b->list_read && now.mtime == 0 && !first)
-		return 0; /* still none; a Courier list was read then */
-	b->entries = NULL;
-	b->count = b->room = 0;
-	b->list_read = false;
-	r = load_text(call, b, UIDLIST, &found);
-	if (r == 0 && !found)
-		r = load_text(call, b, COURIER_LIST, &found);
-	if (r == 0 && !b->list_read) {
-		if (found)
-			call->host->log(call, MORTISE_LOG_WARN,
-			    "%s/" UIDLIST " cannot be read: all messages get new UIDs", b->place->path);
-		if (found || first) {
-			b->uidvalidity = first_uidvalidity(b, found);
-			b->uidnext = 1;
-		}
-	}
-	if (b->count == 0) {
-		free(b->table);
-		b->table = NULL;
-		b->table_size = 0;
-	}
-	if (r == 0)
-		carry_over(b, old, old_count);
-	free_entries(old, old_count);
-	b->list_print = now;
-	return r;
+	if (b->loaded && b->list_read && !b->provisional && now.inode == b->list_print.inode &&
+	    b->list_print.mtime != 0 && (uint64_t)now.size >= b->list_size)
+		r = load_more(call, b);
+	return r <= 0 ? r : load_all(call, b);
 }
 
 /* ---- writing ---- */
 
-int maildir_list_save(struct mortise_call *call, struct maildir_box *b)
+static int first_line(struct mortise_call *call, struct maildir_box *b, struct maildir_text *text)
 {
-	char *text = NULL;
-	size_t size = 0, i;
-	FILE *out = open_memstream(&text, &size);
 	uint64_t guid[2];
-	int r;
 
-	if (out == NULL)
-		return call->host->fault_errno(call, UIDLIST);
-	fprintf(out, "3 V%" PRIu32 " N%" PRIu32, b->uidvalidity, b->uidnext);
 	if (b->header == NULL || b->header[0] == '\0') {
 		call->host->random(call, guid, sizeof(guid));
 		free(b->header);
-		if (asprintf(&b->header, " G%016" PRIx64 "%016" PRIx64, guid[0], guid[1]) < 0)
+		if (asprintf(&b->header, " G%016" PRIx64 "%016" PRIx64, guid[0], guid[1]) < 0) {
 			b->header = NULL;
+			return call->host->fault_errno(call, UIDLIST);
+		}
 	}
-	fprintf(out, "%s\n", b->header != NULL ? b->header : "");
-	for (i = 0; i < b->count; i++) {
-		const struct maildir_entry *e = &b->entries[i];
+	maildir_text_add(text, "3 V", 3);
+	maildir_text_number(text, b->uidvalidity);
+	maildir_text_add(text, " N", 2);
+	maildir_text_number(text, b->uidnext);
+	maildir_text_add(text, b->header, strlen(b->header));
+	maildir_text_add(text, "\n", 1);
+	return 0;
+}
 
-		fprintf(out, "%" PRIu32 "%s :%s\n", e->uid, e->extra != NULL ? e->extra : "", e->name);
-	}
-	if (fclose(out) != 0) {
-		free(text);
-		return call->host->fault_errno(call, UIDLIST);
-	}
-	r = maildir_replace(call, b, UIDLIST, text, size);
-	free(text);
+int maildir_list_save(struct mortise_call *call, struct maildir_box *b)
+{
+	struct maildir_text text = {0};
+	size_t i;
+	int r = maildir_drop_missing(call, b);
+
+	if (r == 0)
+		r = first_line(call, b, &text);
+	for (i = 0; i < b->count; i++)
+		maildir_text_line(&text, b->entries[i].uid, b->entries[i].extra, b->entries[i].name);
+	if (r == 0 && text.failed)
+		r = call->host->fault_errno(call, UIDLIST);
+	if (r == 0)
+		r = maildir_replace(call, b, UIDLIST, text.p, text.n);
 	if (r == 0) {
 		b->list_print = maildir_print(b->dir, UIDLIST);
-		b->list_read = true;
+		b->list_size = text.n;
+		b->lines = b->count;
+		b->list_read = b->loaded = true;
+		b->list_damaged = false;
+		remember_end(b, text.p, text.n);
 	}
+	free(text.p);
 	return r;
+}
+
+/* The UID of the last line of text that begins within a file and ends with it. */
+static bool last_uid(const char *text, size_t size, uint32_t *uid)
+{
+	const char *before, *p;
+
+	if (size < 2 || text[size - 1] != '\n')
+		return false;
+	before = memrchr(text, '\n', size - 1);
+	if (before == NULL)
+		return false;
+	p = before + 1;
+	return number(&p, uid) && *p == ' ' &&
+	       strnlen(p, (size_t)(text + size - p)) == (size_t)(text + size - p);
+}
+
+/* Reads what is at both ends of it. False: something is wrong with it. */
+static int ends(struct mortise_call *call, struct maildir_box *b, int fd, uint64_t size, bool *good)
+{
+	char head[HEADER_MAX], tail[END_MAX], *line;
+	ssize_t n = read_at(call, fd, head, sizeof(head), 0);
+	uint64_t from = size > sizeof(tail) ? size - sizeof(tail) : 0;
+	uint32_t uid = 0;
+	int version;
+
+	line = n > 0 ? memchr(head, '\n', (size_t)n) : NULL;
+	if (line == NULL || memchr(head, '\0', (size_t)(line - head)) != NULL)
+		return n < 0 ? (int)n : 0;
+	*line = '\0';
+	if (!parse_header(b, head, &version) || version != 3)
+		return 0;
+	if ((uint64_t)(line + 1 - head) < size) {
+		n = read_at(call, fd, tail, (size_t)(size - from), from);
+		if (n != (ssize_t)(size - from) || !last_uid(tail, (size_t)n, &uid))
+			return n < 0 ? (int)n : 0;
+	}
+	if (uid >= b->uidnext)
+		b->uidnext = uid < UINT32_MAX ? uid + 1 : UINT32_MAX;
+	*good = true;
+	return 0;
+}
+
+int maildir_list_end(struct mortise_call *call, struct maildir_box *b, int *fd)
+{
+	struct maildir_print now;
+	bool good = false;
+	struct stat st;
+	int r = open_list(call, b, UIDLIST, O_RDWR | O_APPEND, fd, &st);
+
+	if (*fd < 0)
+		return r;
+	now = maildir_print_of(&st);
+	if (b->loaded && b->list_read && maildir_print_same(&now, &b->list_print))
+		good = !b->list_damaged && b->list_size == (uint64_t)st.st_size;
+	else
+		r = ends(call, b, *fd, (uint64_t)st.st_size, &good);
+	if (r == 0 && good)
+		return 0;
+	close(*fd);
+	*fd = -1;
+	return r;
+}
+
+int maildir_list_append(
+    struct mortise_call *call, struct maildir_box *b, int fd, const struct maildir_text *lines, size_t known)
+{
+	struct stat st;
+	int r;
+
+	if (lines->failed || fstat(fd, &st) != 0)
+		return call->host->fault_errno(call, "%s/" UIDLIST, b->place->path);
+	if ((uint64_t)st.st_size + lines->n > b->options->list_limit)
+		return call->host->fail(call, MORTISE_E_LIMIT, "The mailbox's list of messages is full");
+	r = maildir_put(call, fd, UIDLIST, lines->p, lines->n);
+	if (r == 0 && fdatasync(fd) != 0)
+		r = call->host->fault_errno(call, "%s/" UIDLIST, b->place->path);
+	if (r != 0) {
+		(void)!ftruncate(fd, st.st_size);
+		return r;
+	}
+	if (known > 0 && fstat(fd, &st) == 0) {
+		b->list_print = maildir_print_of(&st);
+		b->list_size += lines->n;
+		b->lines += known;
+		remember_end(b, lines->p, lines->n);
+	}
+	return 0;
+}
+
+int maildir_list_lines(struct mortise_call *call, int fd, uint64_t *lines)
+{
+	char text[65536];
+	const char *p, *end;
+	uint64_t from = 0;
+	ssize_t n;
+
+	*lines = 0;
+	while ((n = read_at(call, fd, text, sizeof(text), from)) > 0) {
+		end = text + n;
+		for (p = text; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++)
+			++*lines;
+		from += (uint64_t)n;
+	}
+	return (int)n;
 }

@@ -1,8 +1,9 @@
 # modules/maildir: directories with a file a message, shared with Dovecot.
 MAILDIR_SOURCES = \
 	modules/maildir/maildir.c modules/maildir/box.h modules/maildir/name.c modules/maildir/lock.c \
-	modules/maildir/list.c modules/maildir/keyword.c modules/maildir/scan.c modules/maildir/append.c \
-	modules/maildir/change.c modules/maildir/directory.c
+	modules/maildir/file.c modules/maildir/entry.c modules/maildir/list.c modules/maildir/keyword.c \
+	modules/maildir/scan.c modules/maildir/sync.c modules/maildir/append.c modules/maildir/change.c \
+	modules/maildir/directory.c
 module_LTLIBRARIES += modules/maildir/maildir.la
 modules_maildir_maildir_la_SOURCES = $(MAILDIR_SOURCES)
 modules_maildir_maildir_la_CPPFLAGS = $(MODULE_CPPFLAGS)

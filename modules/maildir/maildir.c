@@ -6,8 +6,9 @@
  * dovecot-uidlist, names of keywords in dovecot-keywords, and both are changed under Dovecot's lock: the two
  * servers can work on the same mailboxes at the same time and agree about every number.
  *
- * Each file of this driver says what it is about: name.c names, list.c and keyword.c Dovecot's two files,
- * lock.c the lock, scan.c the directories and sync, append.c, change.c, directory.c the changes.
+ * Each file of this driver says what it is about: name.c names, entry.c the messages in memory, list.c and
+ * keyword.c Dovecot's two files, lock.c the lock, scan.c the directories, sync.c what the engine is told,
+ * append.c, change.c, directory.c the changes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -64,29 +65,16 @@ static int recognise(struct mortise_call *call, const struct mortise_probe *prob
 static void close_box(struct mortise_call *call, void *opened)
 {
 	struct maildir_box *b = opened;
-	int *const fds[] = {&b->fd, &b->tmp, &b->new, &b->cur, &b->dir};
+	int *const fds[] = {&b->fd, &b->tmp, &b->part[NEW].fd, &b->part[CUR].fd, &b->dir};
 	size_t i;
 
 	(void)maildir_lock(call, b, MORTISE_LOCK_NONE, 0);
 	for (i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (*fds[i] >= 0)
 			close(*fds[i]);
-	maildir_list_free(b);
+	maildir_entries_free(b);
 	maildir_keywords_free(b);
-}
-
-static int open_parts(struct mortise_call *call, struct maildir_box *b)
-{
-	b->dir = call->host->open_below(call, b->place->root, b->place->path, O_RDONLY | O_DIRECTORY, 0);
-	if (b->dir >= 0)
-		b->cur = maildir_open_part(b->dir, "cur");
-	if (b->cur >= 0)
-		b->new = maildir_open_part(b->dir, "new");
-	if (b->new >= 0)
-		return 0;
-	if (errno == ENOENT)
-		return call->host->fail(call, MORTISE_E_NOTFOUND, "No such mailbox");
-	return call->host->fault_errno(call, "%s", b->place->path);
+	free(b->header);
 }
 
 static int open_box(struct mortise_call *call, const struct mortise_place *place, uint32_t open_flags,
@@ -97,19 +85,20 @@ static int open_box(struct mortise_call *call, const struct mortise_place *place
 
 	b->options = call->instance->options;
 	b->place = place;
-	b->fd = b->dir = b->cur = b->new = b->tmp = -1;
-	memset(b->keywords.bit, -1, sizeof(b->keywords.bit));
-	memset(b->keywords.letter, -1, sizeof(b->keywords.letter));
-	r = open_parts(call, b);
-	if (r == 0)
-		r = maildir_list_load(call, b);
+	b->fd = b->dir = b->part[CUR].fd = b->part[NEW].fd = b->tmp = -1;
+	b->dir = call->host->open_below(call, place->root, place->path, O_RDONLY | O_DIRECTORY, 0);
+	if (b->dir < 0)
+		r = errno == ENOENT ? call->host->fail(call, MORTISE_E_NOTFOUND, "No such mailbox")
+		                    : call->host->fault_errno(call, "%s", place->path);
+	else
+		r = maildir_list_glance(call, b);
 	if (r != 0) {
 		close_box(call, b);
 		return r;
 	}
 	b->read_only = (open_flags & MORTISE_OPEN_READ_ONLY) != 0 ||
 	               faccessat(b->dir, ".", W_OK, AT_EACCESS) != 0 ||
-	               faccessat(b->cur, ".", W_OK, AT_EACCESS) != 0;
+	               faccessat(b->dir, "cur", W_OK, AT_EACCESS) != 0;
 	info->uidvalidity = b->uidvalidity;
 	info->uidnext = b->uidnext;
 	info->permanent_flags = MORTISE_FLAGS_SYSTEM;
@@ -130,30 +119,43 @@ static int add_keyword(struct mortise_call *call, void *box, const char *name, u
 	return maildir_keyword_add(call, box, name, bit);
 }
 
+/* 0 opened, 1 it is not there, or a code. */
+static int open_file(struct mortise_call *call, struct maildir_box *b, const struct maildir_file *f)
+{
+	int part, r = maildir_part(call, b, f->in_new, &part);
+
+	if (r != 0)
+		return r;
+	b->fd = openat(part, f->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (b->fd >= 0)
+		return 0;
+	return errno == ENOENT ? 1 : call->host->fault_errno(call, "%s/%s", b->place->path, f->name);
+}
+
 static int read_message(
     struct mortise_call *call, void *opened, const struct mortise_ref *ref, struct mortise_source *source)
 {
 	struct maildir_box *b = opened;
-	struct maildir_entry *e;
+	struct maildir_file f;
 	struct stat st;
+	bool there;
 	int tries, r;
 
 	if (b->fd >= 0)
 		close(b->fd);
 	b->fd = -1;
-	for (tries = 0; tries < 4 && b->fd < 0; tries++) {
-		r = maildir_locate(call, b, ref->uid, &e);
-		if (r != 0)
-			return r;
-		if (e == NULL)
+	r = maildir_file_of(b, ref, &f) ? open_file(call, b, &f) : 1;
+	for (tries = 0; tries < 3 && r == 1; tries++) {
+		r = maildir_file_search(call, b, ref, &f, &there);
+		if (r == 0)
+			r = there ? open_file(call, b, &f) : 1;
+		if (!there)
 			break;
-		b->fd = openat(
-		    e->in_new ? b->new : b->cur, e->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-		if (b->fd < 0 && errno != ENOENT)
-			return call->host->fault_errno(call, "%s/%s", b->place->path, e->name);
 	}
-	if (b->fd < 0)
+	if (r == 1)
 		return call->host->fail(call, MORTISE_E_EXPUNGED, "Message is gone");
+	if (r != 0)
+		return r;
 	if (fstat(b->fd, &st) != 0 || !S_ISREG(st.st_mode))
 		return call->host->fault(call, MORTISE_E_CORRUPT, "%s: UID %" PRIu32 " is no regular file",
 		    b->place->path, ref->uid);
@@ -214,6 +216,10 @@ static const struct mortise_driver_ops ops = {
     .remove = maildir_remove,
     .watch = watch,
     .seen_recent = maildir_seen_recent,
+    .append_commit_refs = maildir_append_commit_refs,
+    .append_copy = maildir_append_copy,
+    .adopt = maildir_adopt,
+    .checkpoint = maildir_checkpoint,
 };
 
 MORTISE_MODULE(maildir, .kind = MORTISE_KIND_DRIVER, .api_major = MORTISE_DRIVER_MAJOR,

@@ -58,15 +58,24 @@ static uint64_t field(const char *name, size_t base, char key)
 	return MORTISE_SIZE_UNKNOWN;
 }
 
+size_t maildir_name_base(const char *name)
+{
+	size_t base = strcspn(name, ":/\n");
+
+	if (name[0] == '.' || base > NAME_MAX || strpbrk(name + base, "/\n") != NULL ||
+	    strnlen(name, NAME_MAX + 1) > NAME_MAX)
+		return 0;
+	return base;
+}
+
 bool maildir_name_parse(const char *name, struct maildir_name *out)
 {
 	const char *colon, *p;
 
-	/* A line feed could not be written into the list. */
-	if (name[0] == '.' || name[0] == '\0' || name[0] == ':' || strchr(name, '\n') != NULL)
+	out->base = maildir_name_base(name);
+	if (out->base == 0)
 		return false;
-	colon = strchr(name, ':');
-	out->base = colon != NULL ? (size_t)(colon - name) : strlen(name);
+	colon = name[out->base] == ':' ? name + out->base : NULL;
 	out->flags = out->letters = 0;
 	out->size = field(name, out->base, 'S');
 	out->wire = field(name, out->base, 'W');
@@ -110,11 +119,13 @@ bool maildir_name_make(const char *old, uint32_t flags, uint32_t letters, char *
 
 void maildir_name_unique(struct mortise_call *call, char out[160])
 {
+	static uint32_t number; /* of this process */
 	struct timespec now;
 	char host[65] = "", safe[sizeof(host)];
-	uint64_t number;
 	size_t i;
 
+	if (number == 0) /* two processes on hosts of one name differ all the same */
+		call->host->random(call, &number, sizeof(number));
 	if (gethostname(host, sizeof(host) - 1) != 0 || host[0] == '\0')
 		snprintf(host, sizeof(host), "localhost");
 	for (i = 0; host[i] != '\0'; i++)
@@ -122,13 +133,11 @@ void maildir_name_unique(struct mortise_call *call, char out[160])
 		    host[i] == '/' || host[i] == ':' || host[i] == ',' || host[i] <= ' ' ? '_' : host[i];
 	safe[i] = '\0';
 	clock_gettime(CLOCK_REALTIME, &now);
-	call->host->random(call, &number, sizeof(number));
-	snprintf(out, 160, "%lld.M%06ldP%ldR%016" PRIx64 ".%s", (long long)now.tv_sec, now.tv_nsec / 1000,
-	    (long)getpid(), number, safe);
+	snprintf(out, 160, "%lld.M%06ldP%ldQ%" PRIu32 ".%s", (long long)now.tv_sec, now.tv_nsec / 1000,
+	    (long)getpid(), number++, safe);
 }
 
-/* Microseconds of delivery as the name tells them. */
-static uint64_t delivered(const char *name)
+uint64_t maildir_name_time(const char *name)
 {
 	uint64_t seconds = 0, micros = 0;
 
@@ -140,12 +149,51 @@ static uint64_t delivered(const char *name)
 	return seconds > UINT64_MAX / 2000000 ? UINT64_MAX : seconds * 1000000 + micros;
 }
 
-int maildir_name_order(const void *a, const void *b)
-{
-	const char *x = *(char *const *)a, *y = *(char *const *)b;
-	uint64_t p = delivered(x), q = delivered(y);
+/*
+ * A locator: 'n' or 'c' for the directory, then the name, two digits of it in one octet (0x80 to 0xe3) where
+ * they stand together. Names are digits mostly, so one of 80 characters has room.
+ */
+#define PAIR 0x80u
 
-	if (p != q)
-		return p < q ? -1 : 1;
-	return strcmp(x, y);
+static bool digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+size_t maildir_locator_make(bool in_new, const char *name, unsigned char out[MORTISE_LOCATOR_MAX])
+{
+	size_t n = 1;
+
+	out[0] = in_new ? 'n' : 'c';
+	for (; *name != '\0'; name++) {
+		if (n == MORTISE_LOCATOR_MAX || (unsigned char)*name >= PAIR)
+			return 0;
+		if (digit(name[0]) && digit(name[1])) {
+			out[n++] = (unsigned char)(PAIR + 10u * (unsigned)(name[0] - '0') +
+			                           (unsigned)(name[1] - '0'));
+			name++;
+		} else {
+			out[n++] = (unsigned char)*name;
+		}
+	}
+	return n;
+}
+
+bool maildir_locator_read(const unsigned char *locator, size_t size, struct maildir_file *out)
+{
+	size_t i, n = 0;
+
+	*out = (struct maildir_file){.in_new = size > 0 && locator[0] == 'n'};
+	if (size < 2 || size > MORTISE_LOCATOR_MAX || (locator[0] != 'n' && locator[0] != 'c'))
+		return false;
+	for (i = 1; i < size; i++) {
+		unsigned c = locator[i];
+
+		if (c >= PAIR + 100 || c == 0)
+			return false;
+		if (c >= PAIR)
+			out->name[n++] = (char)('0' + (c - PAIR) / 10);
+		out->name[n++] = (char)(c >= PAIR ? '0' + (c - PAIR) % 10 : c);
+	}
+	return maildir_name_base(out->name) > 0;
 }

@@ -1,9 +1,10 @@
 /*
  * scan.c: what is in new and cur.
  *
- * One pass of readdir over both. A file renamed meanwhile may be seen twice or not at all, so whoever was not
- * found is looked for in a second pass before it counts as gone. Files without a UID get one under the lock,
- * after the list was read again, in order of delivery; the list is replaced before anybody hears of them.
+ * One pass of readdir over the directory that has changed. A file renamed while we read may be seen twice or
+ * not at all, so when a directory changed meanwhile, whoever was not found is looked for in a second pass
+ * over both before it counts as gone. Files without a UID get one under the lock, after the list was read
+ * again, in order of delivery; the list has them before anybody hears of them.
  *
  * Two files with one base are one message delivered half (a link that was not taken away) or two messages;
  * the second gets a base of its own. What is not a regular file is never opened and never a message.
@@ -12,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,12 +22,20 @@
 
 #include "box.h"
 
-/* Files of one pass that no entry knows, or that are a second one of it. The first octet says where: n or c.
- */
+/* A file of one pass that no entry knows, or that is a second one of it. */
+struct file {
+	const char *name; /* in the box's pool */
+	uint64_t time;    /* of delivery */
+	bool in_new;
+	bool regular; /* readdir said so */
+};
+
 struct files {
-	char **v;
+	struct file *v;
 	size_t count, room;
 };
+
+#define STALE_LEAST 64 /* lines that a list may have too many in any case */
 
 struct scan {
 	struct maildir_box *b;
@@ -35,10 +43,64 @@ struct scan {
 	bool second; /* pass */
 };
 
-static int remember(
-    struct mortise_call *call, struct maildir_box *b, struct files *f, bool in_new, const char *name)
+static const char *const part_names[PARTS] = {[CUR] = "cur", [NEW] = "new"};
+
+int maildir_part(struct mortise_call *call, struct maildir_box *b, bool in_new, int *fd)
 {
-	char **more;
+	struct maildir_part *part = &b->part[in_new ? NEW : CUR];
+	struct stat st;
+
+	if (part->fd < 0) {
+		part->fd = maildir_open_part(b->dir, part_names[in_new ? NEW : CUR]);
+		if (part->fd < 0)
+			return errno == ENOENT ? call->host->fail(call, MORTISE_E_NOTFOUND,
+			                             "The mailbox is no longer there")
+			                       : call->host->fault_errno(call, "%s/%s", b->place->path,
+			                             part_names[in_new ? NEW : CUR]);
+		part->inode = fstat(part->fd, &st) == 0 ? st.st_ino : 0;
+	}
+	*fd = part->fd;
+	return 0;
+}
+
+int maildir_look(struct mortise_call *call, struct maildir_box *b, struct maildir_print now[PARTS])
+{
+	int i;
+
+	for (i = 0; i < PARTS; i++) {
+		struct maildir_part *part = &b->part[i];
+
+		now[i] = maildir_print(b->dir, part_names[i]);
+		if (now[i].size != 1)
+			return call->host->fail(call, MORTISE_E_NOTFOUND, "The mailbox is no longer there");
+		if (part->fd >= 0 && part->inode != now[i].inode) {
+			close(part->fd);
+			part->fd = -1;
+		}
+	}
+	return 0;
+}
+
+/*
+ * Two changes in one tick of the clock cannot be told apart: a time is to be trusted when the clock has moved
+ * on. Where times have fractions a tick is a few milliseconds.
+ */
+bool maildir_racy(int64_t mtime)
+{
+	struct timespec now;
+	int64_t age;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	age = now.tv_sec * INT64_C(1000000000) + now.tv_nsec - mtime;
+	return age < (mtime % 1000000000 != 0 ? INT64_C(50000000) : INT64_C(2000000000));
+}
+
+/* ---- reading ---- */
+
+static int remember(struct mortise_call *call, struct maildir_box *b, struct files *f, bool in_new,
+    const char *name, bool regular)
+{
+	struct file *more;
 
 	if (f->count >= b->options->message_limit)
 		return call->host->fail(call, MORTISE_E_LIMIT, "Mailbox has more than %" PRIu64 " messages",
@@ -50,68 +112,63 @@ static int remember(
 		f->v = more;
 		f->room = f->room * 2 + 64;
 	}
-	/* The place goes behind the name, so that names compare. */
-	if (asprintf(&f->v[f->count], "%s%c%c", name, '\0', in_new ? 'n' : 'c') < 0)
+	f->v[f->count] = (struct file){.name = maildir_keep(b, name, strlen(name)),
+	    .time = maildir_name_time(name),
+	    .in_new = in_new,
+	    .regular = regular};
+	if (f->v[f->count].name == NULL)
 		return call->host->fault_errno(call, "%s", name);
+	b->waste += strlen(name) + 1; /* until it becomes an entry's */
 	f->count++;
 	return 0;
 }
 
-static bool place_of(const char *file)
+static int by_time(const void *a, const void *b)
 {
-	return file[strlen(file) + 1] == 'n';
+	const struct file *x = a, *y = b;
+
+	if (x->time != y->time)
+		return x->time < y->time ? -1 : 1;
+	return strcmp(x->name, y->name);
 }
 
-static void forget(struct files *f)
+static int found(
+    struct mortise_call *call, struct maildir_box *b, struct maildir_entry *e, bool in_new, const char *name)
 {
-	size_t i;
+	int r = maildir_entry_rename(call, b, e, in_new, name);
 
-	for (i = 0; i < f->count; i++)
-		free(f->v[i]);
-	free(f->v);
-	*f = (struct files){0};
-}
-
-static int found(struct mortise_call *call, struct maildir_entry *e, bool in_new, const char *name)
-{
-	if (strcmp(e->name, name) != 0) {
-		char *copy = strdup(name);
-
-		if (copy == NULL)
-			return call->host->fault_errno(call, "%s", name);
-		free(e->name);
-		e->name = copy;
-	}
-	e->in_new = in_new;
-	e->present = true;
-	return 0;
+	e->present = r == 0;
+	return r;
 }
 
 static int one_file(struct mortise_call *call, struct scan *s, bool in_new, const struct dirent *d)
 {
-	struct maildir_name n;
+	size_t base;
 	struct maildir_entry *e;
 
-	if ((d->d_type != DT_REG && d->d_type != DT_UNKNOWN) || !maildir_name_parse(d->d_name, &n))
+	if ((d->d_type != DT_REG && d->d_type != DT_UNKNOWN) || (base = maildir_name_base(d->d_name)) == 0)
 		return 0;
-	e = maildir_by_base(s->b, d->d_name, n.base);
+	e = maildir_by_base(s->b, d->d_name, base);
 	if (e == NULL)
-		return s->second ? 0 : remember(call, s->b, &s->fresh, in_new, d->d_name);
+		return s->second ? 0
+		                 : remember(call, s->b, &s->fresh, in_new, d->d_name, d->d_type == DT_REG);
 	if (!e->present)
-		return found(call, e, in_new, d->d_name);
+		return found(call, s->b, e, in_new, d->d_name);
 	if (e->in_new == in_new && strcmp(e->name, d->d_name) == 0)
 		return 0;
-	return s->second ? 0 : remember(call, s->b, &s->twins, in_new, d->d_name);
+	return s->second ? 0 : remember(call, s->b, &s->twins, in_new, d->d_name, d->d_type == DT_REG);
 }
 
 static int pass_over(struct mortise_call *call, struct scan *s, bool in_new)
 {
-	int fd = openat(in_new ? s->b->new : s->b->cur, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	int part, r = maildir_part(call, s->b, in_new, &part);
+	int fd = r == 0 ? openat(part, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	struct dirent *d;
 
 	if (dir == NULL) {
-		r = call->host->fault_errno(call, "%s", s->b->place->path);
+		if (r == 0)
+			r = call->host->fault_errno(call, "%s", s->b->place->path);
 		if (fd >= 0)
 			close(fd);
 		return r;
@@ -127,88 +184,132 @@ static int pass_over(struct mortise_call *call, struct scan *s, bool in_new)
 	return r;
 }
 
+/* Entries that were there, or of which nothing was known, and were not found. */
+static size_t missing(const struct maildir_box *b)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < b->count; i++)
+		n += b->entries[i].before && !b->entries[i].present;
+	return n;
+}
+
+/* Files go from new to cur. */
+static int pass(struct mortise_call *call, struct scan *s, bool cur, bool new)
+{
+	int r = new ? pass_over(call, s, true) : 0;
+
+	return r == 0 && cur ? pass_over(call, s, false) : r;
+}
+
+/* Whether a file may have been renamed while we read. */
+static bool moved(struct mortise_call *call, struct maildir_box *b, const struct maildir_print before[PARTS])
+{
+	struct maildir_print now[PARTS];
+
+	return maildir_look(call, b, now) != 0 || !maildir_print_same(&now[CUR], &before[CUR]) ||
+	       !maildir_print_same(&now[NEW], &before[NEW]);
+}
+
 static int passes(struct mortise_call *call, struct scan *s)
 {
-	size_t i, missing = 0;
-	int r;
+	struct maildir_box *b = s->b;
+	bool all = !b->part[CUR].read || !b->part[NEW].read, read[PARTS], racy[PARTS];
+	struct maildir_print now[PARTS];
+	size_t i;
+	int p, r = maildir_look(call, b, now);
 
-	for (i = 0; i < s->b->count; i++)
-		s->b->entries[i].present = false;
-	r = pass_over(call, s, true);
-	if (r == 0)
-		r = pass_over(call, s, false);
-	for (i = 0; i < s->b->count; i++)
-		missing += !s->b->entries[i].present;
-	if (r != 0 || missing == 0)
+	if (r != 0)
 		return r;
-	s->second = true;
-	r = pass_over(call, s, true);
-	return r != 0 ? r : pass_over(call, s, false);
+	for (p = 0; p < PARTS; p++) {
+		struct maildir_part *part = &b->part[p];
+
+		racy[p] = maildir_racy(now[p].mtime);
+		read[p] = !part->read || part->racy || !maildir_print_same(&now[p], &part->print);
+		part->read = part->read && !read[p];
+	}
+	for (i = 0; i < b->count; i++) {
+		struct maildir_entry *e = &b->entries[i];
+
+		e->before = e->present || all;
+		e->present = e->present && !read[e->in_new ? NEW : CUR];
+	}
+	r = pass(call, s, read[CUR], read[NEW]);
+	if (r == 0 && missing(b) > 0 && (racy[CUR] || racy[NEW] || moved(call, b, now))) {
+		s->second = true;
+		r = pass(call, s, true, true);
+		s->second = false;
+	}
+	for (p = 0; p < PARTS && r == 0; p++) {
+		b->part[p].print = now[p];
+		b->part[p].racy = racy[p];
+		b->part[p].read = true;
+	}
+	return r;
 }
 
 /* ---- new messages ---- */
-
-static int part(const struct maildir_box *b, bool in_new)
-{
-	return in_new ? b->new : b->cur;
-}
 
 /* Under the lock: a second file of one base. It gets a base of its own, or goes when it is the same file. */
 static int part_twins(struct mortise_call *call, struct scan *s, bool in_new, const char *name)
 {
 	struct maildir_box *b = s->b;
-	struct maildir_name n;
-	struct maildir_entry *e;
+	size_t base = maildir_name_base(name);
+	struct maildir_entry *e = base > 0 ? maildir_by_base(b, name, base) : NULL;
 	struct stat first, second;
 	char unique[160], to[NAME_MAX + 1];
+	int parts[PARTS], r;
 
-	if (!maildir_name_parse(name, &n) || (e = maildir_by_base(b, name, n.base)) == NULL)
+	if (e == NULL || (r = maildir_part(call, b, false, &parts[CUR])) != 0 ||
+	    (r = maildir_part(call, b, true, &parts[NEW])) != 0)
+		return e == NULL ? 0 : r;
+	if (fstatat(parts[in_new], name, &second, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(second.st_mode))
 		return 0;
-	if (fstatat(part(b, in_new), name, &second, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(second.st_mode))
-		return 0;
-	if (fstatat(part(b, e->in_new), e->name, &first, AT_SYMLINK_NOFOLLOW) != 0)
-		return found(call, e, in_new, name); /* it was renamed while we read */
+	if (fstatat(parts[e->in_new], e->name, &first, AT_SYMLINK_NOFOLLOW) != 0)
+		return found(call, b, e, in_new, name); /* it was renamed while we read */
 	if (e->in_new == in_new && strcmp(e->name, name) == 0)
 		return 0;
 	if (first.st_dev == second.st_dev && first.st_ino == second.st_ino)
-		return unlinkat(part(b, in_new), name, 0) == 0 || errno == ENOENT
+		return unlinkat(parts[in_new], name, 0) == 0 || errno == ENOENT
 		           ? 0
 		           : call->host->fault_errno(call, "%s", name);
 	maildir_name_unique(call, unique);
-	if (snprintf(to, sizeof(to), "%s%s", unique, name + n.base) >= (int)sizeof(to) ||
-	    maildir_move(part(b, in_new), name, part(b, in_new), to) != 0)
+	if (snprintf(to, sizeof(to), "%s%s", unique, name + base) >= (int)sizeof(to) ||
+	    maildir_move(parts[in_new], name, parts[in_new], to) != 0)
 		return errno == ENOENT ? 0 : call->host->fault_errno(call, "%s", name);
 	call->host->log(call, MORTISE_LOG_WARN, "%s: two files are called %.*s; one is %s now",
-	    b->place->path, (int)n.base, name, to);
-	return remember(call, b, &s->fresh, in_new, to);
+	    b->place->path, (int)base, name, to);
+	return remember(call, b, &s->fresh, in_new, to, true);
 }
 
-static int give_uid(struct mortise_call *call, struct scan *s, bool in_new, const char *name, size_t *given)
+static int give_uid(struct mortise_call *call, struct scan *s, const struct file *f)
 {
 	struct maildir_box *b = s->b;
+	size_t base = maildir_name_base(f->name);
 	struct maildir_entry *e;
-	struct maildir_name n;
 	struct stat st;
-	int r;
+	int r, part;
 
-	if (!maildir_name_parse(name, &n) || fstatat(part(b, in_new), name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
-	    !S_ISREG(st.st_mode))
-		return 0;
-	if (maildir_by_base(b, name, n.base) != NULL)
-		return b->read_only ? 0 : remember(call, b, &s->twins, in_new, name);
+	if (!f->regular) {
+		r = maildir_part(call, b, f->in_new, &part);
+		if (r != 0 || fstatat(part, f->name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+			return r;
+	}
+	if (maildir_by_base(b, f->name, base) != NULL)
+		return b->read_only ? 0 : remember(call, b, &s->twins, f->in_new, f->name, f->regular);
 	if (b->uidnext == UINT32_MAX)
 		return call->host->fault(call, MORTISE_E_LIMIT, "%s: no UIDs are left", b->place->path);
-	r = maildir_list_add(call, b, b->uidnext, name, n.base, NULL, &e);
+	r = maildir_entry_add(call, b, b->uidnext, f->name, base, "", &e);
 	if (r != 0)
 		return r;
+	b->waste -= strlen(f->name) + 1;
 	b->uidnext++;
 	e->present = true;
-	e->in_new = in_new;
-	++*given;
+	e->in_new = f->in_new;
 	return 0;
 }
 
-static int give_uids(struct mortise_call *call, struct scan *s, size_t *given)
+static int give_uids(struct mortise_call *call, struct scan *s)
 {
 	size_t i, from = 0;
 	int r = 0;
@@ -216,206 +317,187 @@ static int give_uids(struct mortise_call *call, struct scan *s, size_t *given)
 	do {
 		if (!s->b->read_only)
 			for (i = 0; i < s->twins.count && r == 0; i++)
-				r = part_twins(call, s, place_of(s->twins.v[i]), s->twins.v[i]);
-		forget(&s->twins);
+				r = part_twins(call, s, s->twins.v[i].in_new, s->twins.v[i].name);
+		s->twins.count = 0;
 		if (s->fresh.count - from > 1)
-			qsort(s->fresh.v + from, s->fresh.count - from, sizeof(char *), maildir_name_order);
+			qsort(s->fresh.v + from, s->fresh.count - from, sizeof(*s->fresh.v), by_time);
 		for (; from < s->fresh.count && r == 0; from++)
-			r = give_uid(call, s, place_of(s->fresh.v[from]), s->fresh.v[from], given);
+			r = give_uid(call, s, &s->fresh.v[from]);
 	} while (
 	    r == 0 && s->twins.count > 0); /* of two fresh files with one base, the second is a twin now */
+	s->fresh.count = 0;
 	return r;
 }
 
-int maildir_scan(struct mortise_call *call, struct maildir_box *b, bool assign, size_t *fresh)
+static size_t stale_lines(const struct maildir_box *b)
 {
-	struct scan s = {.b = b};
-	uint32_t uidnext = b->uidnext;
-	size_t given = 0, kept;
-	int r = passes(call, &s);
+	size_t i, present = 0;
 
-	*fresh = s.fresh.count + s.twins.count;
-	maildir_drop_missing(b);
-	kept = b->count;
-	if (r == 0 && (assign || b->read_only))
-		r = give_uids(call, &s, &given);
-	forget(&s.fresh);
-	forget(&s.twins);
-	if (r != 0)
-		return r;
-	if (b->count > b->options->message_limit)
-		return call->host->fail(call, MORTISE_E_LIMIT, "Mailbox has more than %" PRIu64 " messages",
-		    b->options->message_limit);
-	if (assign && (given > 0 || !b->list_read || b->list_print.mtime == 0))
-		r = maildir_list_save(call, b);
-	if (r != 0)
-		maildir_list_cut(b, kept, uidnext);
-	return r;
+	for (i = 0; i < b->count; i++)
+		present += b->entries[i].present;
+	return b->lines > present ? b->lines - present : 0;
 }
 
-int maildir_locate(struct mortise_call *call, struct maildir_box *b, uint32_t uid, struct maildir_entry **out)
+/* The list with the entries from `from` on: lines at its end, or all of it anew. */
+static int write_list(struct mortise_call *call, struct maildir_box *b, size_t from)
 {
-	struct maildir_entry *e = maildir_by_uid(b, uid);
-	struct stat st;
-	size_t fresh;
-	int r;
-
-	*out = NULL;
-	if (e != NULL && e->present && fstatat(part(b, e->in_new), e->name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-		*out = e;
-		return 0;
-	}
-	r = maildir_list_load(call, b);
-	if (r == 0)
-		r = maildir_scan(call, b, false, &fresh);
-	if (r == 0)
-		*out = maildir_by_uid(b, uid);
-	return r;
-}
-
-/* ---- sync ---- */
-
-/* What a cursor holds. */
-struct seen {
-	struct maildir_print cur, new;
-	int64_t list, keywords; /* mtimes */
-};
-_Static_assert(sizeof(struct seen) <= MORTISE_CURSOR_MAX, "fits a cursor");
-
-static struct seen look(const struct maildir_box *b)
-{
-	return (struct seen){.cur = maildir_print(b->cur, ""),
-	    .new = maildir_print(b->new, ""),
-	    .list = maildir_print(b->dir, UIDLIST).mtime,
-	    .keywords = maildir_print(b->dir, KEYWORDS).mtime};
-}
-
-/*
- * Two changes in one tick of the clock cannot be told apart: a time is to be trusted when the clock has moved
- * on. Where times have fractions a tick is a few milliseconds.
- */
-static bool racy(int64_t mtime)
-{
-	struct timespec now;
-	int64_t age;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	age = now.tv_sec * INT64_C(1000000000) + now.tv_nsec - mtime;
-	return age < (mtime % 1000000000 != 0 ? INT64_C(100000000) : INT64_C(2000000000));
-}
-
-/* Date and size. False: the file is gone, or no message. */
-static bool details(const struct maildir_box *b, struct maildir_entry *e)
-{
-	struct maildir_name n;
-	const char *wire, *zone;
-	struct stat st;
-	uint64_t size;
-	long minutes;
-
-	if (e->known)
-		return true;
-	if (fstatat(part(b, e->in_new), e->name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode) ||
-	    !maildir_name_parse(e->name, &n))
-		return false;
-	size = (uint64_t)st.st_size;
-	wire = e->extra != NULL ? strstr(e->extra, " W") : NULL;
-	zone = e->extra != NULL ? strstr(e->extra, " Z") : NULL;
-	if (zone != NULL) {
-		minutes = strtol(zone + 2, NULL, 10);
-		e->zone = minutes > -1440 && minutes < 1440 ? (int32_t)minutes : 0;
-	}
-	if (n.wire == MORTISE_SIZE_UNKNOWN && wire != NULL)
-		n.wire = strtoull(wire + 2, NULL, 10);
-	else if (n.size != size)
-		n.wire = MORTISE_SIZE_UNKNOWN; /* a name that lies about S= is not believed about W= */
-	e->octets = n.wire >= size && n.wire / 2 <= size ? n.wire : MORTISE_SIZE_UNKNOWN;
-	e->date = st.st_mtim.tv_sec;
-	e->known = true;
-	return true;
-}
-
-static int tell(struct mortise_call *call, struct maildir_box *b, const struct mortise_sink *sink)
-{
-	struct maildir_keywords *k = &b->keywords;
-	int r = sink->full_scan(sink->engine, b->uidvalidity);
+	struct maildir_text lines = {0};
+	int fd = -1, r = 0;
 	size_t i;
 
-	if (r == 0 && !k->told) {
-		r = sink->keywords(sink->engine, (const char *const *)k->names, k->count);
-		k->told = r == 0;
+	if (stale_lines(b) * 2 < b->lines + STALE_LEAST)
+		r = maildir_list_end(call, b, &fd);
+	if (r != 0 || (fd >= 0 && b->count == from)) {
+		if (fd >= 0)
+			close(fd);
+		return r;
 	}
-	for (i = 0; i < b->count && r == 0; i++) {
-		struct maildir_entry *e = &b->entries[i];
-		struct mortise_message m = {.size = sizeof(m), .uid = e->uid};
-		struct maildir_name n;
-
-		r = maildir_go_on(call, b);
-		/* Gone, or renamed, since the directory was read: the next sync will tell. */
-		if (r != 0 || !details(b, e) || !maildir_name_parse(e->name, &n))
-			continue;
-		m.flags = n.flags | (e->in_new ? MORTISE_FLAG_RECENT : 0);
-		m.keywords = maildir_keywords_of(b, n.letters);
-		m.internal_date = e->date;
-		m.zone = e->zone;
-		m.octets = e->octets;
-		r = sink->added(sink->engine, &m);
-	}
-	return r != 0 ? r : sink->uidnext(sink->engine, b->uidnext);
+	if (fd < 0)
+		return maildir_list_save(call, b);
+	for (i = from; i < b->count; i++)
+		maildir_text_line(&lines, b->entries[i].uid, "", b->entries[i].name);
+	r = maildir_list_append(call, b, fd, &lines, b->count - from);
+	free(lines.p);
+	close(fd);
+	return r;
 }
 
-/* New files, or no list yet. On a full disk they wait: a UID that is not on disk could become another's. */
-static int assign(struct mortise_call *call, struct maildir_box *b, bool *waiting)
+/* Lock held: the list is read again if need be, and new files get UIDs that are on disk. */
+static int number(struct mortise_call *call, struct scan *s)
 {
+	struct maildir_box *b = s->b;
+	struct maildir_print list = maildir_print(b->dir, UIDLIST);
+	uint32_t uidnext;
+	size_t kept;
+	int r = 0;
+
+	if (!maildir_print_same(&list, &b->list_print)) {
+		r = maildir_list_load(call, b);
+		b->part[CUR].read = b->part[NEW].read = false;
+		s->fresh.count = s->twins.count = 0;
+		if (r == 0)
+			r = passes(call, s);
+	}
+	kept = b->count;
+	uidnext = b->uidnext;
+	if (r == 0)
+		r = give_uids(call, s);
+	if (r == 0 && b->count > b->options->message_limit)
+		r = call->host->fail(call, MORTISE_E_LIMIT, "Mailbox has more than %" PRIu64 " messages",
+		    b->options->message_limit);
+	if (r == 0)
+		r = write_list(call, b, kept);
+	if (r != 0)
+		maildir_entries_cut(b, uidnext);
+	return r;
+}
+
+/* On a full disk new files wait: a UID that is not on disk could become another's. */
+static int number_locked(struct mortise_call *call, struct scan *s)
+{
+	struct maildir_box *b = s->b;
+	size_t waiting = s->fresh.count + s->twins.count;
 	bool mine;
-	size_t fresh;
 	int r = maildir_lock_take(call, b, &mine);
 
 	if (r != 0)
 		return r;
-	r = maildir_list_load(call, b);
-	if (r == 0)
-		r = maildir_scan(call, b, b->dot, &fresh);
+	if (b->dot)
+		r = number(call, s);
+	else
+		r = MORTISE_E_QUOTA;
 	if (r == MORTISE_E_QUOTA) {
 		call->host->log(
 		    call, MORTISE_LOG_WARN, "%s: no room for " UIDLIST ": new messages wait", b->place->path);
+		b->unnumbered = waiting;
 		r = 0;
-		*waiting = true;
 	}
-	*waiting = *waiting || (r == 0 && !b->dot);
 	maildir_lock_drop(call, b, mine);
 	return r;
 }
 
-int maildir_sync(
-    struct mortise_call *call, void *opened, struct mortise_cursor *cursor, const struct mortise_sink *sink)
+/* There is none that is whole. */
+static bool list_lacking(const struct maildir_box *b)
 {
-	struct maildir_box *b = opened;
-	struct seen now = look(b), before;
-	bool waiting = false;
-	size_t fresh;
+	return !b->list_read || b->list_damaged || b->list_print.mtime == 0 ||
+	       (uint64_t)b->list_print.size != b->list_size;
+}
+
+int maildir_scan(struct mortise_call *call, struct maildir_box *b, bool assign)
+{
+	struct scan s = {.b = b};
+	int r = passes(call, &s);
+
+	b->unnumbered = 0;
+	if (r == 0 && b->read_only) {
+		b->provisional = b->provisional || s.fresh.count > 0;
+		r = give_uids(call, &s);
+	} else if (r == 0 && assign && (s.fresh.count + s.twins.count > 0 || list_lacking(b))) {
+		r = number_locked(call, &s);
+	} else {
+		b->unnumbered = s.fresh.count + s.twins.count;
+	}
+	/* Who found them and could do nothing about them finds them again. */
+	if (r != 0 || b->unnumbered > 0)
+		b->part[CUR].read = b->part[NEW].read = false;
+	free(s.fresh.v);
+	free(s.twins.v);
+	return r;
+}
+
+int maildir_load(struct mortise_call *call, struct maildir_box *b)
+{
+	int r = maildir_list_load(call, b);
+
+	return r == 0 ? maildir_scan(call, b, false) : r;
+}
+
+/* Flag changes are made durable, lines of messages that are gone leave the list when they are most of it. */
+int maildir_checkpoint(struct mortise_call *call, void *box)
+{
+	struct maildir_box *b = box;
+	int p, r = 0;
+
+	for (p = 0; p < PARTS; p++)
+		if (b->unsynced[p] && b->part[p].fd >= 0 && fsync(b->part[p].fd) == 0)
+			b->unsynced[p] = false;
+	if (b->read_only || !b->loaded || !b->list_read || stale_lines(b) * 2 < b->lines + STALE_LEAST ||
+	    b->mode != MORTISE_LOCK_NONE || maildir_lock(call, b, MORTISE_LOCK_EXCLUSIVE, 0) != 0)
+		return 0;
+	if (b->dot)
+		r = maildir_load(call, b);
+	if (b->dot && r == 0 && stale_lines(b) * 2 >= b->lines + STALE_LEAST)
+		r = maildir_list_save(call, b);
+	(void)maildir_lock(call, b, MORTISE_LOCK_NONE, 0);
+	return r;
+}
+
+/* ---- one message's file ---- */
+
+bool maildir_file_of(const struct maildir_box *b, const struct mortise_ref *ref, struct maildir_file *out)
+{
+	struct maildir_entry *e = b->loaded ? maildir_by_uid(b, ref->uid) : NULL;
+
+	if (e == NULL || !e->present)
+		return maildir_locator_read(ref->locator, ref->locator_size, out);
+	*out = (struct maildir_file){.entry = e, .in_new = e->in_new};
+	memcpy(out->name, e->name, strlen(e->name) + 1);
+	return true;
+}
+
+int maildir_file_search(struct mortise_call *call, struct maildir_box *b, const struct mortise_ref *ref,
+    struct maildir_file *out, bool *there)
+{
 	int r;
 
-	if (now.cur.size == 0)
-		return call->host->fail(call, MORTISE_E_NOTFOUND, "The mailbox is no longer there");
-	memcpy(&before, cursor->data, sizeof(before));
-	if (cursor->size == sizeof(before) && memcmp(&before, &now, sizeof(now)) == 0)
-		return 0;
-	if ((r = maildir_list_load(call, b)) != 0 || (r = maildir_keywords_load(call, b)) != 0 ||
-	    (r = maildir_scan(call, b, false, &fresh)) != 0)
-		return r;
-	if (!b->read_only && (fresh > 0 || !b->list_read || b->list_print.mtime == 0)) {
-		r = assign(call, b, &waiting);
-		if (r != 0)
-			return r;
-		now.list = b->list_print.mtime;
+	/* It is not where the entries say, whatever the directories' times are. */
+	b->part[CUR].read = b->part[NEW].read = false;
+	r = maildir_load(call, b);
+	*there = false;
+	if (r == 0) {
+		const struct maildir_entry *e = maildir_by_uid(b, ref->uid);
+
+		*there = e != NULL && e->present && maildir_file_of(b, ref, out);
 	}
-	r = tell(call, b, sink);
-	if (r != 0)
-		return r;
-	if (waiting || racy(now.cur.mtime) || racy(now.new.mtime) || racy(now.list) || racy(now.keywords))
-		now.cur.mtime = -1;
-	memcpy(cursor->data, &now, sizeof(now));
-	cursor->size = sizeof(now);
-	return 0;
+	return r;
 }

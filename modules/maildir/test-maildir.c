@@ -7,10 +7,32 @@
 #include <limits.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include "box.h"
+
+/* Calls that look at files, and that open them or read directories: the driver's go through these. */
+static unsigned looks, opens;
+
+int fstatat(int dir, const char *restrict name, struct stat *restrict st, int flags)
+{
+	looks++;
+	return (int)syscall(SYS_newfstatat, dir, name, st, flags);
+}
+
+int openat(int dir, const char *name, int flags, ...)
+{
+	va_list ap;
+	mode_t mode;
+
+	va_start(ap, flags);
+	mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(ap, mode_t) : 0;
+	va_end(ap);
+	opens++;
+	return (int)syscall(SYS_openat, dir, name, flags, mode);
+}
 
 extern const struct mortise_module maildir_LTX_mortise_module;
 
@@ -215,23 +237,165 @@ static void test_read_only_writes_nothing(void **state)
 	assert_true(there(r, "new/1.a"));
 }
 
-static void test_unchanged_costs_nothing(void **state)
+/* All times become old enough to be trusted. */
+static void age(struct rig *r)
 {
-	struct rig *r = *state;
-	const struct timespec old[2] = {{1000, 0}, {1000, 0}};
 	static const char *const names[] = {"cur", "new", "dovecot-uidlist"};
+	static long seconds = 1000;
+	const struct timespec old[2] = {{0, UTIME_OMIT}, {seconds++, 0}};
 
-	put(r, "new/1.a", "a\n");
-	reopen(r);
-	sync_now(r);
 	for (size_t i = 0; i < 3; i++)
 		assert_int_equal(utimensat(AT_FDCWD, path_of(r, names[i]), old, 0), 0);
-	assert_string_equal(drive_sync(&r->d, r->box, &r->cursor, &r->ear), "full +1(100) next2");
-	assert_string_equal(drive_sync(&r->d, r->box, &r->cursor, &r->ear), "");
+}
+
+static const char *sync_on(struct rig *r)
+{
+	looks = opens = 0;
+	return drive_sync(&r->d, r->box, &r->cursor, &r->ear);
+}
+
+static void other_box(struct rig *r)
+{
+	const struct mortise_cursor cursor = r->cursor;
+
+	reopen(r);
+	r->cursor = cursor;
+}
+
+static void test_cursor(void **state)
+{
+	struct rig *r = *state;
+
+	put(r, "new/1.a", "a\n");
+	put(r, "cur/1.b:2,S", "b\n");
+	reopen(r);
+	assert_string_equal(sync_now(r), "full +1(100) +2(1) next3");
+	age(r);
+	assert_string_equal(sync_on(r), "next3");
+	assert_string_equal(sync_on(r), "");
+	assert_in_range(looks, 1, 4);
+	assert_int_equal(opens, 0);
+	/* It is about the mailbox, not about the box. */
+	other_box(r);
+	assert_string_equal(sync_on(r), "");
+	assert_in_range(looks, 1, 4);
+	assert_int_equal(opens, 0);
+	/* One directory has changed: the other one is not read. */
+	put(r, "new/1.c", "c\n");
+	assert_string_equal(sync_on(r), "full +1(100) +2(1) +3(100) next4");
+	age(r);
+	assert_string_equal(sync_on(r), "next4");
+	put(r, "new/1.d", "d\n");
+	put(r, "new/1.e", "e\n");
+	assert_string_equal(sync_on(r), "+4(100) +5(100) next6");
 	/* A time that is too young to be trusted: looked at again. */
-	put(r, "new/1.b", "b\n");
-	assert_string_equal(drive_sync(&r->d, r->box, &r->cursor, &r->ear), "full +1(100) +2(100) next3");
-	assert_string_equal(drive_sync(&r->d, r->box, &r->cursor, &r->ear), "full +1(100) +2(100) next3");
+	put(r, "new/1.f", "f\n");
+	assert_string_equal(sync_on(r), "+6(100) next7");
+	assert_string_equal(sync_on(r), "next7");
+	/* What others do. */
+	assert_int_equal(rename(path_of(r, "new/1.a"), path_of(r, "cur/1.a:2,FS")), 0);
+	assert_int_equal(unlink(path_of(r, "new/1.c")), 0);
+	assert_int_equal(unlink(path_of(r, "cur/1.b:2,S")), 0);
+	assert_string_equal(sync_on(r), "~1(5) -2 -3 next7");
+	assert_string_equal(sync_on(r), "next7");
+	/* A cursor that is from elsewhere. */
+	r->cursor.size = 3;
+	assert_string_equal(sync_on(r), "full +1(5) +4(100) +5(100) +6(100) next7");
+	/* A young one says nothing of what another box saw. */
+	other_box(r);
+	assert_string_equal(sync_on(r), "full +1(5) +4(100) +5(100) +6(100) next7");
+}
+
+static void test_locators(void **state)
+{
+	struct rig *r = *state;
+	static const char lengthy[] =
+	    "new/abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxyz-abcdefghijklmn";
+	struct mortise_source source;
+	struct mortise_ref ref = {.uid = 1};
+	struct maildir_file f;
+
+	put(r, "cur/1700000000.M123456P1234Q12.some-host-name.example,S=1234567,W=1234567:2,FSab", "a\n");
+	reopen(r);
+	assert_string_equal(sync_now(r), "full +1(5) next2");
+	ref.locator_size = r->ear.last.locator_size;
+	memcpy(ref.locator, r->ear.last.locator, sizeof(ref.locator));
+	assert_true(ref.locator_size > 1);
+	/* A box that has loaded nothing goes to the file. */
+	reopen(r);
+	opens = looks = 0;
+	assert_int_equal(DRIVE(&r->d, read, r->box, &ref, &source), 0);
+	assert_int_equal(opens, 2);
+	assert_int_equal(looks, 0);
+	/* Others have renamed it. */
+	assert_int_equal(
+	    rename(path_of(
+	               r, "cur/1700000000.M123456P1234Q12.some-host-name.example,S=1234567,W=1234567:2,FSab"),
+	        path_of(r, "cur/1700000000.M123456P1234Q12.some-host-name.example,S=1234567,W=1234567:2,")),
+	    0);
+	assert_int_equal(DRIVE(&r->d, read, r->box, &ref, &source), 0);
+	reopen(r);
+	assert_int_equal(DRIVE(&r->d, lock, r->box, MORTISE_LOCK_EXCLUSIVE, 0), 0);
+	assert_int_equal(DRIVE(&r->d, expunge, r->box, &ref, 1), 0);
+	assert_int_equal(DRIVE(&r->d, lock, r->box, MORTISE_LOCK_NONE, 0), 0);
+	assert_string_equal(sync_now(r), "full next2");
+	/* A name that has no room in a locator. */
+	put(r, lengthy, "x\n");
+	assert_string_equal(sync_now(r), "full +2(100) next3");
+	assert_int_equal(r->ear.last.locator_size, 0);
+	reopen(r);
+	assert_int_equal(DRIVE(&r->d, read, r->box, &(struct mortise_ref){.uid = 2}, &source), 0);
+	/* What is no locator of ours. */
+	assert_false(maildir_locator_read((const unsigned char *)"c../../x", 8, &f));
+	assert_false(maildir_locator_read((const unsigned char *)"x1.a", 4, &f));
+	assert_false(maildir_locator_read((const unsigned char *)"c1\xff", 3, &f));
+	assert_false(maildir_locator_read((const unsigned char *)"c1\0a", 4, &f));
+}
+
+/* A list grows by lines. One that a crash cut short, or left zeros in, is written anew. */
+static void test_list_grows(void **state)
+{
+	struct rig *r = *state;
+	uint32_t uid = 0;
+	struct stat first, then;
+	FILE *f;
+
+	reopen(r);
+	sync_now(r);
+	assert_int_equal(stat(path_of(r, "dovecot-uidlist"), &first), 0);
+	assert_int_equal(drive_append(&r->d, r->box, "a\r\n", &uid), 0);
+	assert_int_equal(drive_append(&r->d, r->box, "b\r\n", &uid), 0);
+	assert_int_equal(uid, 2);
+	put(r, "new/1.c", "c\n");
+	assert_string_equal(sync_on(r), "+1(100) +2(100) +3(100) next4");
+	assert_int_equal(stat(path_of(r, "dovecot-uidlist"), &then), 0);
+	assert_true(first.st_ino == then.st_ino);
+	/* Another server's lines. */
+	f = fopen(path_of(r, "dovecot-uidlist"), "a");
+	fputs("9 :1.d\n", f);
+	fclose(f);
+	put(r, "new/1.d", "d\n");
+	assert_string_equal(sync_on(r), "+9(100) next10");
+	f = fopen(path_of(r, "dovecot-uidlist"), "a");
+	fputs("10 :1.", f);
+	fclose(f);
+	reopen(r);
+	assert_int_equal(drive_append(&r->d, r->box, "e\r\n", &uid), 0);
+	assert_int_equal(uid, 10);
+	assert_null(strstr(get(r, "dovecot-uidlist"), "\n10 :1.\n"));
+	f = fopen(path_of(r, "dovecot-uidlist"), "a");
+	fwrite("\0\0\0\0\0\0\0", 1, 7, f);
+	fclose(f);
+	assert_int_equal(drive_append(&r->d, r->box, "f\r\n", &uid), 0);
+	assert_int_equal(uid, 11);
+	f = fopen(path_of(r, "dovecot-uidlist"), "a");
+	fwrite("\0\0\0\n", 1, 4, f);
+	fclose(f);
+	reopen(r);
+	assert_int_equal(drive_append(&r->d, r->box, "g\r\n", &uid), 0);
+	assert_int_equal(uid, 12);
+	assert_string_equal(
+	    sync_now(r), "full +1(100) +2(100) +3(100) +9(100) +10(100) +11(100) +12(100) next13");
 }
 
 static int flag(struct rig *r, uint32_t uid, uint32_t flags, uint64_t keywords)
@@ -257,14 +421,14 @@ static void test_changes(void **state)
 	put(r, "cur/1.b:2,Pq,x", "b\n");
 	put(r, "dovecot-keywords", "3 three\nbad\n77 x\n4 a b\n3 again\n5 THREE\n");
 	reopen(r);
-	assert_string_equal(sync_now(r), "full kw1 +1(100) +2(0) next3");
+	assert_string_equal(sync_now(r), "full kw4 +1(100) +2(0) next3");
 	assert_int_equal(DRIVE(&r->d, seen_recent, r->box, &ref, 1), 0);
 	assert_true(there(r, "cur/1.a:2,"));
 	assert_int_equal(DRIVE(&r->d, add_keyword, r->box, "Three", &bit), 0);
-	assert_int_equal(bit, 0);
+	assert_int_equal(bit, 3);
 	assert_int_equal(DRIVE(&r->d, add_keyword, r->box, "new", &bit), 0);
 	assert_string_equal(get(r, "dovecot-keywords"), "0 new\n3 three\n");
-	assert_int_equal(flag(r, 2, MORTISE_FLAG_SEEN, 3), 0);
+	assert_int_equal(flag(r, 2, MORTISE_FLAG_SEEN, 9), 0);
 	assert_true(there(r, "cur/1.b:2,PSadq,x"));
 	/* Renamed by a program that knows no lock; gone. */
 	assert_int_equal(rename(path_of(r, "cur/1.b:2,PSadq,x"), path_of(r, "cur/1.b:2,F")), 0);
@@ -278,10 +442,10 @@ static void test_changes(void **state)
 	assert_int_equal(DRIVE(&r->d, lock, r->box, MORTISE_LOCK_EXCLUSIVE, 0), 0);
 	assert_int_equal(DRIVE(&r->d, expunge, r->box, &ref, 1), 0);
 	assert_int_equal(DRIVE(&r->d, lock, r->box, MORTISE_LOCK_NONE, 0), 0);
-	assert_string_equal(sync_now(r), "full kw2 next3");
+	assert_string_equal(sync_now(r), "full kw4 next3");
 	reopen(r);
 	put(r, "new/1.z", "z\n");
-	assert_string_equal(sync_now(r), "full kw2 +3(100) next4");
+	assert_string_equal(sync_now(r), "full kw4 +3(100) next4");
 }
 
 static void test_keywords_are_26(void **state)
@@ -421,9 +585,9 @@ static void test_remove(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {T(test_names), T(test_first_list), T(test_foreign_list),
-	    T(test_courier_list), T(test_read_only_writes_nothing), T(test_unchanged_costs_nothing),
-	    T(test_changes), T(test_keywords_are_26), T(test_append), T(test_lock), T(test_twins),
-	    T(test_recognise), T(test_remove)};
+	    T(test_courier_list), T(test_read_only_writes_nothing), T(test_cursor), T(test_locators),
+	    T(test_list_grows), T(test_changes), T(test_keywords_are_26), T(test_append), T(test_lock),
+	    T(test_twins), T(test_recognise), T(test_remove)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
