@@ -15,6 +15,11 @@ void session_deselect(struct session *s)
 	log_set_mailbox(NULL);
 }
 
+bool is_selected(const struct session *s, const char *name)
+{
+	return s->mailbox != NULL && strcmp(mailbox_name(s->mailbox), name) == 0;
+}
+
 bool session_writable(struct session *s)
 {
 	if (!mailbox_read_only(s->mailbox))

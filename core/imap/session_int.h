@@ -116,6 +116,7 @@ void write_mailbox_name(struct buf *out, const char *name); /* modified UTF-7, a
 
 /* ---- select.c ---- */
 void session_deselect(struct session *s);
+bool is_selected(const struct session *s, const char *name);
 bool session_writable(struct session *s); /* false: NO was said */
 
 /* ---- the commands: one handler each, declared from the table ---- */

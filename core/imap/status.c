@@ -1,0 +1,123 @@
+#include "imap/status.h"
+#include "base/banned.h"
+
+static uint64_t messages(const struct mailbox_status *s)
+{
+	return s->messages;
+}
+
+static uint64_t recent(const struct mailbox_status *s)
+{
+	return s->recent;
+}
+
+static uint64_t uidnext(const struct mailbox_status *s)
+{
+	return s->uidnext;
+}
+
+static uint64_t uidvalidity(const struct mailbox_status *s)
+{
+	return s->uidvalidity;
+}
+
+static uint64_t unseen(const struct mailbox_status *s)
+{
+	return s->unseen;
+}
+
+static const struct {
+	const char *name;
+	uint64_t (*value)(const struct mailbox_status *status);
+} items[] = {
+    {"MESSAGES", messages},
+    {"RECENT", recent},
+    {"UIDNEXT", uidnext},
+    {"UIDVALIDITY", uidvalidity},
+    {"UNSEEN", unseen},
+};
+
+static bool one_item(struct parse *p, unsigned *item)
+{
+	struct str name;
+
+	if (!parse_atom(p, &name))
+		return false;
+	for (*item = 0; *item < ARRAY_LEN(items); ++*item)
+		if (str_ieqc(name, items[*item].name))
+			return true;
+	return parse_fail(p, "Unknown STATUS item");
+}
+
+bool status_parse(struct parse *p, struct status_request *out)
+{
+	unsigned item = 0;
+	size_t i;
+
+	_Static_assert(ARRAY_LEN(items) <= STATUS_ITEMS_MAX, "a request has room for all items");
+	*out = (struct status_request){.count = 0};
+	if (!parse_char(p, '('))
+		return false;
+	do {
+		if (!one_item(p, &item))
+			return false;
+		for (i = 0; i < out->count && out->items[i] != item; i++)
+			;
+		if (i == out->count)
+			out->items[out->count++] = item;
+	} while (parse_skip(p, ' '));
+	return parse_char(p, ')');
+}
+
+/* The selected mailbox, as this session sees it after it has heard the news. */
+static void status_of_selected(struct session *s, struct mailbox_status *out)
+{
+	uint32_t i;
+
+	update_view(s, true);
+	*out = (struct mailbox_status){.messages = view_count(s->view),
+	    .recent = view_recent(s->view),
+	    .uidnext = mailbox_uidnext(s->mailbox),
+	    .uidvalidity = mailbox_uidvalidity(s->mailbox)};
+	for (i = 1; i <= out->messages; i++)
+		out->unseen += (view_message(s->view, i)->flags & MORTISE_FLAG_SEEN) == 0 ? 1 : 0;
+}
+
+int status_write(
+    struct session *s, struct buf *out, const char *name, const struct status_request *r, struct err *e)
+{
+	struct mailbox_status status;
+	size_t i;
+
+	if (is_selected(s, name))
+		status_of_selected(s, &status);
+	else if (store_status(s->setup->store, name, &status, e) != 0)
+		return e->code;
+	buf_adds(out, "* STATUS ");
+	write_mailbox_name(out, name);
+	for (i = 0; i < r->count; i++)
+		buf_printf(out, "%s%s %llu", i == 0 ? " (" : " ", items[r->items[i]].name,
+		    (unsigned long long)items[r->items[i]].value(&status));
+	buf_adds(out, ")\r\n");
+	return 0;
+}
+
+void command_status(struct session *s, struct parse *p)
+{
+	AUTO_BUF struct buf text = BUF_INIT;
+	struct status_request request;
+	struct err e = ERR_INIT;
+	const char *name;
+
+	if (!parse_sp(p) || !parse_mailbox(p, &name) || !parse_sp(p) || !status_parse(p, &request) ||
+	    !parse_end(p)) {
+		reply_bad(s, p->error);
+		return;
+	}
+	if (status_write(s, &text, name, &request, &e) != 0) {
+		reply_error(s, &e);
+		return;
+	}
+	buf_addstr(session_out(s), buf_str(&text));
+	reply_ok(s, NULL, "STATUS completed");
+}
