@@ -46,18 +46,6 @@ bool mime_encoding_known(struct str encoding)
 	return false;
 }
 
-struct mime_decoder *mime_decoder_new(struct str encoding)
-{
-	struct mime_decoder *d = mem_new(struct mime_decoder);
-	size_t i;
-
-	d->magic = DECODER_MAGIC;
-	for (i = 0; i < ARRAY_LEN(encodings); i++)
-		if (str_ieq(encoding, encodings[i].name))
-			d->encoding = encodings[i].encoding;
-	return d;
-}
-
 void mime_decoder_free(struct mime_decoder **dp)
 {
 	struct mime_decoder *d;
@@ -71,37 +59,69 @@ void mime_decoder_free(struct mime_decoder **dp)
 
 /* ---- base64 ---- */
 
-static int base64_digit(char c)
+#define NO_DIGIT 64u
+
+static unsigned char digits[256]; /* what each octet stands for; made by the first decoder */
+
+static void make_digits(void)
 {
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (ascii_digit(c))
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
+	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	unsigned i;
+
+	if (digits[0] == NO_DIGIT)
+		return;
+	memset(digits, NO_DIGIT, sizeof(digits));
+	for (i = 0; i < NO_DIGIT; i++)
+		digits[(unsigned char)alphabet[i]] = (unsigned char)i;
+}
+
+/* Whole groups of four digits, as long as nothing else comes: all but line ends, mostly. */
+static size_t feed_groups(struct str in, struct buf *out)
+{
+	const unsigned char *p = (const unsigned char *)in.p, *end = p + in.n - in.n % 4;
+	char *to = out->p + out->n;
+
+	for (; p < end; p += 4) {
+		unsigned a = digits[p[0]], b = digits[p[1]], c = digits[p[2]], d = digits[p[3]];
+
+		if (((a | b | c | d) & NO_DIGIT) != 0)
+			break;
+		*to++ = (char)(a << 2 | b >> 4);
+		*to++ = (char)(b << 4 | c >> 2);
+		*to++ = (char)(c << 6 | d);
+	}
+	out->n = (size_t)(to - out->p);
+	return (size_t)((const char *)p - in.p);
 }
 
 static void feed_base64(struct mime_decoder *d, struct str in, struct buf *out)
 {
-	size_t i;
+	size_t i = 0;
 
 	buf_reserve(out, in.n / 4 * 3 + 3);
-	for (i = 0; i < in.n; i++) {
-		int digit = base64_digit(in.p[i]);
+	while (i < in.n) {
+		unsigned digit;
 
-		if (digit >= 0) {
-			d->bits = (d->bits << 6 | (uint32_t)digit) & 0xffffff;
+		if (d->bit_count == 0) {
+			i += feed_groups(str_from(in, i), out);
+			if (i == in.n)
+				break;
+		}
+		digit = digits[(unsigned char)in.p[i]];
+		if (digit != NO_DIGIT) {
+			d->bits = (d->bits << 6 | digit) & 0xffffff;
 			d->bit_count += 6;
 			if (d->bit_count >= 8) {
 				d->bit_count -= 8;
-				buf_addc(out, (char)(d->bits >> d->bit_count & 0xff));
+				out->p[out->n++] = (char)(d->bits >> d->bit_count & 0xff);
 			}
 		} else if (in.p[i] == '=') {
 			/* Padding ends a run; another may follow (parts glued together). */
 			d->bit_count = 0;
 		}
+		i++;
 	}
+	out->p[out->n] = '\0';
 }
 
 /* ---- quoted-printable ---- */
@@ -177,23 +197,65 @@ static void feed_one(struct mime_decoder *d, char c, struct buf *out)
 	}
 }
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* Text and whole `=XX` of [i, end). How far that went: up to what has to be looked at octet by octet. */
+static size_t feed_text(struct str in, size_t i, size_t end, struct buf *out)
+{
+	while (i < end) {
+		const char *equals = memchr(in.p + i, '=', end - i);
+		size_t run = equals != NULL ? (size_t)(equals - in.p) - i : end - i;
+
+		buf_add(out, in.p + i, run);
+		i += run;
+		if (end - i < 3 || hex_digit(in.p[i + 1]) < 0 || hex_digit(in.p[i + 2]) < 0)
+			break;
+		buf_addc(out, (char)(hex_digit(in.p[i + 1]) << 4 | hex_digit(in.p[i + 2])));
+		i += 3;
+	}
+	return i;
+}
+
+/* Line by line where nothing is held back: what a line ends with is then known. */
 static void feed_quoted(struct mime_decoder *d, struct str in, struct buf *out)
 {
-	size_t i = 0;
+	size_t i = 0, text = 0, line = 0; /* ends of the text of this line, and of the line */
 
 	while (i < in.n) {
-		size_t run = i;
-
-		if (!d->equals && d->blanks_n == 0) {
-			while (run < in.n && in.p[run] != '=' && in.p[run] != ' ' && in.p[run] != '\t' &&
-			       in.p[run] != '\r' && in.p[run] != '\n')
-				run++;
-			buf_add(out, in.p + i, run - i);
-			i = run;
-		}
-		if (i < in.n)
+		if (d->equals || d->blanks_n != 0) {
 			feed_one(d, in.p[i++], out);
+			continue;
+		}
+		if (i >= line) {
+			line = i + str_find(str_from(in, i), '\n');
+			for (text = line; text > i && is_blank(in.p[text - 1]); text--)
+				;
+			line += line < in.n;
+		}
+		i = feed_text(in, i, text, out);
+		if (i >= text && i < line && in.p[line - 1] == '\n' && line - i <= BLANKS_MAX) {
+			buf_adds(out, line - i >= 2 && in.p[line - 2] == '\r' ? "\r\n" : "\n");
+			i = line;
+		} else if (i < in.n) {
+			feed_one(d, in.p[i++], out);
+		}
 	}
+}
+
+struct mime_decoder *mime_decoder_new(struct str encoding)
+{
+	struct mime_decoder *d = mem_new(struct mime_decoder);
+	size_t i;
+
+	d->magic = DECODER_MAGIC;
+	for (i = 0; i < ARRAY_LEN(encodings); i++)
+		if (str_ieq(encoding, encodings[i].name))
+			d->encoding = encodings[i].encoding;
+	make_digits();
+	return d;
 }
 
 void mime_decoder_feed(struct mime_decoder *d, struct str in, struct buf *out)

@@ -31,7 +31,7 @@ class Row:
     """title, target: as printed. commands: one operation, for load.c. `each` is what one operation is made of, to divide
     by. before(bench, variant) is not measured."""
 
-    def __init__(self, name, title, target, commands, setup=(), repeat=1, seconds=2.0, each=1, connections=1, options=(), needs=None,
+    def __init__(self, name, title, target, commands, setup=(), repeat=1, seconds=0.6, each=1, connections=1, options=(), needs=None,
                  before=None, memory=False, unit="s", only=None):
         self.name, self.title, self.target, self.commands, self.setup = name, title, target, list(commands), list(setup)
         self.repeat, self.seconds, self.each, self.connections, self.options = repeat, seconds, each, connections, list(options)
@@ -90,8 +90,8 @@ def rows(bench):
         Row("list-status", f"LIST-STATUS of {boxes} mailboxes", "5", ['LIST "" "s/*" RETURN (STATUS (MESSAGES UNSEEN UIDNEXT))'], repeat=100, needs="LIST-STATUS",
             before=lambda v: bench.many(v, boxes)),
         Row("create", "CREATE", "15", ["CREATE c/%i"], repeat=500, before=lambda v: bench.unmake(v)),
-        Row("notify", "new mail to EXISTS in IDLE", "5 ms", [f"APPEND a0 {{{small}}}"], ["SELECT a0"], repeat=20, seconds=15, options=["--notify"], before=empty("a0")),
-        Row("mixed", "mixed commands, 8 clients, each", "2", bench.mixed(small), ["SELECT w"], repeat=4000, seconds=4, connections=8, options=["--mixed"],
+        Row("notify", "new mail to EXISTS in IDLE", "5 ms", [f"APPEND a0 {{{small}}}"], ["SELECT a0"], repeat=12, seconds=8, options=["--notify"], before=empty("a0")),
+        Row("mixed", "mixed commands, 8 clients, each", "2", bench.mixed(small), ["SELECT w"], repeat=4000, seconds=1.5, connections=8, options=["--mixed"],
             before=lambda v: (bench.empty(v, ["a0"]), bench.fresh(v, "w", part))),
         Row("memory", "memory of one selected, idle session", "250 KiB", [], big, connections=20, memory=True, unit="KiB", before=warm),
         Row("memory-fetched", f"memory of a session with {n} messages fetched", "20 MB at 100,000", ["FETCH 1:* (FLAGS)", "FETCH 1:* (ENVELOPE)"], big, memory=True, unit="KiB"),
