@@ -101,7 +101,7 @@ def rows(bench):
             r.only = None
         else:
             r.only = lambda v: v.name != "dovecot-tuned"
-        if r.name in ("store", "mixed", "status"):
+        if r.name in ("store", "mixed", "status", "expunge"):
             r.options += ["--messages", str(boxes if r.name == "status" else part)]
     return found
 
