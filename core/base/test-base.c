@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/checksum.h"
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/err.h"
@@ -504,6 +505,24 @@ static void random_and_constant_time(void **state)
 	assert_true(secure_equal("x", "y", 0));
 }
 
+/* What files hold must be told from the same octets for ever. */
+static void checksums(void **state)
+{
+	unsigned char p[100], number[8];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(p); i++)
+		p[i] = (unsigned char)(7 * i + 1);
+	assert_true(checksum(p, 0) == UINT64_C(0xce509dd7fb35a1c4));
+	assert_true(checksum(p, 13) == UINT64_C(0x098bf58f94d5dee0));
+	assert_true(checksum(p, 100) == UINT64_C(0x8b6b9226b776145c));
+	little_put(number, UINT64_C(0x0102030405060708), 8);
+	assert_int_equal(number[0], 8);
+	assert_int_equal(number[7], 1);
+	assert_int_equal(little_get(number, 3), 0x060708);
+}
+
 static void clocks(void **state)
 {
 	uint64_t before = clock_ms();
@@ -542,6 +561,7 @@ int main(void)
 	    cmocka_unit_test(messages_between_roles),
 	    cmocka_unit_test(bad_messages_are_noticed),
 	    cmocka_unit_test(random_and_constant_time),
+	    cmocka_unit_test(checksums),
 	    cmocka_unit_test(clocks),
 	};
 

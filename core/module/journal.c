@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/checksum.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/mem.h"
@@ -23,8 +24,6 @@
 #define NAME_SIZE 80
 #define KNOWN_LEAST 64u /* octets that must be recognised in a file whose device has another number */
 #define F_SECOND 1u     /* the old file was itself half-written: there is no way back to it */
-#define K1 UINT64_C(0x9e3779b97f4a7c15)
-#define K2 UINT64_C(0xc2b2ae3d27d4eb4f)
 
 static const char magic_text[8] = {'M', 'o', 'r', 't', 'J', 'r', 'n', 'l'};
 
@@ -54,55 +53,14 @@ static int step(const char *name, struct err *e)
 	return 0;
 }
 
-/* ---- numbers and checksums ---- */
-
-static void put(unsigned char *p, uint64_t v, unsigned octets)
-{
-	for (unsigned i = 0; i < octets; i++)
-		p[i] = (unsigned char)(v >> (8 * i));
-}
-
-static uint64_t get(const unsigned char *p, unsigned octets)
-{
-	uint64_t v = 0;
-
-	for (unsigned i = 0; i < octets; i++)
-		v |= (uint64_t)p[i] << (8 * i);
-	return v;
-}
-
-static inline uint64_t rotate(uint64_t v, unsigned n)
-{
-	return v << n | v >> (64 - n);
-}
-
-static uint64_t checksum(const unsigned char *p, size_t n)
-{
-	uint64_t lane[4] = {1, 2, 3, 4}, h = n * K1;
-	unsigned turn = 0;
-	size_t left = n;
-
-	while (left > 0) {
-		unsigned octets = left < 8 ? (unsigned)left : 8;
-
-		lane[turn] = rotate(lane[turn] + get(p, octets) * K2, 31) * K1;
-		turn = (turn + 1) & 3;
-		p += octets;
-		left -= octets;
-	}
-	for (turn = 0; turn < 4; turn++)
-		h = rotate(h ^ lane[turn], 27) * K2;
-	h ^= h >> 29;
-	h *= K1;
-	return h ^ h >> 32;
-}
+/* ---- checksums ---- */
 
 static uint64_t checksum_add(uint64_t total, const unsigned char *p, size_t n)
 {
 	unsigned char pair[16];
 
-	put(pair, total, 8);
-	put(pair + 8, checksum(p, n), 8);
+	little_put(pair, total, 8);
+	little_put(pair + 8, checksum(p, n), 8);
 	return checksum(pair, sizeof(pair));
 }
 
@@ -281,7 +239,7 @@ static int write_table(int fd, int target, struct facts *f, unsigned char *piece
 			size_t n = (size_t)(sector_end(f, at + used) - (at + used));
 			unsigned char number[8];
 
-			put(number, checksum(piece + used, n), 8);
+			little_put(number, checksum(piece + used, n), 8);
 			buf_add(&table, number, 8);
 			used += n;
 			f->sectors++;
@@ -299,20 +257,20 @@ static int write_trailer(int fd, const struct facts *f)
 {
 	unsigned char t[TRAILER] = {0};
 
-	put(t, f->dev, 8);
-	put(t + 8, f->ino, 8);
-	put(t + 16, f->offset, 8);
-	put(t + 24, f->length, 8);
-	put(t + 32, f->before, 8);
-	put(t + 40, f->sectors, 8);
-	put(t + 48, SECTOR, 4);
-	put(t + 52, f->flags, 4);
-	put(t + 56, f->content_sum, 8);
-	put(t + 64, f->table_sum, 8);
-	put(t + 72, (uint64_t)clock_seconds(), 8);
-	put(t + 104, checksum(t, 104), 8);
-	put(t + 112, VERSION, 4);
-	put(t + 116, TRAILER, 4);
+	little_put(t, f->dev, 8);
+	little_put(t + 8, f->ino, 8);
+	little_put(t + 16, f->offset, 8);
+	little_put(t + 24, f->length, 8);
+	little_put(t + 32, f->before, 8);
+	little_put(t + 40, f->sectors, 8);
+	little_put(t + 48, SECTOR, 4);
+	little_put(t + 52, f->flags, 4);
+	little_put(t + 56, f->content_sum, 8);
+	little_put(t + 64, f->table_sum, 8);
+	little_put(t + 72, (uint64_t)clock_seconds(), 8);
+	little_put(t + 104, checksum(t, 104), 8);
+	little_put(t + 112, VERSION, 4);
+	little_put(t + 116, TRAILER, 4);
 	memcpy(t + 120, magic_text, 8);
 	return io_pwrite(fd, t, sizeof(t), f->length + 8 * f->sectors);
 }
@@ -498,24 +456,25 @@ static int read_trailer(int fd, const struct stat *st, struct facts *f, const ch
 		return err_errno(e, "%s", name);
 	if (memcmp(t + 120, magic_text, 8) != 0)
 		return 0;
-	if (get(t + 112, 4) != VERSION)
+	if (little_get(t + 112, 4) != VERSION)
 		return err_fault(e, MORTISE_E_UNAVAILABLE,
 		    "%s: a rewrite journal of version %u, this server knows %u; it belongs to a mailbox that "
 		    "a newer server left half-written: use that server, or move the journal away",
-		    name, (unsigned)get(t + 112, 4), VERSION);
+		    name, (unsigned)little_get(t + 112, 4), VERSION);
 	if (size < TRAILER || io_pread(fd, t, TRAILER, size - TRAILER) != (ssize_t)TRAILER)
 		return 0;
-	if (get(t + 116, 4) != TRAILER || get(t + 104, 8) != checksum(t, 104) || get(t + 48, 4) != SECTOR)
+	if (little_get(t + 116, 4) != TRAILER || little_get(t + 104, 8) != checksum(t, 104) ||
+	    little_get(t + 48, 4) != SECTOR)
 		return 0;
-	f->dev = get(t, 8);
-	f->ino = get(t + 8, 8);
-	f->offset = get(t + 16, 8);
-	f->length = get(t + 24, 8);
-	f->before = get(t + 32, 8);
-	f->sectors = get(t + 40, 8);
-	f->flags = (uint32_t)get(t + 52, 4);
-	f->content_sum = get(t + 56, 8);
-	f->table_sum = get(t + 64, 8);
+	f->dev = little_get(t, 8);
+	f->ino = little_get(t + 8, 8);
+	f->offset = little_get(t + 16, 8);
+	f->length = little_get(t + 24, 8);
+	f->before = little_get(t + 32, 8);
+	f->sectors = little_get(t + 40, 8);
+	f->flags = (uint32_t)little_get(t + 52, 4);
+	f->content_sum = little_get(t + 56, 8);
+	f->table_sum = little_get(t + 64, 8);
 	if (f->offset > INT64_MAX / 4 || f->length > INT64_MAX / 4 || f->before > INT64_MAX / 4 ||
 	    f->offset > f->before || f->sectors != sector_count(f) ||
 	    size != f->length + 8 * f->sectors + TRAILER)
@@ -586,7 +545,7 @@ static int survey_old(int fd, int target, uint64_t size, const struct facts *f, 
 
 		if (got < 0 || io_pread(fd, number, 8, from) != 8)
 			return -1;
-		old = (size_t)got == n && checksum(now, n) == get(number, 8);
+		old = (size_t)got == n && checksum(now, n) == little_get(number, 8);
 		if (at >= after) {
 			s->tail_old = s->tail_old && old;
 			s->known += old ? n : 0;

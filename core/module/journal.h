@@ -45,10 +45,7 @@
  * A later version keeps the last 16 octets as they are. A version that is not known is never replayed:
  * opening the mailbox is refused until the administrator has decided.
  *
- * The checksum of n octets: four lanes begin with 1 … 4; each 8 octets (as a number, the last ones filled
- * up with zeros) go to the next lane in turn: lane = rotate_left(lane + word × K2, 31) × K1. Then
- * h = n × K1, for each lane h = rotate_left(h ^ lane, 27) × K2, and last h ^= h >> 29, h *= K1, h ^= h >> 32.
- * K1 = 0x9e3779b97f4a7c15, K2 = 0xc2b2ae3d27d4eb4f. The new octets are summed in pieces of 65,536:
+ * The checksum is the one of base/checksum.h. The new octets are summed in pieces of 65,536:
  * total = checksum of (total, piece's checksum) as 16 octets, from total = 0. The table of checksums is
  * summed likewise; its pieces are the checksums of what lies between multiples of 65,536 of the mailbox file.
  */
