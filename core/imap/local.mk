@@ -54,7 +54,7 @@ core_imap_fuzz_session_SOURCES = core/imap/fuzz-session.c \
 core_imap_fuzz_session_LDFLAGS = $(FUZZ_LINK_FLAGS)
 core_imap_fuzz_session_LDADD = $(FUZZ_MAIN) core/imap/libimap.a core/net/libnet.a core/store/libstore.a \
 	core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a core/module/libmodule.a \
-	core/conf/libconf.a core/log/liblog.a core/base/libbase.a $(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS)
+	core/conf/libconf.a core/log/liblog.a core/base/libbase.a $(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS)
 if !FUZZERS
 TESTS += core/imap/fuzz-session
 endif

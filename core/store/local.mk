@@ -21,7 +21,7 @@ store_test_support = \
 store_test_libs = \
 	core/store/libstore.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
 	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
-	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(CMOCKA_LIBS)
+	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += core/store/test-names core/store/test-mailbox core/store/test-fail \
 	core/store/test-source core/store/test-sync core/store/test-model
@@ -53,7 +53,7 @@ core_store_fuzz_names_LDFLAGS = $(FUZZ_LINK_FLAGS)
 core_store_fuzz_names_LDADD = $(FUZZ_MAIN) \
 	core/store/libstore.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
 	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
-	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS)
+	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS)
 if !FUZZERS
 TESTS += core/store/fuzz-names
 endif

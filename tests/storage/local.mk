@@ -11,5 +11,5 @@ tests_storage_crash_LDFLAGS = $(FAULT_WRAPS)
 tests_storage_crash_LDADD = \
 	core/store/libstore.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
 	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
-	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS)
+	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS)
 endif
