@@ -26,8 +26,10 @@
  *                   above the ceiling, and the vanished log begins there (vanished_since): a client that
  *                   comes with older numbers is told all flags and all UIDs that are not there.
  *
- * A new mailbox begins at the ceiling as it was when the boot's first number was given, so a mailbox that was
- * forgotten never repeats a number either.
+ * A new mailbox begins at the ceiling as it was when the first number was given under the present
+ * index.cache, so a mailbox that was forgotten never repeats a number either; nor does one whose index.cache
+ * was lost between two boots. Mailboxes' numbers and first generations are random: what a session still holds
+ * of a file that was replaced never fits another mailbox, or another history, by accident.
  *
  * One process changes a mailbox's rows at a time, but none waits for another while it looks: the engine loads
  * (index_load), asks the driver what changed since the loaded cursor, and commits the difference naming the
@@ -45,23 +47,20 @@
  *
  * Keys begin with one octet for the kind of row, then the mailbox's number, 8 octets, big-endian, so that a
  * mailbox's rows lie together; numbers in keys are big-endian, in values little-endian. The last 8 octets of
- * every value are the checksum of what comes before (module/journal.h describes it).
+ * every value are the checksum of what comes before (base/checksum.h).
  *
  *     in both files
- *     'I'                       "version": 4 octets version (1), 4 zero, 16 boot id (index.cache),
- *                               8 ceiling, 8 first number of this boot (index.state), 8 next mailbox number,
- *                               4 last UIDVALIDITY given, 4 zero
- *     'N' 16 octets             of a mailbox's identity (SHA-256, cut): 8 its number, then the identity
- *                               itself (driver, NUL, absolute path) to tell collisions (index.state once it
- *                               is durable; until then index.cache only)
+ *     'I'                       what the file is: see index_rows.c
+ *     'N' 16 octets             of a mailbox's identity (its checksum, and that of both): 8 its number, then
+ *                               the identity itself (driver, NUL, absolute path) to tell collisions
+ *                               (index.state once it is durable; until then index.cache only)
  *     'H' mailbox               head: see struct index_head; layout in index_rows.c beside the code
  *     'R' mailbox, first UID    run: up to 256 messages in order of UID. 2 octets count, 2 octets size of a
  *                               row (a multiple of 8), 4 zero, then the rows (struct index_row on disk)
  *     'V' mailbox, mod-sequence vanished UIDs of one commit: pairs of 4 octets low, 4 octets high
  *     index.cache only
- *     'W' mailbox, UID          wire forms of one message: 4 octets size of the text as it was computed from
- *                               (RFC822.SIZE modulo 2³²), then fields: 1 octet kind, 1 octet length of the
- *                               name (header fields only), 4 octets length, name, octets
+ *     'W' mailbox, 1 octet kind, 1 octet length of the name, name (header fields only), UID
+ *                               wire form of one message: its octets
  *     index.state only
  *     'A' mailbox, name         attribute: METADATA entries, special use, object id. Mailbox 0: the server
  *     'C' mailbox               clean mark: 8 octets generation of the checkpoint

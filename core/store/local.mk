@@ -11,7 +11,10 @@ core_store_libstore_a_SOURCES = \
 	core/store/change.c core/store/journal.c core/store/flags.c core/store/expunge.c \
 	core/store/append.c core/store/copy.c core/store/status.c core/store/derived.h core/store/derived.c \
 	core/store/view.c core/store/watch.c core/store/read.c \
-	core/store/source_file.h core/store/source_file.c core/store/cache.c
+	core/store/source_file.h core/store/source_file.c core/store/cache.c \
+	core/store/index.h core/store/index_int.h core/store/index.c core/store/index_names.c \
+	core/store/index_rows.c core/store/index_read.c core/store/index_runs.c core/store/index_commit.c \
+	core/store/index_checkpoint.c core/store/index_wire.c
 
 if HAVE_CMOCKA
 store_test_support = \
@@ -24,9 +27,12 @@ store_test_libs = \
 	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += core/store/test-names core/store/test-mailbox core/store/test-fail \
-	core/store/test-source core/store/test-sync core/store/test-model
+	core/store/test-source core/store/test-sync core/store/test-model core/store/test-index
 TESTS += core/store/test-names core/store/test-mailbox core/store/test-fail \
-	core/store/test-source core/store/test-sync core/store/test-model
+	core/store/test-source core/store/test-sync core/store/test-model core/store/test-index
+core_store_test_index_SOURCES = core/store/test-index.c
+core_store_test_index_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_store_test_index_LDADD = $(store_test_libs)
 core_store_test_names_SOURCES = core/store/test-names.c $(store_test_support)
 core_store_test_names_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_store_test_names_LDADD = $(store_test_libs)

@@ -1,0 +1,541 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "store/index_int.h"
+#include "base/banned.h"
+
+static struct index_options options = {
+    .state_size = 64 << 20, .cache_size = 64 << 20, .checkpoint = 300000, .vanished = 1000};
+static char directory[64];
+static struct index *x;
+static struct arena *arena;
+static struct err e;
+static uint64_t box;
+
+#define IDENTITY ((struct str){"mh\0/home/u/mail/a", 17})
+#define OTHER ((struct str){"mh\0/home/u/mail/b", 17})
+
+static void begin(void)
+{
+	err_clear(&e);
+	assert_int_equal(index_open(&options, directory, &x, &e), 0);
+	assert_true(index_persistent(x));
+	assert_int_equal(index_mailbox(x, IDENTITY, &box, &e), 0);
+}
+
+static int fresh(void **state)
+{
+	(void)state;
+	snprintf(directory, sizeof(directory), "/tmp/test-index.XXXXXX");
+	assert_non_null(mkdtemp(directory));
+	arena = arena_new("test");
+	begin();
+	return 0;
+}
+
+static int gone(void **state)
+{
+	static const char *const names[] = {
+	    "index.cache", "index.cache-lock", "index.state", "index.state-lock", "index.state.damaged"};
+	char path[128];
+	size_t i;
+
+	(void)state;
+	index_close(&x);
+	index_test_boot = NULL;
+	arena_free(&arena);
+	for (i = 0; i < ARRAY_LEN(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", directory, names[i]);
+		(void)unlink(path);
+	}
+	assert_int_equal(rmdir(directory), 0);
+	return 0;
+}
+
+static void again(void)
+{
+	index_close(&x);
+	begin();
+}
+
+/* ---- messages ---- */
+
+static struct index_row row_for(uint32_t uid, uint64_t modseq)
+{
+	static unsigned char locators[256][16];
+	unsigned char *locator = locators[uid & 255];
+	struct index_row r = {.uid = uid,
+	    .flags = (uint16_t)(uid & 31),
+	    .zone = -90,
+	    .keywords = (uint64_t)uid << 40,
+	    .internal_date = -(int64_t)uid,
+	    .octets = uid * 1000ull,
+	    .modseq = modseq,
+	    .save_date = uid + 5,
+	    .locator_size = (uint8_t)(uid % 17),
+	    .identity_size = (uint8_t)(uid % 3 == 0 ? uid % 17 : 0),
+	    .locator = locator};
+
+	memset(locator, (int)(uid & 255), 16);
+	return r;
+}
+
+struct model {
+	struct index_row rows[5000];
+	unsigned char locators[5000][16];
+	size_t n;
+	struct index_head head;
+};
+
+static void told(struct model *m, struct index_row row)
+{
+	size_t i = 0;
+
+	while (i < m->n && m->rows[i].uid < row.uid)
+		i++;
+	if (i == m->n || m->rows[i].uid != row.uid) {
+		memmove(&m->rows[i + 1], &m->rows[i], (m->n - i) * sizeof(m->rows[0]));
+		m->n++;
+	}
+	m->rows[i] = row;
+}
+
+static void untold(struct model *m, uint32_t uid)
+{
+	size_t i;
+
+	for (i = 0; i < m->n; i++)
+		if (m->rows[i].uid == uid) {
+			memmove(&m->rows[i], &m->rows[i + 1], (m->n - i - 1) * sizeof(m->rows[0]));
+			m->n--;
+			return;
+		}
+}
+
+static int load_row(void *arg, const struct index_row *row)
+{
+	struct model *m = arg;
+
+	assert_true(m->n < ARRAY_LEN(m->rows));
+	m->rows[m->n] = *row;
+	memcpy(m->locators[m->n], row->locator, row->locator_size);
+	m->rows[m->n].locator = m->locators[m->n];
+	m->n++;
+	return 0;
+}
+
+static struct model *load(void)
+{
+	struct model *m = arena_new_of(arena, struct model);
+
+	assert_int_equal(index_load(x, box, arena, &m->head, load_row, m, &e), 0);
+	return m;
+}
+
+static void same(const struct model *a, const struct model *b)
+{
+	size_t i;
+
+	assert_int_equal(a->n, b->n);
+	for (i = 0; i < a->n; i++) {
+		const struct index_row *p = &a->rows[i], *q = &b->rows[i];
+		struct index_row again = row_for(p->uid, 0);
+
+		assert_int_equal(p->uid, q->uid);
+		assert_int_equal(p->flags, q->flags);
+		assert_int_equal(p->zone, q->zone);
+		assert_true(p->keywords == q->keywords && p->modseq == q->modseq && p->octets == q->octets);
+		assert_true(p->internal_date == q->internal_date && p->save_date == q->save_date);
+		assert_int_equal(p->locator_size, q->locator_size);
+		assert_int_equal(p->identity_size, q->identity_size);
+		assert_memory_equal(q->locator, again.locator, p->locator_size);
+	}
+}
+
+/* A commit of what the model will be; the head's counts follow from it. */
+static int commit(struct model *m, const struct index_row *rows, size_t row_count, const uint32_t *vanished,
+    size_t vanished_count, bool durable)
+{
+	struct index_commit c = {.generation = m->head.generation,
+	    .head = &m->head,
+	    .rows = rows,
+	    .row_count = row_count,
+	    .vanished = vanished,
+	    .vanished_count = vanished_count,
+	    .durable = durable};
+	uint64_t generation;
+	size_t i;
+	int r;
+
+	for (i = 0; i < row_count; i++)
+		told(m, rows[i]);
+	for (i = 0; i < vanished_count; i++)
+		untold(m, vanished[i]);
+	m->head.uidvalidity = 77;
+	m->head.highestmodseq++;
+	c.vanished_modseq = m->head.highestmodseq;
+	m->head.messages = (uint32_t)m->n;
+	if (row_count > 0 && rows[row_count - 1].uid > m->head.highest)
+		m->head.highest = rows[row_count - 1].uid;
+	m->head.uidnext = m->head.highest + 1;
+	r = index_commit(x, box, &c, &generation, &e);
+	if (r == 0)
+		m->head.generation = generation;
+	return r;
+}
+
+static struct model *filled(uint32_t count)
+{
+	struct model *m = arena_new_of(arena, struct model);
+	struct index_row *rows = arena_array(arena, count, sizeof(*rows));
+	uint64_t first;
+	uint32_t i;
+
+	assert_int_equal(index_modseq(x, 0, &first, &e), 0);
+	m->head.highestmodseq = first;
+	m->head.vanished_since = first;
+	m->head.octets = MORTISE_SIZE_UNKNOWN;
+	for (i = 0; i < count; i++)
+		rows[i] = row_for(i + 1, first);
+	assert_int_equal(commit(m, rows, count, NULL, 0, false), 0);
+	return m;
+}
+
+/* ---- tests ---- */
+
+static void a_mailbox_keeps_its_number(void **state)
+{
+	uint64_t other, number;
+
+	(void)state;
+	assert_int_equal(index_mailbox(x, OTHER, &other, &e), 0);
+	assert_true(other != box && other != 0);
+	assert_int_equal(index_lookup(x, OTHER, &number, &e), 1);
+	assert_true(number == other);
+	assert_int_equal(index_lookup(x, STR("mh/nowhere"), &number, &e), 0);
+	number = box;
+	again();
+	assert_true(number == box);
+}
+
+static void what_is_committed_is_loaded(void **state)
+{
+	struct index_head head;
+	struct model *m, *n;
+	uint64_t generation;
+
+	(void)state;
+	m = load();
+	assert_true(m->head.generation == 0 && m->n == 0);
+	m = filled(1000);
+	m->head.keywords[0] = (struct index_keyword){"$Forwarded", true, 3};
+	m->head.keywords[1] = (struct index_keyword){"", false, 63};
+	m->head.keyword_count = 2;
+	m->head.cursor.size = 5;
+	memcpy(m->head.cursor.data, "where", 5);
+	m->head.unseen = 4;
+	m->head.first_unseen = 12;
+	m->head.counted_uids = true;
+	assert_int_equal(commit(m, NULL, 0, NULL, 0, false), 0);
+	again();
+	n = load();
+	same(m, n);
+	assert_true(n->head.generation == m->head.generation);
+	assert_int_equal(index_generation(x, box, &generation, &e), 0);
+	assert_true(generation == m->head.generation);
+	assert_int_equal(index_head(x, box, arena, &head, &e), 0);
+	assert_int_equal(head.messages, 1000);
+	assert_int_equal(head.keyword_count, 2);
+	assert_string_equal(head.keywords[0].name, "$Forwarded");
+	assert_true(head.keywords[0].kept && !head.keywords[1].kept && head.keywords[1].bit == 63);
+	assert_memory_equal(head.cursor.data, "where", 5);
+	assert_int_equal(head.cursor.size, 5);
+	assert_true(head.counted_uids && head.unseen == 4 && head.first_unseen == 12);
+	assert_true(head.octets == MORTISE_SIZE_UNKNOWN && head.highestmodseq == m->head.highestmodseq);
+}
+
+static void another_generation_is_refused(void **state)
+{
+	struct model *m = filled(10), *n = load();
+	struct index_row row = row_for(3, 9);
+
+	(void)state;
+	assert_int_equal(commit(m, &row, 1, NULL, 0, false), 0);
+	assert_int_equal(commit(n, &row, 1, NULL, 0, false), 1);
+	n = load();
+	same(m, n);
+	n->head.generation = 0;
+	assert_int_equal(commit(n, &row, 1, NULL, 0, false), 1);
+}
+
+/* Random changes against a model, so that runs are split, shortened, put together and emptied. */
+static void runs_stay_true(void **state)
+{
+	struct model *m = filled(700), *n;
+	struct index_row rows[300];
+	uint32_t vanished[300], seed = 1, turn;
+
+	(void)state;
+	for (turn = 0; turn < 200; turn++) {
+		size_t row_count = 0, vanished_count = 0, i;
+		uint32_t uid = m->n > 0 ? m->rows[0].uid : 0;
+
+		seed = seed * 1103515245u + 12345u;
+		for (i = 0; i < m->n && row_count < 250 && vanished_count < 250; i++) {
+			uint32_t dice = (seed = seed * 1103515245u + 12345u) >> 20;
+
+			uid = m->rows[i].uid;
+			if (dice % 100 < (turn % 7 == 0 ? 60 : 3))
+				vanished[vanished_count++] = uid;
+			else if (dice % 100 < 10)
+				rows[row_count++] = row_for(uid, m->head.highestmodseq + 1);
+		}
+		if (turn % 3 != 0 || m->n < 20)
+			for (i = 0; i < (turn % 5) * 8 && m->n + row_count < 4000; i++) {
+				rows[row_count] = row_for(m->head.highest + 1 + (uint32_t)(2 * i), 5);
+				row_count++;
+			}
+		assert_int_equal(commit(m, rows, row_count, vanished, vanished_count, turn % 50 == 9), 0);
+		n = load();
+		same(m, n);
+	}
+}
+
+static void a_mailbox_begins_anew(void **state)
+{
+	struct model *m = filled(500), *n;
+	struct index_row row = row_for(4, 3);
+	struct index_commit c = {
+	    .generation = m->head.generation, .anew = true, .head = &m->head, .rows = &row, .row_count = 1};
+	AUTO_BUF struct buf b = BUF_INIT;
+	uint64_t generation;
+
+	(void)state;
+	index_wire_put(x, box, 4, INDEX_ENVELOPE, STR(""), STR("(old)"));
+	index_wire_flush(x);
+	m->head.messages = 1;
+	m->head.uidvalidity = 78;
+	assert_int_equal(index_commit(x, box, &c, &generation, &e), 0);
+	n = load();
+	assert_int_equal(n->n, 1);
+	assert_int_equal(n->head.uidvalidity, 78);
+	assert_int_equal(index_wire(x, box, 4, INDEX_ENVELOPE, STR(""), &b, &e), 0);
+}
+
+struct ranges {
+	uint32_t low[2000], high[2000];
+	size_t n;
+};
+
+static int range(void *arg, uint32_t low, uint32_t high)
+{
+	struct ranges *r = arg;
+
+	assert_true(r->n < 2000);
+	r->low[r->n] = low;
+	r->high[r->n++] = high;
+	return 0;
+}
+
+static void vanished_uids_are_told(void **state)
+{
+	static const uint32_t first[] = {3, 4, 5, 9}, second[] = {100}, every[] = {50, 52, 54, 56, 58};
+	struct model *m = filled(300);
+	struct ranges r = {.n = 0};
+	uint64_t before = m->head.highestmodseq;
+	struct index_head head;
+
+	(void)state;
+	assert_int_equal(commit(m, NULL, 0, first, 4, false), 0);
+	assert_int_equal(commit(m, NULL, 0, second, 1, false), 0);
+	assert_int_equal(index_vanished(x, box, before, range, &r, &e), 0);
+	assert_int_equal(r.n, 3);
+	assert_true(r.low[0] == 3 && r.high[0] == 5 && r.low[1] == 9 && r.high[1] == 9 && r.low[2] == 100);
+	r.n = 0;
+	assert_int_equal(index_vanished(x, box, before + 1, range, &r, &e), 0);
+	assert_int_equal(r.n, 1);
+	r.n = 0;
+	assert_int_equal(index_vanished(x, box, UINT64_MAX, range, &r, &e), 0);
+	assert_int_equal(r.n, 0);
+	/* The limit: the oldest are forgotten, and the head says since when the log is whole. */
+	options.vanished = 6;
+	assert_int_equal(commit(m, NULL, 0, every, 5, false), 0);
+	options.vanished = 1000;
+	assert_int_equal(index_head(x, box, arena, &head, &e), 0);
+	assert_true(head.vanished_since == before + 1);
+	assert_int_equal(index_vanished(x, box, head.vanished_since, range, &r, &e), 0);
+	assert_int_equal(r.n, 6);
+}
+
+static int count_text(void *arg, uint32_t uid, struct str text)
+{
+	uint32_t *last = arg;
+
+	assert_true(uid > *last);
+	assert_int_equal(text.n, 6);
+	*last = uid;
+	return 0;
+}
+
+static void wire_forms(void **state)
+{
+	static const uint32_t gone_uids[] = {2, 4};
+	struct model *m = filled(10);
+	AUTO_BUF struct buf b = BUF_INIT;
+	uint32_t uid, last = 0;
+
+	(void)state;
+	for (uid = 1; uid <= 5; uid++) {
+		index_wire_put(x, box, uid, INDEX_ENVELOPE, STR(""), STR("(NIL)"));
+		index_wire_put(x, box, uid, INDEX_HEADER, STR("subject"), STR("s: x\r\n"));
+		index_wire_put(x, box, uid, INDEX_HEADER, STR("to"), STR(""));
+	}
+	/* Not yet written, but known. */
+	assert_int_equal(index_wire(x, box, 2, INDEX_ENVELOPE, STR(""), &b, &e), 1);
+	assert_true(str_eq(buf_str(&b), STR("(NIL)")));
+	index_wire_flush(x);
+	assert_int_equal(index_wire(x, box, 3, INDEX_HEADER, STR("subject"), &b, &e), 1);
+	assert_true(str_eq(buf_str(&b), STR("(NIL)s: x\r\n")));
+	assert_int_equal(index_wire(x, box, 3, INDEX_HEADER, STR("to"), &b, &e), 1);
+	assert_int_equal(index_wire(x, box, 3, INDEX_HEADER, STR("subjec"), &b, &e), 0);
+	assert_int_equal(index_wire(x, box, 3, INDEX_BODY, STR(""), &b, &e), 0);
+	assert_int_equal(index_wire_scan(x, box, INDEX_HEADER, STR("subject"), count_text, &last, &e), 0);
+	assert_int_equal(last, 5);
+	assert_int_equal(commit(m, NULL, 0, gone_uids, 2, false), 0);
+	assert_int_equal(index_wire(x, box, 2, INDEX_HEADER, STR("to"), &b, &e), 0);
+	assert_int_equal(index_wire(x, box, 4, INDEX_ENVELOPE, STR(""), &b, &e), 0);
+	assert_int_equal(index_wire(x, box, 5, INDEX_ENVELOPE, STR(""), &b, &e), 1);
+}
+
+static void the_ceiling_is_above_what_is_given(void **state)
+{
+	uint64_t first, other;
+
+	(void)state;
+	assert_int_equal(index_modseq(x, 0, &first, &e), 0);
+	assert_true(first >= 1);
+	again();
+	assert_int_equal(index_modseq(x, first + 10, &other, &e), 0);
+	assert_true(other == first);
+	assert_int_equal(index_modseq(x, first + 5 * INDEX_CEILING_STEP, &other, &e), 0);
+	assert_true(other == first);
+	/* Another boot begins above all of that. */
+	index_test_boot = "another boot's i";
+	again();
+	assert_int_equal(index_modseq(x, 0, &other, &e), 0);
+	assert_true(other > first + 5 * INDEX_CEILING_STEP);
+}
+
+static void after_a_reboot(void **state)
+{
+	static const uint32_t seven[] = {7};
+	struct index_row row = row_for(3, 4);
+	struct model *m = filled(600), *n;
+	struct ranges r = {.n = 0};
+	uint64_t highest;
+
+	(void)state;
+	assert_int_equal(commit(m, NULL, 0, seven, 1, false), 0);
+	index_checkpoint(x, box, true);
+	/* Clean: all is as it was. */
+	index_test_boot = "boot number two.";
+	again();
+	n = load();
+	same(m, n);
+	assert_true(n->head.generation == m->head.generation);
+	assert_true(n->head.highestmodseq == m->head.highestmodseq);
+	assert_int_equal(index_vanished(x, box, 0, range, &r, &e), 0);
+	assert_int_equal(r.n, 1);
+	/* Not clean: UIDs are known, every mod-sequence is new. */
+	row.modseq = m->head.highestmodseq + 1;
+	assert_int_equal(commit(m, &row, 1, NULL, 0, false), 0);
+	highest = m->head.highestmodseq;
+	index_test_boot = "boot number 3 ..";
+	again();
+	n = load();
+	assert_int_equal(n->n, m->n);
+	assert_true(n->head.highestmodseq > highest && n->head.vanished_since == n->head.highestmodseq);
+	assert_true(
+	    n->rows[0].modseq == n->head.highestmodseq && n->rows[598].modseq == n->head.highestmodseq);
+	assert_true(n->head.generation != m->head.generation);
+	r.n = 0;
+	assert_int_equal(index_vanished(x, box, 0, range, &r, &e), 0);
+	assert_int_equal(r.n, 0);
+}
+
+static void what_is_durable_survives(void **state)
+{
+	struct model *m = filled(5), *n;
+	struct index_row row = row_for(900, 4);
+	uint64_t number = box;
+
+	(void)state;
+	assert_int_equal(commit(m, &row, 1, NULL, 0, true), 0);
+	index_test_boot = "boot number four";
+	again();
+	assert_true(number == box);
+	n = load();
+	assert_int_equal(n->n, 6);
+	assert_int_equal(n->rows[5].uid, 900);
+}
+
+static void a_private_index_works_alike(void **state)
+{
+	struct model *m, *n;
+	uint32_t v, w;
+
+	(void)state;
+	index_close(&x);
+	assert_int_equal(index_open_private(&options, &x, &e), 0);
+	assert_false(index_persistent(x));
+	assert_int_equal(index_mailbox(x, IDENTITY, &box, &e), 0);
+	m = filled(300);
+	n = load();
+	same(m, n);
+	index_checkpoint(x, box, true);
+	assert_int_equal(index_uidvalidity(x, &v, &e), 0);
+	assert_int_equal(index_uidvalidity(x, &w, &e), 0);
+	assert_true(w > v);
+}
+
+static void a_uidvalidity_is_given_once(void **state)
+{
+	uint32_t v, w;
+
+	(void)state;
+	assert_int_equal(index_uidvalidity(x, &v, &e), 0);
+	again();
+	assert_int_equal(index_uidvalidity(x, &w, &e), 0);
+	assert_true(w > v && (int64_t)v >= clock_seconds() - 5);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(a_mailbox_keeps_its_number),
+	    TEST(what_is_committed_is_loaded),
+	    TEST(another_generation_is_refused),
+	    TEST(runs_stay_true),
+	    TEST(a_mailbox_begins_anew),
+	    TEST(vanished_uids_are_told),
+	    TEST(wire_forms),
+	    TEST(the_ceiling_is_above_what_is_given),
+	    TEST(after_a_reboot),
+	    TEST(what_is_durable_survives),
+	    TEST(a_private_index_works_alike),
+	    TEST(a_uidvalidity_is_given_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
