@@ -1,5 +1,6 @@
 /*
- * Opening, closing, and the file's header.
+ * Opening and closing, and what is known of the file: what it looks like, what has changed through this box,
+ * and the trail of our changes in its header.
  */
 #include "box.h"
 
@@ -13,8 +14,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Two changes by c-client this close to each other (ns) may look the same to fstat. */
+/* Two changes by others this close to each other (ns) may look the same to fstat. */
 #define RACY 50000000
+#define OWN_MAX 65536u
+/* No process has such a number: c-client takes every writer for another one, and looks at flags again. */
+#define NO_PROCESS 0x00800000u
 
 struct mbx_box *mbx_box_of(void *box)
 {
@@ -22,6 +26,14 @@ struct mbx_box *mbx_box_of(void *box)
 
 	assert(b != NULL && b->magic == MBX_BOX_MAGIC);
 	return b;
+}
+
+struct mbx_state *mbx_state_of(struct mortise_call *call)
+{
+	if (call->instance->state == NULL)
+		call->instance->state =
+		    call->host->alloc(call, MORTISE_LIFE_INSTANCE, sizeof(struct mbx_state));
+	return call->instance->state;
 }
 
 /* ---- octets ---- */
@@ -73,6 +85,8 @@ int mbx_sync_file(struct mortise_call *call, const struct mbx_box *b)
 	return 0;
 }
 
+/* ---- what the file looks like ---- */
+
 int mbx_print_of(struct mortise_call *call, const struct mbx_box *b, struct mbx_print *out)
 {
 	struct stat st;
@@ -96,11 +110,73 @@ bool mbx_print_same(const struct mbx_print *a, const struct mbx_print *b)
 bool mbx_print_racy(const struct mbx_print *p)
 {
 	struct timespec now;
-	int64_t t;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	t = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-	return p->mtime % 1000000000 == 0 && t - p->ctime < RACY;
+	return (p->mtime % 1000000000 == 0 || p->mtime == p->ctime) &&
+	       now.tv_sec * INT64_C(1000000000) + now.tv_nsec - p->ctime < RACY;
+}
+
+static void know_from_trail(struct mbx_box *b, const struct mbx_print *now)
+{
+	const struct mbx_trail *t = &b->header.trail;
+
+	b->known = (struct mbx_known){.there = true,
+	    .print = *now,
+	    .epoch = t->epoch,
+	    .dead = t->dead,
+	    .dead_from = t->dead_from,
+	    .count = t->count};
+	b->uidvalidity = b->header.uidvalidity;
+	b->uidlast = b->header.uidlast;
+}
+
+bool mbx_known_holds(const struct mbx_box *b, const struct mbx_print *now)
+{
+	return b->known.there && !b->known.racy && mbx_print_same(now, &b->known.print);
+}
+
+int mbx_know(struct mortise_call *call, struct mbx_box *b)
+{
+	struct mbx_print now;
+	int r = mbx_print_of(call, b, &now);
+
+	if (r != 0 || mbx_known_holds(b, &now))
+		return r;
+	b->known.there = false;
+	if ((r = mbx_header_read(call, b)) != 0)
+		return r;
+	if (!mbx_trail_holds(&b->header, &now))
+		return mbx_scan(call, b);
+	know_from_trail(b, &now);
+	return 0;
+}
+
+/* ---- changes ---- */
+
+static void own_forget(struct mbx_box *b)
+{
+	b->own.count = 0;
+	b->own.from = (struct mbx_print){.dev = 0};
+}
+
+void mbx_own_note(struct mbx_box *b, const struct mbx_record *m, bool gone)
+{
+	struct mbx_own *o = &b->own;
+
+	if (o->count == o->room && o->count < OWN_MAX) {
+		size_t room = o->room != 0 ? o->room * 4 : 16;
+		struct mbx_own_change *p = reallocarray(o->list, room, sizeof *p);
+		if (p != NULL) {
+			o->list = p;
+			o->room = room;
+		}
+	}
+	/* So many: the next sync tells all. */
+	if (o->count == o->room)
+		own_forget(b);
+	else
+		o->list[o->count++] =
+		    (struct mbx_own_change){.offset = m->offset, .uid = m->uid, .gone = gone};
 }
 
 int mbx_change_begin(struct mortise_call *call, struct mbx_box *b)
@@ -108,206 +184,93 @@ int mbx_change_begin(struct mortise_call *call, struct mbx_box *b)
 	struct mbx_print now;
 	int r = mbx_print_of(call, b, &now);
 
-	if (r == 0 && !mbx_print_same(&now, &b->print))
-		b->sweep = true;
-	return r;
+	mbx_window_reset(b);
+	if (r != 0 || (r = mbx_header_read(call, b)) != 0)
+		return r;
+	if (!mbx_print_same(&now, &b->own.to)) {
+		b->own.count = 0;
+		b->own.from = b->own.to = now;
+	}
+	if (!mbx_known_holds(b, &now)) {
+		b->known.there = false;
+		if (mbx_trail_holds(&b->header, &now))
+			know_from_trail(b, &now);
+	}
+	return 0;
 }
 
 /*
- * Read just now, but a second before new mail came, so that mailers say so. The fraction of the second is by
- * chance: the clock's steps are coarse, and so nobody else's change looks like ours.
+ * The fraction of the second is by chance: the clock's steps are coarse, and so nobody else's change looks
+ * like ours.
  */
-void mbx_change_end(struct mortise_call *call, struct mbx_box *b, bool added)
+static int64_t time_by_chance(struct mortise_call *call)
 {
-	struct timespec times[2];
+	struct timespec now;
 	uint32_t noise;
 
 	call->host->random(call, &noise, sizeof noise);
-	clock_gettime(CLOCK_REALTIME, &times[0]);
-	times[1] = times[0];
-	if (added)
-		times[0].tv_sec--;
-	times[1].tv_nsec = (long)(noise % 999999999) + 1;
-	(void)!futimens(b->fd, times);
-	if (mbx_print_of(call, b, &b->print) != 0)
-		b->sweep = true;
-	b->racy = false;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * INT64_C(1000000000) + noise % 999999999 + 1;
 }
 
-/* ---- the header ---- */
-
-void mbx_header_new(char out[MBX_HEADER], uint32_t uidvalidity)
-{
-	int at = snprintf(out, MBX_HEADER, "*mbx*\r\n%08x%08x\r\n", uidvalidity, 0u);
-
-	memset(out + at, 0, MBX_HEADER - (size_t)at);
-	for (unsigned i = 0; i < MBX_KEYWORDS; i++, at += 2)
-		memcpy(out + at, "\r\n", 2);
-}
-
-/* What may be a keyword: an atom, as c-client sees it. */
-static bool keyword_valid(const char *p, size_t size)
-{
-	if (size == 0 || size > MBX_KEYWORD_MAX)
-		return false;
-	for (size_t i = 0; i < size; i++)
-		if (p[i] <= ' ' || p[i] == 0x7f || (p[i] & 0x80) != 0 || strchr("(){%*\"\\]", p[i]) != NULL)
-			return false;
-	return true;
-}
-
-/* Lines that are no keyword, or one that was there before, keep their place and have no name. */
-static void read_keywords(struct mbx_header *h, const char *p)
-{
-	const char *end = p + MBX_PID, *line = p + MBX_PREFIX, *cr;
-
-	h->keyword_count = 0;
-	for (h->used_slots = 0; h->used_slots < MBX_KEYWORDS; h->used_slots++, line = cr + 2) {
-		size_t size;
-		bool known = false;
-		cr = memmem(line, (size_t)(end - line), "\r\n", 2);
-		if (cr == NULL || cr == line)
-			return;
-		size = (size_t)(cr - line);
-		if (!keyword_valid(line, size))
-			continue;
-		for (size_t i = 0; i < h->keyword_count; i++)
-			known =
-			    known || (strncasecmp(h->names[i], line, size) == 0 && h->names[i][size] == '\0');
-		if (known)
-			continue;
-		h->slots[h->keyword_count] = (uint8_t)h->used_slots;
-		memcpy(h->names[h->keyword_count], line, size);
-		h->names[h->keyword_count++][size] = '\0';
-	}
-}
-
-int mbx_keyword(struct mbx_box *b, const char *name, bool add)
+int mbx_change_stamp(struct mortise_call *call, struct mbx_box *b, uint64_t size, bool flags)
 {
 	struct mbx_header *h = &b->header;
-	size_t size = strlen(name);
-
-	for (size_t i = 0; i < h->keyword_count; i++)
-		if (strcasecmp(h->names[i], name) == 0)
-			return (int)i;
-	if (!add || !keyword_valid(name, size) || h->keyword_count >= b->options->keyword_limit ||
-	    h->used_slots >= MBX_KEYWORDS)
-		return -1;
-	h->slots[h->keyword_count] = (uint8_t)h->used_slots++;
-	memcpy(h->names[h->keyword_count], name, size + 1);
-	return (int)h->keyword_count++;
-}
-
-int mbx_header_read(struct mortise_call *call, struct mbx_box *b)
-{
-	unsigned char p[MBX_HEADER];
-	uint64_t uidvalidity, uidlast, note_uid = 0;
-	int r = mbx_pread(call, b, p, sizeof p, 0);
-
-	if (r != 0)
-		return r;
-	if (memcmp(p, "*mbx*\r\n", MBX_UIDS) != 0 || !mbx_hex(p + MBX_UIDS, 8, &uidvalidity) ||
-	    !mbx_hex(p + MBX_UIDS + 8, 8, &uidlast) || memcmp(p + MBX_PREFIX - 2, "\r\n", 2) != 0)
-		return call->host->fault(call, MORTISE_E_CORRUPT,
-		    "%s: the first %u octets are not those of an mbx file", b->place->name, MBX_PREFIX);
-	b->header.uidvalidity = (uint32_t)uidvalidity;
-	b->header.uidlast = (uint32_t)uidlast;
-	b->header.note = p[MBX_NOTE] == 'A' && mbx_hex(p + MBX_NOTE + 1, 16, &b->header.note_size) &&
-	                 mbx_hex(p + MBX_NOTE + 17, 8, &note_uid) && b->header.note_size >= MBX_HEADER;
-	b->header.note_uid = (uint32_t)note_uid;
-	read_keywords(&b->header, (const char *)p);
-	return 0;
-}
-
-int mbx_header_write_uids(struct mortise_call *call, struct mbx_box *b)
-{
-	char text[32];
-	int r;
-
-	snprintf(text, sizeof text, "%08x%08x", b->uidvalidity, b->uidlast);
-	if ((r = mbx_pwrite(call, b, text, 16, MBX_UIDS)) != 0)
-		return r;
-	b->header.uidvalidity = b->uidvalidity;
-	b->header.uidlast = b->uidlast;
-	return 0;
-}
-
-/* Only the lines from the first new one on: those before stay as they are, whatever they are. */
-int mbx_header_write_keywords(struct mortise_call *call, struct mbx_box *b)
-{
-	const struct mbx_header *h = &b->header;
-	char p[MBX_HEADER];
-	unsigned slot = 0;
-	size_t at = MBX_PREFIX, from;
-	int r = mbx_pread(call, b, p, sizeof p, 0);
-
-	if (r != 0)
-		return r;
-	for (; slot < h->used_slots; slot++) {
-		const char *cr = memmem(p + at, MBX_NOTE - at, "\r\n", 2);
-		if (cr == NULL || cr == p + at)
-			break;
-		at = (size_t)(cr - p) + 2;
-	}
-	from = at;
-	for (size_t i = 0; i < h->keyword_count; i++)
-		if (h->slots[i] >= slot) {
-			size_t size = strlen(h->names[i]);
-			if (at + size + 2 + 2 * (MBX_KEYWORDS - slot) > MBX_NOTE)
-				return call->host->fail(
-				    call, MORTISE_E_LIMIT, "There is no room for another keyword");
-			memcpy(p + at, h->names[i], size);
-			memcpy(p + at + size, "\r\n", 2);
-			at += size + 2;
-			slot++;
-		}
-	for (; slot < MBX_KEYWORDS && at + 2 <= MBX_NOTE; slot++, at += 2)
-		memcpy(p + at, "\r\n", 2);
-	memset(p + at, 0, MBX_NOTE - at);
-	return mbx_pwrite(call, b, p + from, MBX_NOTE - from, from);
-}
-
-int mbx_header_write_note(struct mortise_call *call, struct mbx_box *b, uint64_t size)
-{
-	char text[32] = "";
-
-	if (size != 0)
-		snprintf(text, sizeof text, "A%016llx%08x", (unsigned long long)size, b->uidlast);
-	b->header.note = size != 0;
-	b->header.note_size = size;
-	return mbx_pwrite(call, b, text, MBX_NOTE_SIZE, MBX_NOTE);
-}
-
-int mbx_header_write_pid(struct mortise_call *call, struct mbx_box *b)
-{
+	struct mbx_known *k = &b->known;
 	char text[16];
+	uint32_t writer;
 
-	snprintf(text, sizeof text, "%08x\r\n", (unsigned)getpid());
-	return mbx_pwrite(call, b, text, 10, MBX_PID);
+	if (flags) {
+		call->host->random(call, &writer, sizeof writer);
+		snprintf(text, sizeof text, "%08x\r\n", NO_PROCESS | writer % NO_PROCESS);
+		memcpy(h->raw + MBX_PID, text, 10);
+		k->epoch = 0;
+	}
+	b->stamp = time_by_chance(call);
+	h->note_size = 0;
+	h->trail = (struct mbx_trail){.epoch = 0};
+	if (k->there && !k->provisional) {
+		while (k->epoch == 0)
+			call->host->random(call, &k->epoch, sizeof k->epoch);
+		h->trail = (struct mbx_trail){.epoch = k->epoch,
+		    .mtime = b->stamp,
+		    .size = size,
+		    .dead = k->dead,
+		    .dead_from = k->dead_from,
+		    .count = k->count};
+	}
+	return mbx_header_write_end(call, b);
 }
 
-/* Rises, also when mailboxes are made and removed faster than seconds pass. */
-uint32_t mbx_uidvalidity_new(struct mbx_state *s, uint32_t old)
+/* Read just now, but a second before new mail came, so that mailers say so. */
+void mbx_change_end(struct mortise_call *call, struct mbx_box *b, bool added)
 {
-	uint32_t now = (uint32_t)time(NULL);
+	struct timespec times[2];
 
-	if (now <= old)
-		now = old + 1;
-	s->uidvalidity = now > s->uidvalidity ? now : s->uidvalidity + 1;
-	if (s->uidvalidity == 0)
-		s->uidvalidity = 1;
-	return s->uidvalidity;
+	clock_gettime(CLOCK_REALTIME, &times[0]);
+	if (added)
+		times[0].tv_sec--;
+	times[1] = (struct timespec){.tv_sec = b->stamp / 1000000000, .tv_nsec = b->stamp % 1000000000};
+	(void)!futimens(b->fd, times);
+	if (mbx_print_of(call, b, &b->own.to) != 0) {
+		mbx_change_failed(b);
+		return;
+	}
+	b->known.print = b->own.to;
+	b->known.racy = mbx_print_racy(&b->own.to);
+	if (b->known.racy)
+		own_forget(b);
+	mbx_window_reset(b);
+}
+
+void mbx_change_failed(struct mbx_box *b)
+{
+	b->known.there = false;
+	own_forget(b);
+	mbx_window_reset(b);
 }
 
 /* ---- open and close ---- */
-
-static struct mbx_state *state_of(struct mortise_call *call)
-{
-	if (call->instance->state == NULL)
-		call->instance->state =
-		    call->host->alloc(call, MORTISE_LIFE_INSTANCE, sizeof(struct mbx_state));
-	return call->instance->state;
-}
 
 static int open_file(struct mortise_call *call, struct mbx_box *b)
 {
@@ -341,7 +304,7 @@ int mbx_op_open(struct mortise_call *call, const struct mortise_place *place, ui
 	b->magic = MBX_BOX_MAGIC;
 	b->place = place;
 	b->options = call->instance->options;
-	b->state = state_of(call);
+	b->state = mbx_state_of(call);
 	b->read_only = open_flags & MORTISE_OPEN_READ_ONLY;
 	b->fd = b->lock_fd = -1;
 	b->lock_mode = MORTISE_LOCK_NONE;
@@ -364,26 +327,15 @@ int mbx_op_open(struct mortise_call *call, const struct mortise_place *place, ui
 	return 0;
 }
 
-/* Space of messages that could only be marked goes now, if it can be had without waiting for anybody. */
-static void reclaim(struct mortise_call *call, struct mbx_box *b)
-{
-	if (b->read_only || !b->loaded || b->live == b->end - MBX_HEADER)
-		return;
-	if (b->lock_fd < 0 && mbx_lock_take(call, b, MORTISE_LOCK_EXCLUSIVE, call->host->now(call)) != 0)
-		return;
-	if (mbx_header_read(call, b) == 0 && mbx_load(call, b) == 0)
-		(void)!mbx_compact(call, b);
-}
-
 void mbx_op_close(struct mortise_call *call, void *box)
 {
 	struct mbx_box *b = mbx_box_of(box);
 
-	reclaim(call, b);
+	(void)!mbx_op_checkpoint(call, b);
 	mbx_lock_release(b);
 	close(b->fd);
-	mbx_forget(b);
+	mbx_window_reset(b);
 	free(b->records);
-	free(b->gone);
+	free(b->own.list);
 	b->magic = 0;
 }

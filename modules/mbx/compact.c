@@ -1,12 +1,12 @@
 /*
- * Expunge.
+ * The space of expunged messages taken back.
  *
  * Records can be moved only while nobody else has the file open, and moving costs as much as lies behind the
- * first message that goes. So when others have it open, or when much would be moved for little, messages are
- * only marked (flag 8000), as c-client marks them, and nobody shows them any more. Their space is taken back
- * by a later expunge or when the box is closed. The journal makes moving safe against crashes. Where no
- * journal can be had because the disk is full, the text of marked messages gives its blocks back to the file
- * system and the records stay.
+ * first message that goes. So expunging only marks messages (flag 8000), as c-client does when others have
+ * the file open, and nobody shows them any more. Their space is taken back when a session is quiet or ends,
+ * if it is alone and what is gained is worth what is moved. The journal makes moving safe against crashes.
+ * Where no journal can be had because the disk is full, the text of marked messages gives its blocks back to
+ * the file system and the records stay.
  */
 #include "box.h"
 
@@ -78,21 +78,7 @@ static int move_down(struct mortise_call *call, struct mbx_box *b, uint64_t at, 
 		call->host->journal_drop(call, out);
 		return r == MORTISE_E_QUOTA || r == MORTISE_E_TOOBIG ? NO_ROOM : NOT_NOW;
 	}
-	r = call->host->journal_apply(call, out);
-	/* It may be half done; then it is finished before the mailbox is next looked at. */
-	if (r != 0)
-		mbx_forget(b);
-	return r;
-}
-
-/* Where messages are now. */
-static void moved(struct mbx_box *b, uint64_t at, size_t next)
-{
-	for (size_t i = next; i < b->count; i++) {
-		b->records[i].offset = at;
-		at += b->records[i].line + b->records[i].size;
-	}
-	b->end = at;
+	return call->host->journal_apply(call, out);
 }
 
 /* Only the text's blocks go. */
@@ -101,7 +87,7 @@ static void punch(struct mbx_box *b)
 	uint64_t at = MBX_HEADER;
 
 	for (size_t i = 0; i <= b->count; i++) {
-		uint64_t stop = i < b->count ? b->records[i].offset : b->end;
+		uint64_t stop = i < b->count ? b->records[i].offset : b->known.print.size;
 		while (at < stop) {
 			unsigned char line[MBX_LINE_MAX];
 			struct mbx_record m;
@@ -119,131 +105,80 @@ static void punch(struct mbx_box *b)
 	}
 }
 
-/* Alone with the file. 0, NOT_NOW, NO_ROOM, or a code when the file may have been changed. */
-static int compact_alone(struct mortise_call *call, struct mbx_box *b)
+/* 0, NOT_NOW, NO_ROOM, or a code when the file may have been changed. *end: the file's new one. */
+static int compact_alone(struct mortise_call *call, struct mbx_box *b, uint64_t *end)
 {
 	uint64_t behind, at;
 	size_t next;
-	int r = 0;
+	int r;
 
 	at = first_gap(b, &next, &behind);
-	if (behind > b->options->compact_now && behind / 2 > b->end - at - behind)
-		return NOT_NOW;
+	*end = at + behind;
 	if (behind > 0)
-		r = move_down(call, b, at, next);
-	else if (ftruncate(b->fd, (off_t)at) != 0)
-		r = call->host->fault_errno(call, "cannot shorten %s", b->place->name);
-	else
-		r = mbx_sync_file(call, b);
-	if (r == 0)
-		moved(b, at, next);
-	return r;
+		return move_down(call, b, at, next);
+	while ((r = ftruncate(b->fd, (off_t)at)) != 0 && errno == EINTR)
+		;
+	return r != 0 ? call->host->fault_errno(call, "cannot shorten %s", b->place->name)
+	              : mbx_sync_file(call, b);
 }
 
-int mbx_compact(struct mortise_call *call, struct mbx_box *b)
+/* Much moved for little gained is put off. */
+static bool worth_it(const struct mbx_box *b)
 {
-	int r;
+	const struct mbx_known *k = &b->known;
+	uint64_t behind = k->print.size - k->dead_from - k->dead;
 
-	if (b->live == b->end - MBX_HEADER || (r = mbx_change_begin(call, b)) != 0)
-		return 0;
-	if (!mbx_session_alone(call, b))
-		return 0;
-	r = compact_alone(call, b);
+	return behind <= b->options->compact_now || behind / 2 <= k->dead;
+}
+
+/* Alone with the file, and locked. */
+static int compact(struct mortise_call *call, struct mbx_box *b)
+{
+	uint64_t end = 0;
+	int r = mbx_scan(call, b);
+
+	if (r != 0 || b->known.dead == 0)
+		return r;
+	r = compact_alone(call, b, &end);
 	if (r == NO_ROOM)
 		punch(b);
-	mbx_change_end(call, b, false);
-	(void)!mbx_session_share(call, b);
-	return r > 0 ? 0 : r;
-}
-
-/* ---- expunge ---- */
-
-static int compare_uids(const void *x, const void *y)
-{
-	uint32_t a = ((const struct mortise_ref *)x)->uid, b = ((const struct mortise_ref *)y)->uid;
-
-	return a < b ? -1 : a > b;
-}
-
-static int note_gone(struct mortise_call *call, struct mbx_box *b, size_t count)
-{
-	if (b->gone_count + count > b->gone_room) {
-		size_t room = b->gone_count + count;
-		uint32_t *p = reallocarray(b->gone, room, sizeof *p);
-		if (p == NULL)
-			return call->host->fault(
-			    call, MORTISE_E_TEMP, "no memory to expunge %zu messages", count);
-		b->gone = p;
-		b->gone_room = room;
-	}
-	return 0;
-}
-
-static int mark(struct mortise_call *call, struct mbx_box *b, const struct mbx_record *m)
-{
-	char tail[MBX_LINE_MAX];
-	struct mbx_record now = *m;
-
-	now.flags |= MBX_EXPUNGED | MBX_DELETED;
-	mbx_record_print_tail(tail, &now);
-	return mbx_pwrite(call, b, tail, MBX_TAIL - 2, m->offset + m->line - MBX_TAIL);
-}
-
-/* Marks and forgets. Those marked before an error are gone for everybody. */
-static int mark_all(struct mortise_call *call, struct mbx_box *b, struct mortise_ref *refs, size_t count)
-{
-	size_t kept = 0, told = 0, next = 0;
-	int r = 0;
-
-	for (size_t i = 0; i < b->count; i++) {
-		struct mbx_record *m = &b->records[i];
-		while (next < count && refs[next].uid < m->uid)
-			next++;
-		if (r == 0 && next < count && refs[next].uid == m->uid && (r = mark(call, b, m)) == 0) {
-			b->live -= m->line + m->size;
-			if (m->untold)
-				b->untold_count--;
-			if (i < b->told)
-				b->gone[b->gone_count++] = m->uid;
-			continue;
-		}
-		told += i < b->told;
-		b->records[kept++] = *m;
-	}
-	b->count = kept;
-	b->told = told;
+	if (r == NOT_NOW || r == NO_ROOM)
+		return 0;
+	/* Where it is only half done it is finished before the mailbox is next looked at. */
+	mbx_change_failed(b);
+	if (r != 0)
+		return r;
+	b->known = (struct mbx_known){.there = true, .count = b->count};
+	r = mbx_change_stamp(call, b, end, true);
+	if (r == 0)
+		mbx_change_end(call, b, false);
+	else
+		mbx_change_failed(b);
 	return r;
 }
 
-/*
- * Marked first, all of them, and that is durable: what follows only saves space, and when it fails nothing is
- * said of it but in the log.
- */
-int mbx_op_expunge(struct mortise_call *call, void *box, const struct mortise_ref *refs, size_t count)
+static bool anything_dead(const struct mbx_box *b)
+{
+	return b->known.there ? b->known.dead != 0 : b->header.trail.epoch != 0 && b->header.trail.dead != 0;
+}
+
+int mbx_op_checkpoint(struct mortise_call *call, void *box)
 {
 	struct mbx_box *b = mbx_box_of(box);
-	struct mortise_ref *sorted;
-	size_t before;
+	bool taken;
 	int r;
 
-	if ((r = mbx_lock_check(call, b)) != 0 || (r = mbx_change_begin(call, b)) != 0)
-		return r;
-	if ((!b->loaded && (r = mbx_load(call, b)) != 0) || (r = note_gone(call, b, count)) != 0)
-		return r;
-	sorted = reallocarray(NULL, count + 1, sizeof *sorted);
-	if (sorted == NULL)
-		return call->host->fault(call, MORTISE_E_TEMP, "no memory to expunge %zu messages", count);
-	memcpy(sorted, refs, count * sizeof *sorted);
-	qsort(sorted, count, sizeof *sorted, compare_uids);
-	before = b->count;
-	r = mark_all(call, b, sorted, count);
-	free(sorted);
-	if (r == 0 && b->count == before)
+	if (b->read_only || !anything_dead(b))
 		return 0;
-	if (r == 0)
-		r = mbx_header_write_pid(call, b);
-	if (r == 0)
-		r = mbx_sync_file(call, b);
-	mbx_change_end(call, b, false);
-	return r != 0 ? r : mbx_compact(call, b);
+	if ((r = mbx_lock_until(call, b, call->host->now(call), &taken)) != 0)
+		return r;
+	if ((r = mbx_lock_check(call, b)) == 0 && (r = mbx_change_begin(call, b)) == 0 &&
+	    (r = mbx_know(call, b)) == 0 && b->known.dead != 0 && worth_it(b) && mbx_session_alone(call, b)) {
+		r = compact(call, b);
+		(void)!mbx_session_share(call, b);
+	}
+	mbx_window_reset(b);
+	if (taken)
+		mbx_lock_release(b);
+	return r;
 }

@@ -116,11 +116,24 @@ void mbx_lock_release(struct mbx_box *b)
 	b->lock_mode = MORTISE_LOCK_NONE;
 }
 
+int mbx_lock_until(struct mortise_call *call, struct mbx_box *b, uint64_t deadline, bool *taken)
+{
+	int mode = b->read_only ? MORTISE_LOCK_SHARED : MORTISE_LOCK_EXCLUSIVE, r;
+
+	*taken = b->lock_fd < 0;
+	if (!*taken)
+		return 0;
+	r = mbx_lock_take(call, b, mode, deadline);
+	/* Somebody may have died moving records, we ourselves have failed to. */
+	if (r == 0 && (r = call->host->journal_recover(call, b->fd, !b->read_only)) < 0)
+		mbx_lock_release(b);
+	*taken = r >= 0;
+	return r < 0 ? r : 0;
+}
+
 int mbx_lock_need(struct mortise_call *call, struct mbx_box *b, bool *taken)
 {
-	*taken = b->lock_fd < 0;
-	return *taken ? mbx_lock_take(call, b, b->read_only ? MORTISE_LOCK_SHARED : MORTISE_LOCK_EXCLUSIVE, 0)
-	              : 0;
+	return mbx_lock_until(call, b, 0, taken);
 }
 
 int mbx_lock_check(struct mortise_call *call, const struct mbx_box *b)

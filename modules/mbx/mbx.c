@@ -24,6 +24,10 @@ static const struct mortise_option options[] = {
                   "messages. Their space is taken back when more has gone."),
     MORTISE_OPTION(struct mbx_options, fsync, BOOL, "yes", .since = "0.1",
         .help = "wait until changes are on the disk before answering"),
+    MORTISE_OPTION(struct mbx_options, sync_flags, BOOL, "yes", .flags = MORTISE_OPTION_RELOADABLE,
+        .since = "0.1", .help = "wait for changes of flags, too",
+        .detail = "Once for each command that changes any. Without it a power failure can take back the "
+                  "flags of the last seconds, never messages."),
     MORTISE_OPTION(struct mbx_options, lock_directory, PATH, "/tmp", .flags = MORTISE_OPTION_HIDDEN,
         .since = "0.1", .help = "where c-client keeps its locks"),
 };
@@ -47,17 +51,63 @@ static int op_recognise(struct mortise_call *call, const struct mortise_probe *p
 
 static int write_new(struct mortise_call *call, int fd, const struct mortise_place *place)
 {
-	const struct mbx_options *o = call->instance->options;
-	char header[MBX_HEADER];
+	struct mbx_box *b = call->host->alloc(call, MORTISE_LIFE_CALL, sizeof *b);
+	int r;
 
-	if (call->instance->state == NULL)
-		call->instance->state =
-		    call->host->alloc(call, MORTISE_LIFE_INSTANCE, sizeof(struct mbx_state));
-	mbx_header_new(header, mbx_uidvalidity_new(call->instance->state, 0));
-	if (fchmod(fd, place->file_mode) != 0 || write(fd, header, sizeof header) != (ssize_t)sizeof header ||
-	    (o->fsync && fsync(fd) != 0))
-		return call->host->fault_errno(call, "cannot write %s", place->path);
+	b->place = place;
+	b->options = call->instance->options;
+	b->fd = fd;
+	b->uidvalidity = mbx_uidvalidity_new(mbx_state_of(call), 0);
+	b->known.there = true;
+	mbx_header_new((char *)b->header.raw, b->uidvalidity);
+	if (fchmod(fd, place->file_mode) != 0)
+		return call->host->fault_errno(call, "cannot make %s", place->path);
+	if ((r = mbx_header_write(call, b)) != 0 || (r = mbx_change_stamp(call, b, MBX_HEADER, false)) != 0 ||
+	    (r = mbx_sync_file(call, b)) != 0)
+		return r;
+	mbx_change_end(call, b, false);
 	return 0;
+}
+
+/* A file without a name, or where that cannot be had or named later, with one that is nobody's mailbox. */
+static int open_new(struct mortise_call *call, int dir, const char **temporary)
+{
+	int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	uint64_t noise;
+
+	*temporary = NULL;
+	if (fd >= 0 && access(call->host->print(call, MORTISE_LIFE_CALL, "/proc/self/fd/%d", fd), F_OK) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	call->host->random(call, &noise, sizeof noise);
+	*temporary = call->host->print(call, MORTISE_LIFE_CALL, ".mbx.%016llx", (unsigned long long)noise);
+	return openat(dir, *temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+/* Nobody sees a mailbox whose header is not there yet. */
+static int create_in(struct mortise_call *call, int dir, const char *name, const struct mortise_place *place)
+{
+	const struct mbx_options *o = call->instance->options;
+	const char *temporary;
+	int fd = open_new(call, dir, &temporary), r;
+
+	if (fd < 0)
+		return call->host->fault_errno(call, "cannot make %s", place->path);
+	r = write_new(call, fd, place);
+	if (r == 0 &&
+	    linkat(temporary != NULL ? dir : AT_FDCWD,
+	        temporary != NULL ? temporary
+	                          : call->host->print(call, MORTISE_LIFE_CALL, "/proc/self/fd/%d", fd),
+	        dir, name, AT_SYMLINK_FOLLOW) != 0)
+		r = errno == EEXIST ? call->host->fail(call, MORTISE_E_EXISTS, "Mailbox already exists")
+		                    : call->host->fault_errno(call, "cannot make %s", place->path);
+	if (temporary != NULL)
+		unlinkat(dir, temporary, 0);
+	close(fd);
+	if (r == 0 && o->fsync && fsync(dir) != 0)
+		r = call->host->fault_errno(call, "cannot sync the directory of %s", place->path);
+	return r;
 }
 
 static int op_create(struct mortise_call *call, const struct mortise_place *place)
@@ -67,23 +117,11 @@ static int op_create(struct mortise_call *call, const struct mortise_place *plac
 	                                   : call->host->print(call, MORTISE_LIFE_CALL, "%.*s",
 	                                         (int)(slash - place->path), place->path);
 	const char *name = slash == NULL ? place->path : slash + 1;
-	int dir = call->host->open_below(call, place->root, parent, O_RDONLY | O_DIRECTORY, 0), fd, r;
+	int dir = call->host->open_below(call, place->root, parent, O_RDONLY | O_DIRECTORY, 0), r;
 
 	if (dir < 0)
 		return call->host->fault_errno(call, "cannot open the directory of %s", place->path);
-	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, place->file_mode);
-	if (fd < 0) {
-		r = errno == EEXIST ? call->host->fail(call, MORTISE_E_EXISTS, "Mailbox already exists")
-		                    : call->host->fault_errno(call, "cannot make %s", place->path);
-		close(dir);
-		return r;
-	}
-	r = write_new(call, fd, place);
-	close(fd);
-	if (r != 0)
-		unlinkat(dir, name, 0);
-	else if (((const struct mbx_options *)call->instance->options)->fsync && fsync(dir) != 0)
-		r = call->host->fault_errno(call, "cannot sync the directory of %s", place->path);
+	r = create_in(call, dir, name, place);
 	close(dir);
 	return r;
 }
@@ -119,6 +157,10 @@ static const struct mortise_driver_ops ops = {
     .close = mbx_op_close,
     .add_keyword = mbx_op_add_keyword,
     .seen_recent = mbx_op_seen_recent,
+    .append_commit_refs = mbx_op_append_commit_refs,
+    .append_copy = mbx_op_append_copy,
+    .adopt = mbx_op_adopt,
+    .checkpoint = mbx_op_checkpoint,
 };
 
 MORTISE_MODULE(mbx, .kind = MORTISE_KIND_DRIVER, .api_major = MORTISE_DRIVER_MAJOR,

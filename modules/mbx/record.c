@@ -111,7 +111,7 @@ int mbx_record_parse(const unsigned char *p, size_t size, struct mbx_record *out
 
 void mbx_record_print_tail(char out[MBX_LINE_MAX], const struct mbx_record *r)
 {
-	snprintf(out, MBX_LINE_MAX, "%08x%04x-%08x", r->keywords, r->flags, r->unstored ? 0 : r->uid);
+	snprintf(out, MBX_LINE_MAX, "%08x%04x-%08x", r->keywords, r->flags, r->stored_uid);
 }
 
 size_t mbx_record_print(char out[MBX_LINE_MAX], const struct mbx_record *r)

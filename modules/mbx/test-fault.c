@@ -114,15 +114,17 @@ static void a_full_disk_can_be_emptied(void **state)
 	struct session *s = &r->s;
 	static const uint32_t some[] = {1, 2}, rest[] = {3, 4};
 	struct stat before, after;
-	int expunged;
+	int expunged, checked;
 
 	fill(r, 4, 100000);
 	rig_open(r);
 	assert_int_equal(fstatat(r->root, r->file, &before, 0), 0);
 	size_limit(150000); /* the journal of what is behind is larger */
 	expunged = session_expunge(s, some, 2);
+	checked = session_checkpoint(s);
 	size_limit(RLIM_INFINITY);
 	assert_int_equal(expunged, 0);
+	assert_int_equal(checked, 0);
 	assert_int_equal(fstatat(r->root, r->file, &after, 0), 0);
 	assert_true(after.st_blocks < before.st_blocks - 200);
 	OK(s, session_sync(s));
@@ -155,6 +157,8 @@ static void cancelled_calls_change_nothing_or_all(void **state)
 		rig_open(r);
 		r->stop_after = at;
 		result = session_expunge(s, some, 2);
+		if (result == 0)
+			(void)session_checkpoint(s);
 		done = r->stop_after > 0;
 		r->stop_after = 0;
 		assert_true(result == 0 || result == MORTISE_E_CANCELLED);
@@ -205,7 +209,7 @@ static void killed_expunges_lose_nothing(void **state)
 		if (pid == 0) {
 			if (session_open(r, s, 0) != 0 || session_sync(s) != 0)
 				_exit(1);
-			_exit(session_expunge(s, some, 3) == 0 ? 0 : 2);
+			_exit(session_expunge(s, some, 3) == 0 && session_checkpoint(s) == 0 ? 0 : 2);
 		}
 		usleep(500 + turn * 300);
 		kill(pid, SIGKILL);
@@ -245,8 +249,9 @@ static void a_journal_is_finished_later(void **state)
 		fill(r, 5, 5000);
 		rig_open(r);
 		stop_step = steps[i];
+		OK(s, session_expunge(s, some, 1));
 		journal_step_hook = step;
-		(void)session_expunge(s, some, 1);
+		assert_int_not_equal(session_checkpoint(s), 0);
 		journal_step_hook = NULL;
 		session_close(s);
 		OK(s, session_open(r, s, 0));

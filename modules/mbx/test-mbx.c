@@ -37,8 +37,12 @@ static char *header(uint32_t uidvalidity, uint32_t uidlast, const char *keywords
 static void put(
     struct rig *r, uint32_t uidvalidity, uint32_t uidlast, const char *keywords, const char *records)
 {
+	/* Not just now, when somebody could write once more and it would look the same. */
+	static const struct timespec times[2] = {{1704446430, 1}, {1704446430, 123456789}};
+
 	rig_put(r, header(uidvalidity, uidlast, keywords), MBX_HEADER);
 	rig_add(r, records);
+	assert_int_equal(utimensat(r->root, r->file, times, 0), 0);
 }
 
 static int create(struct rig *r)
@@ -128,7 +132,7 @@ static void golden_records_are_written(void **state)
 	mbx_header_new(expected, (uint32_t)strtoul((char[9]){file[7], file[8], file[9], file[10], file[11],
 	                                               file[12], file[13], file[14]},
 	                             NULL, 16));
-	assert_memory_equal(file, expected, MBX_HEADER);
+	assert_memory_equal(file, expected, MBX_TRAIL);
 	assert_memory_equal(file + 15, "00000000\r\n\r\n", 12);
 	assert_int_equal(file[25 + 59], '\n');
 	assert_int_equal(file[25 + 60], 0);
@@ -145,10 +149,11 @@ static void golden_records_are_written(void **state)
 	file = rig_get(r, &size);
 	assert_string_equal(file + MBX_HEADER, " 5-Jan-2024 10:20:30 +0100,44;00000003001d-00000001\r\n" ONE);
 	assert_memory_equal(file + 15, "00000001\r\nMyKey\r\nSecond\r\n\r\n", 27);
-	for (size_t i = 25 + 15 + 2 * 28; i < MBX_PID; i++)
+	for (size_t i = 25 + 15 + 2 * 28; i < MBX_TRAIL; i++)
 		assert_int_equal(file[i], 0);
-	snprintf(expected, sizeof expected, "%08x\r\n", (unsigned)getpid());
-	assert_memory_equal(file + MBX_PID, expected, 10);
+	/* A writer that is no process: c-client takes it for another one, whoever it is. */
+	assert_true(strtoul(file + MBX_PID, NULL, 16) >> 23 == 1);
+	assert_memory_equal(file + MBX_PID + 8, "\r\n", 2);
 }
 
 static void dates_survive(void **state)
@@ -194,7 +199,7 @@ static void flags_change_in_place_only(void **state)
 	at = MBX_HEADER + strlen(" 5-Jan-2024 10:20:30 +0100,44;");
 	assert_memory_equal(after + at, "001000010131-00000001", 21);
 	memcpy(after + at, before + at, 21);
-	memcpy(after + MBX_PID, before + MBX_PID, 10);
+	memcpy(after + MBX_TRAIL, before + MBX_TRAIL, MBX_HEADER - MBX_TRAIL);
 	assert_memory_equal(before, after, size);
 	OK(s, session_sync(s));
 	assert_int_equal(s->changed + s->added + s->vanished + s->full, 0);
@@ -258,24 +263,26 @@ static void sessions_see_each_other(void **state)
 	OK(&t, session_sync(&t));
 	OK(s, session_keyword(s, "New", &bit));
 	OK(s, session_flags(s, 2, MORTISE_FLAG_FLAGGED, 1));
+	OK(s, session_sync(s));
 	OK(&t, session_sync(&t));
-	assert_int_equal(t.full, 0);
-	assert_int_equal(t.changed, 1);
 	assert_string_equal(t.names[0], "New");
 	assert_int_equal(session_find(&t, 2)->flags, MORTISE_FLAG_FLAGGED);
 	OK(&t, session_append(&t, TWO, 0, NULL, NULL));
 	OK(s, session_sync(s));
+	assert_int_equal(s->full, 0);
 	assert_int_equal(s->added, 1);
 	/* Not alone: marked, the octets stay and so does what the other can read. */
 	rig_get(r, &size);
 	OK(s, session_expunge(s, one, 1));
+	OK(s, session_checkpoint(s));
 	OK(s, session_sync(s));
+	assert_int_equal(s->full, 0);
 	assert_int_equal(s->vanished, 1);
 	assert_memory_equal(rig_get(r, NULL) + MBX_HEADER + 30, "00000000801f-00000001", 21);
-	assert_string_equal(session_read(&t, 1, NULL), ONE);
+	assert_null(session_read(&t, 1, NULL));
+	assert_int_equal(t.e.code, MORTISE_E_EXPUNGED);
+	assert_string_equal(session_read(&t, 2, NULL), TWO);
 	OK(&t, session_sync(&t));
-	assert_int_equal(t.full, 0);
-	assert_int_equal(t.vanished, 1);
 	assert_int_equal(t.count, 2);
 	session_close(s);
 	assert_int_equal(strlen(rig_get(r, NULL) + MBX_HEADER), size - MBX_HEADER);
@@ -288,7 +295,7 @@ static void sessions_see_each_other(void **state)
 	assert_int_equal(s->uidnext, 4);
 }
 
-static void expunge_alone_takes_space_back(void **state)
+static void space_is_taken_back_later(void **state)
 {
 	struct rig *r = *state;
 	struct session *s = &r->s;
@@ -298,13 +305,19 @@ static void expunge_alone_takes_space_back(void **state)
 	    GOLDEN_ONE GOLDEN_TWO " 6-Feb-2023 01:02:03 -0500,26;000000000010-00000003\r\n" TWO);
 	rig_open(r);
 	OK(s, session_expunge(s, one, 1));
-	assert_memory_equal(rig_get(r, NULL) + MBX_HEADER, GOLDEN_TWO, strlen(GOLDEN_TWO));
-	assert_string_equal(session_read(s, 3, NULL), TWO);
+	assert_memory_equal(rig_get(r, NULL) + MBX_HEADER, GOLDEN_ONE, 20);
 	OK(s, session_sync(s));
 	assert_int_equal(s->full + s->changed + s->added, 0);
 	assert_int_equal(s->vanished, 1);
+	OK(s, session_checkpoint(s));
+	assert_memory_equal(rig_get(r, NULL) + MBX_HEADER, GOLDEN_TWO, strlen(GOLDEN_TWO));
+	/* What the engine knows is where it was: looked for. */
+	assert_string_equal(session_read(s, 3, NULL), TWO);
+	OK(s, session_sync(s));
+	assert_int_equal(s->count, 2);
 	OK(s, session_flags(s, 3, MORTISE_FLAG_SEEN, 0));
 	OK(s, session_expunge(s, rest, 3));
+	OK(s, session_checkpoint(s));
 	assert_string_equal(rig_get(r, NULL) + MBX_HEADER, "");
 	OK(s, session_sync(s));
 	assert_int_equal(s->count, 0);
@@ -337,35 +350,6 @@ static void little_gain_waits(void **state)
 	rig_reopen(r);
 	assert_int_equal(s->count, 1);
 	free(text);
-}
-
-static void warm_cursors_cost_nothing(void **state)
-{
-	struct rig *r = *state;
-	struct session *s = &r->s;
-	struct mortise_cursor cursor;
-	struct known_message *kept;
-	size_t count;
-
-	put(r, 1000, 2, "K\r\n", GOLDEN_ONE GOLDEN_TWO);
-	rig_open(r);
-	OK(s, session_flags(s, 1, 0, 0));
-	OK(s, session_sync(s));
-	cursor = s->cursor;
-	count = s->count;
-	kept = malloc(count * sizeof *kept);
-	memcpy(kept, s->messages, count * sizeof *kept);
-	session_close(s);
-	OK(s, session_open(r, s, 0));
-	s->cursor = cursor;
-	s->messages = kept;
-	s->count = s->room = count;
-	OK(s, session_sync(s));
-	assert_int_equal(s->full + s->added + s->keyword_calls, 0);
-	assert_string_equal(session_read(s, 2, NULL), TWO);
-	OK(s, session_flags(s, 2, MORTISE_FLAG_SEEN, 0));
-	OK(s, session_sync(s));
-	assert_int_equal(session_find(s, 2)->flags, MORTISE_FLAG_SEEN);
 }
 
 /* ---- UIDs ---- */
@@ -532,8 +516,6 @@ static void files_that_are_none(void **state)
 
 	rig_put(r, zeros, 0);
 	assert_int_equal(recognise(r), MORTISE_NOT_MINE);
-	assert_int_equal(session_open(r, s, 0), MORTISE_E_CORRUPT);
-	session_close(s);
 	rig_put(r, "*", 1);
 	assert_int_equal(recognise(r), MORTISE_NOT_MINE);
 	rig_put(r, zeros, sizeof zeros);
@@ -559,6 +541,31 @@ static void files_that_are_none(void **state)
 	close(fd);
 	rig_open(r);
 	assert_int_equal(s->messages[0].m.octets, UINT64_C(1) << 40);
+}
+
+/* An engine that is told to keep empty files in this format: the first message brings the header. */
+static void empty_files_become_mailboxes(void **state)
+{
+	struct rig *r = *state;
+	struct session *s = &r->s;
+	uint32_t uid, uidvalidity;
+	size_t size;
+
+	rig_put(r, "", 0);
+	rig_open(r);
+	assert_int_equal(s->count, 0);
+	uidvalidity = s->uidvalidity;
+	rig_get(r, &size);
+	assert_int_equal(size, 0);
+	OK(s, session_append(s, ONE, 0, "word", &uid));
+	OK(s, session_sync(s));
+	assert_int_equal(s->uidvalidity, uidvalidity);
+	assert_int_equal(s->count, 1);
+	assert_int_equal(recognise(r), MORTISE_MINE);
+	rig_reopen(r);
+	assert_int_equal(s->uidvalidity, uidvalidity);
+	assert_string_equal(session_read(s, uid, NULL), ONE);
+	assert_string_equal(s->names[0], "word");
 }
 
 /* Option message_limit. */
@@ -672,9 +679,8 @@ int main(void)
 	    TEST(flags_change_in_place_only),
 	    TEST(keywords_keep_their_lines),
 	    TEST(sessions_see_each_other),
-	    TEST(expunge_alone_takes_space_back),
+	    TEST(space_is_taken_back_later),
 	    TEST(little_gain_waits),
-	    TEST(warm_cursors_cost_nothing),
 	    TEST(missing_uids_are_given),
 	    TEST(descending_uids_are_void),
 	    TEST(uids_above_the_last),
@@ -682,6 +688,7 @@ int main(void)
 	    TEST(damaged_records_are_named),
 	    TEST(empty_messages),
 	    TEST(files_that_are_none),
+	    TEST(empty_files_become_mailboxes),
 	    TEST(too_many_messages),
 	    TEST(others_who_lock_are_waited_for),
 	    TEST(times_tell_of_new_mail),

@@ -439,6 +439,12 @@ int session_seen(struct session *s)
 	return end(s, call_seen(s, refs, s->count));
 }
 
+int session_checkpoint(struct session *s)
+{
+	CALL(s, "checkpoint", rig_ops(s->rig)->checkpoint(&c.pub, s->box));
+	return r;
+}
+
 static int call_keyword(struct session *s, const char *name, unsigned *bit)
 {
 	CALL(s, "add_keyword", rig_ops(s->rig)->add_keyword(&c.pub, s->box, name, bit));

@@ -88,6 +88,7 @@ int session_lock(struct session *s, int mode);
 int session_flags(struct session *s, uint32_t uid, uint32_t flags, uint64_t keywords);
 int session_expunge(struct session *s, const uint32_t *uids, size_t count);
 int session_seen(struct session *s);
+int session_checkpoint(struct session *s);
 int session_keyword(struct session *s, const char *name, unsigned *bit);
 /* One message of these flags and keywords ("a b" or NULL); *uid may be NULL. */
 int session_append(struct session *s, const char *text, uint32_t flags, const char *keywords, uint32_t *uid);
