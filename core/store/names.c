@@ -158,6 +158,17 @@ static bool has_suffix(const struct store *s, struct str level)
 	return false;
 }
 
+static bool number_behind(struct str level, struct str stem)
+{
+	size_t i = stem.n;
+
+	if (!str_starts(level, stem) || level.n == i)
+		return false;
+	while (i < level.n && ascii_digit(level.p[i]))
+		i++;
+	return i == level.n;
+}
+
 bool driver_owns_name(const struct instance *driver, struct str level)
 {
 	const struct mortise_traits *t = driver_ops(driver)->traits;
@@ -168,9 +179,11 @@ bool driver_owns_name(const struct instance *driver, struct str level)
 		return false;
 	for (own = t->own_names; *own != NULL; own++) {
 		struct str name = str_of(*own);
+		char end = name.n > 0 ? name.p[name.n - 1] : '\0';
+		struct str stem = str_sub(name, 0, name.n - (end != '\0'));
 
-		if (name.n > 0 && name.p[name.n - 1] == '*' ? str_starts(level, str_sub(name, 0, name.n - 1))
-		                                            : str_eq(level, name))
+		if (end == '*' ? str_starts(level, stem)
+		               : str_eq(level, name) || (end == '#' && number_behind(level, stem)))
 			return true;
 	}
 	return false;

@@ -557,7 +557,7 @@ static void test_subscription_mode_and_lock(void **state)
 }
 
 /* ---- a format that keeps mailboxes in directories ---- */
-static const char *const dirs_own[] = {".box", "own", "mine-*", NULL};
+static const char *const dirs_own[] = {".box", "own", "mine-*", "#", "n#", NULL};
 static const struct mortise_traits dirs_traits = {
     .size = sizeof(dirs_traits), .directory = true, .own_names = dirs_own};
 static unsigned dirs_locks;
@@ -627,6 +627,12 @@ static void directory_format_own_names(struct fixture *f)
 	fails(f, store_create(f->s, "only/own", &f->e), MORTISE_E_INVALID);
 	fails(f, store_create(f->s, "only/own/deep", &f->e), MORTISE_E_INVALID);
 	fails(f, store_create(f->s, "only/mine-2", &f->e), MORTISE_E_INVALID);
+	fails(f, store_create(f->s, "only/2026", &f->e), MORTISE_E_INVALID);
+	fails(f, store_create(f->s, "only/n0", &f->e), MORTISE_E_INVALID);
+	ok(f, store_create(f->s, "only/n", &f->e));
+	ok(f, store_create(f->s, "only/2026a", &f->e));
+	ok(f, store_delete(f->s, "only/n", &f->e));
+	ok(f, store_delete(f->s, "only/2026a", &f->e));
 	fails(f, store_rename(f->s, "box/child", "only/mine-3", &f->e), MORTISE_E_INVALID);
 	ok(f, store_create(f->s, "own/mine-2", &f->e));
 	assert_string_equal(

@@ -223,8 +223,8 @@ struct mortise_traits {
 	    *file_suffix; /* unused files beside the mailbox that LIST must hide, e.g. ".lock", or NULL */
 	/*
 	 * 0.2: with `directory`, what lies in a mailbox's directory and is the format's own ("cur", "new"),
-	 * ended by NULL; a '*' at the end stands for anything. Nothing of these names is a mailbox below a
-	 * mailbox of this driver, nor can be made there. NULL: nothing is.
+	 * ended by NULL; a '*' at the end stands for anything, a '#' (0.3) also for digits. Nothing of these
+	 * names is a mailbox below a mailbox of this driver, nor can be made there. NULL: nothing is.
 	 */
 	const char *const *own_names;
 };

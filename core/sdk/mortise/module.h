@@ -27,7 +27,7 @@
  *   sasl 0.1       mechanisms, start, step, dispose
  *   driver 0.2     trait own_names
  *   driver 0.3     cursors outlive boxes; message.identity_size, append_info.uid; append_commit_refs,
- *                  append_copy, adopt, checkpoint
+ *                  append_copy, adopt, checkpoint; "#" in own_names
  *
  * What a module may not do, anywhere: fork, install signal handlers, change uid, directory, umask or locale,
  * exit, write to stdin/stdout/stderr, register atexit or constructors, start threads before `start`.
