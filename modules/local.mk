@@ -5,6 +5,7 @@ include modules/debug/local.mk
 include modules/unix/local.mk
 include modules/mbx/local.mk
 include modules/maildir/local.mk
+include modules/mh/local.mk
 
 # The server opens NAME.so by its path and reads no .la file.
 install-data-hook:

@@ -10,7 +10,7 @@ tests_proto_test_grammar_SOURCES = tests/proto/test-grammar.c $(GRAMMAR)
 tests_proto_test_grammar_LDADD = core/base/libbase.a
 
 # Against the real daemon, with a library of their own.
-DAEMON_TESTS = tests/proto/scripts-unix.py tests/proto/scripts-memory.py tests/proto/scripts-mbx.py tests/proto/scripts-maildir.py tests/proto/fuzz-session.py \
+DAEMON_TESTS = tests/proto/scripts-unix.py tests/proto/scripts-memory.py tests/proto/scripts-mbx.py tests/proto/scripts-maildir.py tests/proto/scripts-mh.py tests/proto/fuzz-session.py \
 	tests/roles/bad-modules.py \
 	tests/storage/broken-mailbox.py tests/storage/full-disk.py tests/storage/mbox-file.py tests/storage/mbx-file.py \
 	tests/storage/locked.py tests/storage/big-message.py tests/interop/delivery.py \

@@ -1,0 +1,385 @@
+/*
+ * append.c: new messages.
+ *
+ * Text is collected in files in the folder whose names MH programs pass over, with LF for CRLF, and synced.
+ * commit takes the lock, gives each the next number by renaming it to a name that nobody has, says what the
+ * sequences shall say of it, and syncs the directory, once. Programs that deliver without the lock (procmail)
+ * may take a number first; then it is the next one. Several messages come and go together, see batch.c.
+ *
+ * A copy is a copy, shared blocks where the file system has that: a second link would be the same file, and
+ * what is done to the one message (an annotation, its date) would happen to the other.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "box.h"
+
+#define BUFFER 65536
+#define TAKEN 1000000 /* numbers that others may take before us */
+
+struct piece {
+	char name[40]; /* until it has its number */
+	struct mh_entry entry;
+	uint32_t flags;
+	int64_t date;
+	int32_t zone;
+	bool placed;
+};
+
+struct transaction {
+	struct mh_box *box;
+	struct piece *pieces;
+	size_t count, room;
+	int fd; /* of the last piece, or -1 */
+	char *buffer;
+	size_t used;
+	bool cr; /* one waits for what comes next */
+};
+
+int mh_append_begin(struct mortise_call *call, void *box, void **out)
+{
+	struct transaction *t = calloc(1, sizeof(*t));
+
+	if (t == NULL || (t->buffer = malloc(BUFFER)) == NULL) {
+		free(t);
+		return call->host->fault_errno(call, "append");
+	}
+	t->box = box;
+	t->fd = -1;
+	*out = t;
+	return 0;
+}
+
+static int bad(struct mortise_call *call, const struct transaction *t)
+{
+	return call->host->fault_errno(call, "%s: a new message", t->box->place->path);
+}
+
+static int flush(struct mortise_call *call, struct transaction *t)
+{
+	int r = mh_put(call, t->fd, "a new message", t->buffer, t->used);
+
+	t->used = 0;
+	return r;
+}
+
+static int store(struct mortise_call *call, struct transaction *t, char c)
+{
+	t->buffer[t->used++] = c;
+	return t->used == BUFFER ? flush(call, t) : 0;
+}
+
+/* Makes the last piece durable, and what it is, final. */
+static int finish_piece(struct mortise_call *call, struct transaction *t)
+{
+	struct timespec times[2] = {{0, UTIME_OMIT}, {0, 0}};
+	struct piece *p;
+	struct stat st;
+	int r = 0;
+
+	if (t->fd < 0)
+		return 0;
+	p = &t->pieces[t->count - 1];
+	times[1] = mh_time_of(p->date, p->zone);
+	if (t->cr)
+		r = store(call, t, '\r');
+	t->cr = false;
+	if (r == 0)
+		r = flush(call, t);
+	if (r == 0 && (futimens(t->fd, times) != 0 || fsync(t->fd) != 0 || fstat(t->fd, &st) != 0))
+		r = bad(call, t);
+	if (r == 0)
+		p->entry = mh_entry_of(&st, 0);
+	close(t->fd);
+	t->fd = -1;
+	return r;
+}
+
+int mh_append_message(struct mortise_call *call, void *tx, const struct mortise_append_info *info)
+{
+	struct transaction *t = tx;
+	struct piece *p, *more;
+	uint64_t random;
+	int r = finish_piece(call, t);
+
+	if (r != 0)
+		return r;
+	if (t->count == t->room) {
+		more = realloc(t->pieces, (t->room * 2 + 4) * sizeof(*more));
+		if (more == NULL)
+			return bad(call, t);
+		t->room = t->room * 2 + 4;
+		t->pieces = more;
+	}
+	p = &t->pieces[t->count];
+	*p = (struct piece){
+	    .flags = info->flags & MORTISE_FLAGS_SYSTEM, .date = info->internal_date, .zone = info->zone};
+	call->host->random(call, &random, sizeof(random));
+	snprintf(p->name, sizeof(p->name), TEMPORARY "%016" PRIx64, random);
+	t->fd = openat(t->box->dir, p->name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW,
+	    t->box->place->file_mode);
+	if (t->fd < 0)
+		return bad(call, t);
+	t->count++;
+	return 0;
+}
+
+int mh_append_write(struct mortise_call *call, void *tx, const void *octets, size_t size)
+{
+	struct transaction *t = tx;
+	const char *p = octets;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < size && r == 0; i++) {
+		if (t->cr && p[i] != '\n')
+			r = store(call, t, '\r');
+		t->cr = p[i] == '\r';
+		if (r == 0 && !t->cr)
+			r = store(call, t, p[i]);
+	}
+	return r;
+}
+
+void mh_append_abort(struct mortise_call *call, void *tx)
+{
+	struct transaction *t = tx;
+	size_t i;
+
+	(void)call;
+	if (t->fd >= 0)
+		close(t->fd);
+	for (i = 0; i < t->count; i++)
+		if (!t->pieces[i].placed)
+			unlinkat(t->box->dir, t->pieces[i].name, 0);
+	free(t->pieces);
+	free(t->buffer);
+	free(t);
+}
+
+/* ---- commit ---- */
+
+/* The first number that is free for us. */
+static int look(struct mortise_call *call, struct transaction *t, uint32_t *number)
+{
+	struct mh_box *b = t->box;
+	struct mh_list list;
+	int r = mh_scan(call, b, true, &list);
+
+	if (r == 0 && list.batch_count > 0) {
+		mh_list_free(&list);
+		r = mh_scan(call, b, false, &list);
+		if (r == 0)
+			r = mh_batch_undo(call, b, &list);
+	}
+	if (r == 0 && list.names + t->count > b->options->message_limit)
+		r = call->host->fail(call, MORTISE_E_LIMIT, "Mailbox may have %" PRIu64 " messages",
+		    b->options->message_limit);
+	*number = list.highest + 1;
+	mh_list_free(&list);
+	return r;
+}
+
+/* Where nothing is: 0, or -1 with errno. */
+static int rename_to(const struct mh_box *b, const char *from, const char *to)
+{
+	if (renameat2(b->dir, from, b->dir, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	/* A file system that does not know how: two steps. What a crash leaves of the first is swept. */
+	if (linkat(b->dir, from, b->dir, to, 0) != 0)
+		return -1;
+	unlinkat(b->dir, from, 0);
+	return 0;
+}
+
+static int place_one(struct mortise_call *call, struct transaction *t, struct piece *p, uint32_t *number)
+{
+	unsigned tries;
+	char name[16];
+
+	for (tries = 0; tries < TAKEN; tries++) {
+		if (*number > NUMBER_LIMIT)
+			return call->host->fault(call, MORTISE_E_LIMIT,
+			    "%s: no number is left behind the last message; folder -pack makes some",
+			    t->box->place->path);
+		p->entry.number = (*number)++;
+		snprintf(name, sizeof(name), "%" PRIu32, p->entry.number);
+		if (rename_to(t->box, p->name, name) == 0) {
+			p->placed = true;
+			return 0;
+		}
+		if (errno != EEXIST)
+			return bad(call, t);
+	}
+	return call->host->fault(
+	    call, MORTISE_E_TEMP, "%s: every number is taken by others", t->box->place->path);
+}
+
+/* Takes back what was placed, best effort; the failure is told already. */
+static void take_back(struct mortise_call *call, struct transaction *t, const char *batch)
+{
+	uint32_t *numbers = calloc(t->count, sizeof(*numbers));
+	size_t i, n = 0;
+	char name[16];
+
+	for (i = 0; i < t->count; i++) {
+		const struct piece *p = &t->pieces[i];
+
+		snprintf(name, sizeof(name), "%" PRIu32, p->entry.number);
+		if (!p->placed || !mh_is_there(t->box, &p->entry) || unlinkat(t->box->dir, name, 0) != 0)
+			continue;
+		if (numbers != NULL)
+			numbers[n++] = p->entry.number;
+	}
+	if (batch != NULL && fsync(t->box->dir) == 0)
+		unlinkat(t->box->dir, batch, 0);
+	if (numbers != NULL)
+		mh_forget_numbers(call, t->box, numbers, n);
+	free(numbers);
+}
+
+static int say_flags(struct mortise_call *call, struct transaction *t)
+{
+	struct mh_flags *v = calloc(t->count, sizeof(*v));
+	size_t i;
+	int r;
+
+	if (v == NULL)
+		return bad(call, t);
+	for (i = 0; i < t->count; i++)
+		v[i] = (struct mh_flags){t->pieces[i].entry.number, t->pieces[i].flags};
+	r = mh_flags_store(call, t->box, v, t->count, true);
+	free(v);
+	return r;
+}
+
+static int begin_batch(struct mortise_call *call, struct transaction *t, char **batch)
+{
+	struct mh_entry *v = calloc(t->count, sizeof(*v));
+	size_t i;
+	int r;
+
+	if (v == NULL)
+		return bad(call, t);
+	for (i = 0; i < t->count; i++)
+		v[i] = t->pieces[i].entry;
+	r = mh_batch_begin(call, t->box, v, t->count, batch);
+	if (r != 0)
+		*batch = NULL;
+	free(v);
+	return r;
+}
+
+static int commit_locked(struct mortise_call *call, struct transaction *t)
+{
+	char *batch = NULL;
+	uint32_t number;
+	size_t i;
+	int r = look(call, t, &number);
+
+	if (r == 0 && t->count > 1)
+		r = begin_batch(call, t, &batch);
+	for (i = 0; i < t->count && r == 0; i++)
+		r = place_one(call, t, &t->pieces[i], &number);
+	if (r == 0)
+		r = say_flags(call, t);
+	if (r == 0 && fsync(t->box->dir) != 0)
+		r = bad(call, t);
+	if (r == 0 && batch != NULL)
+		r = mh_batch_end(call, t->box, batch);
+	if (r != 0)
+		take_back(call, t, batch);
+	return r;
+}
+
+int mh_append_commit_refs(
+    struct mortise_call *call, void *tx, uint32_t *uidvalidity, struct mortise_ref *refs, size_t count)
+{
+	struct transaction *t = tx;
+	bool mine;
+	size_t i;
+	int r = finish_piece(call, t);
+
+	*uidvalidity = 0;
+	if (r == 0)
+		r = mh_lock_take(call, t->box, MORTISE_LOCK_EXCLUSIVE, &mine);
+	if (r == 0) {
+		if (t->count > 0)
+			r = commit_locked(call, t);
+		mh_lock_drop(call, t->box, mine);
+	}
+	for (i = 0; i < count && i < t->count && refs != NULL && r == 0; i++) {
+		refs[i].uid = 0;
+		mh_locator_write(&t->pieces[i].entry, refs[i].locator, &refs[i].locator_size, NULL);
+	}
+	mh_append_abort(call, t);
+	return r;
+}
+
+int mh_append_commit(struct mortise_call *call, void *tx, uint32_t *uidvalidity, uint32_t *uids, size_t count)
+{
+	memset(uids, 0, count * sizeof(*uids));
+	return mh_append_commit_refs(call, tx, uidvalidity, NULL, 0);
+}
+
+/* ---- copies ---- */
+
+static int copy_octets(struct mortise_call *call, struct transaction *t, int from)
+{
+	bool in_kernel = true;
+	int r = 0;
+
+	while (r == 0) {
+		ssize_t n;
+
+		if (in_kernel) {
+			n = copy_file_range(from, NULL, t->fd, NULL, 1 << 20, 0);
+			if (n < 0 && errno != EINTR && errno != EIO && errno != ENOSPC && errno != EDQUOT) {
+				in_kernel = false; /* not between these two: by hand, from where we are */
+				continue;
+			}
+		} else {
+			n = read(from, t->buffer, BUFFER);
+			if (n > 0)
+				r = mh_put(call, t->fd, "a copy", t->buffer, (size_t)n);
+		}
+		if (n == 0)
+			break;
+		if (n < 0 && errno != EINTR)
+			return bad(call, t);
+		if (r == 0)
+			r = call->host->should_stop(call);
+	}
+	return r;
+}
+
+int mh_append_copy(struct mortise_call *call, void *tx, void *box, const struct mortise_ref *refs,
+    const struct mortise_append_info *infos, size_t count)
+{
+	struct transaction *t = tx;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < count && r == 0; i++) {
+		int from;
+
+		r = mh_open_message(call, box, &refs[i], &from);
+		if (r == 0 && from < 0)
+			r = call->host->fail(call, MORTISE_E_EXPUNGED, "Message is gone");
+		if (r == 0)
+			r = mh_append_message(call, t, &infos[i]);
+		if (r == 0)
+			r = copy_octets(call, t, from);
+		if (from >= 0)
+			close(from);
+	}
+	return r;
+}

@@ -1,0 +1,481 @@
+/*
+ * scan.c: what is in the folder.
+ *
+ * One readdir, and one fstatat for each message: a number and an inode alone would not do, because a file
+ * that was removed gives both away to the next one. The folder is as it was when the directory and
+ * .mh_sequences have not changed since; their times of change (ctime: a restore or rsync sets mtimes back)
+ * are what the cursor holds. A time that is too young could hide another change within the same tick and is
+ * not kept; nor is anything while a file may still be written to, which does not show in the directory (inc
+ * writes into the folder).
+ *
+ * The internal date is the file's time of modification. A zone that came with it is in the last digits of
+ * the nanoseconds of files we make: they are (minutes + 1440) * 1000 + 7, and another file's are hardly ever.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "box.h"
+
+#define SECOND INT64_C(1000000000)
+#define OLD_TEMPORARY (36 * 3600) /* seconds until a file that was being written is nobody's any more */
+#define CURSOR_VERSION 1u
+
+static int64_t nanoseconds(const struct timespec *t)
+{
+	const int64_t most = INT64_MAX / SECOND - 1;
+	int64_t seconds = t->tv_sec > most ? most : t->tv_sec < -most ? -most : t->tv_sec;
+
+	return seconds * SECOND + t->tv_nsec;
+}
+
+/* Two changes in one tick of the clock; where times have fractions a tick is a few milliseconds. */
+static bool young(int64_t time)
+{
+	struct timespec now;
+	int64_t age;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	age = nanoseconds(&now) - time;
+	return age < (time % SECOND != 0 ? SECOND / 10 : 2 * SECOND);
+}
+
+/* A time somebody set is not young because it is in the future. */
+static bool being_written(int64_t mtime)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return mtime < nanoseconds(&now) + 2 * SECOND && young(mtime);
+}
+
+bool mh_number(const char *name, uint32_t *out)
+{
+	uint64_t n = 0;
+	size_t i;
+
+	if (name[0] < '1' || name[0] > '9')
+		return false;
+	for (i = 0; name[i] != '\0'; i++) {
+		if (name[i] < '0' || name[i] > '9' || i == 10)
+			return false;
+		n = n * 10 + (uint64_t)(name[i] - '0');
+	}
+	*out = (uint32_t)n;
+	return n <= NUMBER_LIMIT;
+}
+
+/* ---- identity ---- */
+
+struct mh_entry mh_entry_of(const struct stat *st, uint32_t number)
+{
+	return (struct mh_entry){.inode = st->st_ino,
+	    .mtime = nanoseconds(&st->st_mtim),
+	    .size = (uint64_t)st->st_size,
+	    .number = number};
+}
+
+bool mh_entry_same(const struct mh_entry *a, const struct mh_entry *b)
+{
+	return a->inode == b->inode && a->mtime == b->mtime && a->size == b->size;
+}
+
+bool mh_is_there(const struct mh_box *b, const struct mh_entry *e)
+{
+	struct mh_entry now;
+	struct stat st;
+	char name[16];
+
+	snprintf(name, sizeof(name), "%" PRIu32, e->number);
+	if (fstatat(b->dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+		return false;
+	now = mh_entry_of(&st, e->number);
+	return mh_entry_same(&now, e);
+}
+
+void mh_locator_write(const struct mh_entry *e, unsigned char *locator, uint8_t *size, size_t *identity_size)
+{
+	const size_t identity = offsetof(struct mh_entry, number);
+
+	_Static_assert(sizeof(struct mh_entry) == 32 && sizeof(*e) <= MORTISE_LOCATOR_MAX, "no holes");
+	memcpy(locator, e, sizeof(*e));
+	*size = sizeof(*e);
+	if (identity_size != NULL)
+		*identity_size = identity;
+}
+
+bool mh_locator_read(const struct mortise_ref *ref, struct mh_entry *e)
+{
+	if (ref->locator_size != sizeof(*e))
+		return false;
+	memcpy(e, ref->locator, sizeof(*e));
+	return e->number > 0 && e->number <= NUMBER_LIMIT;
+}
+
+/* ---- dates ---- */
+
+#define ZONES 1440 /* minutes east or west at most */
+
+struct timespec mh_time_of(int64_t date, int32_t zone)
+{
+	if (zone <= -ZONES || zone >= ZONES)
+		zone = 0;
+	return (struct timespec){.tv_sec = date, .tv_nsec = (zone + ZONES) * 1000 + 7};
+}
+
+static int32_t zone_of(int64_t mtime)
+{
+	int64_t fraction = (mtime % SECOND + SECOND) % SECOND;
+
+	return fraction > 0 && fraction % 1000 == 7 && fraction / 1000 < 2 * ZONES
+	           ? (int32_t)(fraction / 1000 - ZONES)
+	           : 0;
+}
+
+/* ---- the directory ---- */
+
+static int list_room(struct mortise_call *call, struct mh_box *b, struct mh_list *list)
+{
+	struct mh_entry *more;
+
+	if (list->count >= b->options->message_limit)
+		return call->host->fail(call, MORTISE_E_LIMIT, "Mailbox has more than %" PRIu64 " messages",
+		    b->options->message_limit);
+	if (list->count < list->room)
+		return 0;
+	more = realloc(list->v, (list->room * 2 + 64) * sizeof(*more));
+	if (more == NULL)
+		return call->host->fault_errno(call, "%zu messages", list->count);
+	list->v = more;
+	list->room = list->room * 2 + 64;
+	return 0;
+}
+
+/* Not a message: perhaps ours. */
+static int other_name(struct mortise_call *call, struct mh_box *b, struct mh_list *list, const char *name)
+{
+	struct stat st;
+
+	if (strncmp(name, TEMPORARY, sizeof(TEMPORARY) - 1) != 0)
+		return 0;
+	if (strncmp(name, BATCH, sizeof(BATCH) - 1) == 0) {
+		if (list->batch_count == BATCHES)
+			return 0;
+		list->batches[list->batch_count] = strdup(name);
+		if (list->batches[list->batch_count] == NULL)
+			return call->host->fault_errno(call, "%s", name);
+		list->batch_count++;
+	} else if (!b->read_only && fstatat(b->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	           S_ISREG(st.st_mode) && st.st_ctim.tv_sec < time(NULL) - OLD_TEMPORARY) {
+		unlinkat(b->dir, name, 0);
+	}
+	return 0;
+}
+
+static int one_name(struct mortise_call *call, struct mh_box *b, struct mh_list *list, bool names_only,
+    const struct dirent *d)
+{
+	uint32_t number;
+	struct stat st;
+	int r;
+
+	if (!mh_number(d->d_name, &number))
+		return other_name(call, b, list, d->d_name);
+	if (number > list->highest)
+		list->highest = number;
+	list->names++;
+	if (names_only || (d->d_type != DT_REG && d->d_type != DT_UNKNOWN))
+		return 0;
+	if (fstatat(b->dir, d->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno == ENOENT ? 0
+		                       : call->host->fault_errno(call, "%s/%s", b->place->path, d->d_name);
+	if (!S_ISREG(st.st_mode))
+		return 0;
+	r = list_room(call, b, list);
+	if (r != 0)
+		return r;
+	list->v[list->count] = mh_entry_of(&st, number);
+	list->young = list->young || being_written(list->v[list->count].mtime);
+	list->linked = list->linked || st.st_nlink > 1;
+	list->count++;
+	return 0;
+}
+
+static DIR *open_list(struct mh_box *b)
+{
+	int fd = openat(b->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (d == NULL && fd >= 0)
+		close(fd);
+	return d;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint32_t p = ((const struct mh_entry *)a)->number, q = ((const struct mh_entry *)b)->number;
+
+	return p < q ? -1 : p > q;
+}
+
+static int by_inode(const void *a, const void *b)
+{
+	uint64_t p = ((const struct mh_entry *)a)->inode, q = ((const struct mh_entry *)b)->inode;
+
+	return p < q ? -1 : p > q ? 1 : by_number(a, b);
+}
+
+static void count_links(struct mh_list *list)
+{
+	size_t i;
+
+	qsort(list->v, list->count, sizeof(*list->v), by_inode);
+	for (i = 1; i < list->count; i++)
+		if (mh_entry_same(&list->v[i], &list->v[i - 1]))
+			list->v[i].ordinal = list->v[i - 1].ordinal + 1;
+}
+
+int mh_scan(struct mortise_call *call, struct mh_box *b, bool names_only, struct mh_list *list)
+{
+	DIR *dir = open_list(b);
+	struct dirent *d;
+	size_t i, n;
+	int r = 0;
+
+	*list = (struct mh_list){0};
+	if (dir == NULL)
+		return call->host->fault_errno(call, "%s", b->place->path);
+	while (r == 0 && (errno = 0, d = readdir(dir)) != NULL) {
+		r = one_name(call, b, list, names_only, d);
+		if (r == 0)
+			r = call->host->should_stop(call);
+	}
+	if (r == 0 && errno != 0)
+		r = call->host->fault_errno(call, "%s", b->place->path);
+	closedir(dir);
+	if (r != 0 || list->count == 0)
+		return r;
+	if (list->linked)
+		count_links(list);
+	qsort(list->v, list->count, sizeof(*list->v), by_number);
+	/* A name that came and went while the directory was read may be there twice. */
+	for (i = n = 1; i < list->count; i++)
+		if (list->v[i].number != list->v[n - 1].number)
+			list->v[n++] = list->v[i];
+	list->count = n;
+	return 0;
+}
+
+void mh_list_free(struct mh_list *list)
+{
+	size_t i;
+
+	free(list->v);
+	for (i = 0; i < list->batch_count; i++)
+		free(list->batches[i]);
+	*list = (struct mh_list){0};
+}
+
+/* ---- one message ---- */
+
+static int open_number(const struct mh_box *b, const struct mh_entry *e, uint32_t number)
+{
+	struct mh_entry now;
+	struct stat st;
+	char name[16];
+	int fd;
+
+	snprintf(name, sizeof(name), "%" PRIu32, number);
+	fd = openat(b->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		now = mh_entry_of(&st, number);
+		if (mh_entry_same(&now, e))
+			return fd;
+	}
+	close(fd);
+	errno = ENOENT;
+	return -1;
+}
+
+/* A number that the file has now; 0 none. */
+static uint32_t find_number(struct mh_box *b, const struct mh_entry *e)
+{
+	DIR *dir = open_list(b);
+	uint32_t number, found = 0;
+	struct dirent *d;
+
+	while (dir != NULL && found == 0 && (d = readdir(dir)) != NULL)
+		if (d->d_ino == e->inode && mh_number(d->d_name, &number))
+			found = number;
+	if (dir != NULL)
+		closedir(dir);
+	return found;
+}
+
+int mh_open_message(struct mortise_call *call, struct mh_box *b, const struct mortise_ref *ref, int *fd)
+{
+	struct mh_entry e;
+
+	*fd = -1;
+	if (!mh_locator_read(ref, &e))
+		return 0;
+	*fd = open_number(b, &e, e.number);
+	if (*fd < 0 && (errno == ENOENT || errno == ELOOP || errno == ENXIO)) {
+		uint32_t number;
+
+		b->again = true;
+		number = find_number(b, &e);
+		errno = ENOENT;
+		if (number != 0)
+			*fd = open_number(b, &e, number);
+	}
+	if (*fd < 0 && errno != ENOENT && errno != ELOOP && errno != ENXIO)
+		return call->host->fault_errno(call, "%s/%" PRIu32, b->place->path, e.number);
+	return 0;
+}
+
+/* ---- sync ---- */
+
+/* What a cursor holds. */
+struct seen {
+	uint32_t version;
+	uint32_t names; /* of the sequences that are flags */
+	uint64_t dir_inode;
+	int64_t dir_ctime;
+	uint64_t file_inode;
+	int64_t file_ctime;
+	uint64_t file_size;
+};
+_Static_assert(sizeof(struct seen) == 48 && sizeof(struct seen) <= MORTISE_CURSOR_MAX, "no holes");
+
+static uint32_t hash_names(const struct mh_options *o)
+{
+	const char *const names[] = {o->unseen, o->flagged, o->replied};
+	uint32_t h = 2166136261u;
+	size_t i, k;
+
+	for (i = 0; i < 3; i++)
+		for (k = 0; k <= strlen(names[i]); k++)
+			h = (h ^ (unsigned char)names[i][k]) * 16777619u;
+	return h;
+}
+
+static int look(struct mortise_call *call, const struct mh_box *b, struct seen *out)
+{
+	struct stat st;
+
+	*out = (struct seen){.version = CURSOR_VERSION, .names = hash_names(b->options)};
+	if (fstat(b->dir, &st) != 0)
+		return call->host->fault_errno(call, "%s", b->place->path);
+	if (st.st_nlink == 0)
+		return call->host->fail(call, MORTISE_E_NOTFOUND, "The mailbox is no longer there");
+	out->dir_inode = st.st_ino;
+	out->dir_ctime = nanoseconds(&st.st_ctim);
+	if (fstatat(b->dir, SEQUENCES, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		out->file_inode = st.st_ino;
+		out->file_ctime = nanoseconds(&st.st_ctim);
+		out->file_size = (uint64_t)st.st_size;
+	}
+	return 0;
+}
+
+static uint32_t flags_of(const struct mh_options *o, const struct mh_sequences *s, uint32_t number)
+{
+	return (mh_sequences_has(s, o->unseen, number) ? 0 : MORTISE_FLAG_SEEN) |
+	       (mh_sequences_has(s, o->flagged, number) ? MORTISE_FLAG_FLAGGED : 0) |
+	       (mh_sequences_has(s, o->replied, number) ? MORTISE_FLAG_ANSWERED : 0);
+}
+
+static int tell(struct mortise_call *call, struct mh_box *b, const struct mh_list *list,
+    const struct mh_sequences *s, const struct mortise_sink *sink)
+{
+	int r = sink->full_scan(sink->engine, 0);
+	size_t i;
+
+	for (i = 0; i < list->count && r == 0; i++) {
+		const struct mh_entry *e = &list->v[i];
+		struct mortise_message m = {.size = sizeof(m), .octets = MORTISE_SIZE_UNKNOWN};
+
+		m.flags = flags_of(b->options, s, e->number);
+		m.internal_date = e->mtime / SECOND - (e->mtime % SECOND < 0);
+		m.zone = zone_of(e->mtime);
+		mh_locator_write(e, m.locator, &m.locator_size, &m.identity_size);
+		r = call->host->should_stop(call);
+		if (r == 0)
+			r = sink->added(sink->engine, &m);
+	}
+	return r;
+}
+
+/* Messages, without those of a batch that a crash interrupted: removed when we may, else left out. */
+static int scan_whole(struct mortise_call *call, struct mh_box *b, bool mine, struct mh_list *list)
+{
+	int r = mh_scan(call, b, false, list);
+
+	if (r != 0 || list->batch_count == 0)
+		return r;
+	if (b->read_only || (!mine && b->mode != MORTISE_LOCK_EXCLUSIVE))
+		return mh_batch_hide(call, b, list);
+	r = mh_lock(call, b, MORTISE_LOCK_EXCLUSIVE, call->host->now(call) + b->place->lock_timeout);
+	if (r != 0)
+		return r;
+	mh_list_free(list);
+	r = mh_scan(call, b, false, list); /* whoever was writing it is done, or will never be */
+	return r != 0 ? r : mh_batch_undo(call, b, list);
+}
+
+static int sync_locked(
+    struct mortise_call *call, struct mh_box *b, bool mine, struct seen *now, const struct mortise_sink *sink)
+{
+	struct mh_sequences s = {0};
+	struct mh_list list = {0};
+	bool waiting;
+	int r = look(call, b, now);
+
+	if (r == 0)
+		r = scan_whole(call, b, mine, &list);
+	waiting = list.batch_count > 0;
+	if (r == 0)
+		r = mh_sequences_load(call, b, &s);
+	if (r == 0)
+		r = tell(call, b, &list, &s, sink);
+	if (waiting || list.young || young(now->dir_ctime) || young(now->file_ctime))
+		now->version = 0; /* no cursor of ours */
+	mh_sequences_free(&s);
+	mh_list_free(&list);
+	return r;
+}
+
+int mh_sync(
+    struct mortise_call *call, void *opened, struct mortise_cursor *cursor, const struct mortise_sink *sink)
+{
+	struct mh_box *b = opened;
+	struct seen now;
+	bool mine;
+	int r = look(call, b, &now);
+
+	if (r != 0)
+		return r;
+	if (!b->again && cursor->size == sizeof(now) && memcmp(cursor->data, &now, sizeof(now)) == 0)
+		return 0;
+	r = mh_lock_take(call, b, MORTISE_LOCK_SHARED, &mine);
+	if (r != 0)
+		return r;
+	r = sync_locked(call, b, mine, &now, sink);
+	mh_lock_drop(call, b, mine);
+	if (r != 0)
+		return r;
+	b->again = false;
+	memcpy(cursor->data, &now, sizeof(now));
+	cursor->size = sizeof(now);
+	return 0;
+}
