@@ -176,18 +176,6 @@ static int spool(struct mortise_call *call, struct append *a, const void *data, 
 
 /* ---- the text, line by line ---- */
 
-static const char *const reserved[] = {
-    "X-IMAP:", "X-IMAPbase:", "Status:", "X-Status:", "X-Keywords:", "X-UID:"};
-
-/* More octets could make a reserved field of these. */
-static bool may_become_reserved(const unsigned char *p, size_t size)
-{
-	for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
-		if (size < strlen(reserved[i]) && strncasecmp((const char *)p, reserved[i], size) == 0)
-			return true;
-	return false;
-}
-
 static bool says_from(const unsigned char *p, size_t size)
 {
 	return memcmp(p, "From ", size < 5 ? size : 5) == 0;
@@ -200,7 +188,7 @@ static bool undecided(const struct append *a)
 		return false;
 	if (a->header && a->head[a->head_size - 1] == '\r' && a->head[0] == '\r')
 		return true;
-	if (a->header && may_become_reserved(a->head, a->head_size))
+	if (a->header && unix_field_may_follow(a->head, a->head_size))
 		return true;
 	if (!says_from(a->head, a->head_size))
 		return false;

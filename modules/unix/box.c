@@ -212,6 +212,8 @@ int unix_op_open(struct mortise_call *call, const struct mortise_place *place, u
 
 void unix_op_close(struct mortise_call *call, void *box)
 {
+	if (!unix_box_of(box)->checkpointed)
+		unix_op_checkpoint(call, box);
 	box_free(call, unix_box_of(box));
 }
 
@@ -314,7 +316,7 @@ static bool patch_is_safe(const char *old, const char *text, size_t size, uint64
 }
 
 int unix_patch(struct mortise_call *call, struct unix_box *b, const char *text, size_t size, uint64_t offset,
-    bool whatever)
+    enum unix_patch how)
 {
 	char old[UNIX_BLOCK_MAX];
 	size_t first = 0, last = size;
@@ -328,8 +330,10 @@ int unix_patch(struct mortise_call *call, struct unix_box *b, const char *text, 
 		first++;
 	if (first == size)
 		return 0;
-	if (!whatever && !patch_is_safe(old, text, size, offset))
+	if (how != UNIX_PATCH_WHATEVER && !patch_is_safe(old, text, size, offset))
 		return UNIX_UNSAFE;
+	if (how == UNIX_PATCH_TRY)
+		return 1;
 	while (old[last - 1] == text[last - 1])
 		last--;
 	r = unix_pwrite(call, b, text + first, last - first, offset + first);
@@ -511,6 +515,7 @@ void unix_base_of(struct unix_box *b, const struct unix_scanned *m)
 	base->token = m->token;
 	base->mark = m->mark;
 	base->uid = m->uid <= m->uidlast ? m->uid : 0;
+	base->gone = m->gone && m->gone_code == unix_gone_code(m->uidvalidity, m->uid);
 	base->letters = m->letters;
 	base->listed = list_words(&b->keywords, m->base_words, m->base_words_size);
 	/* Bits of the first message, for when its block is written again. */

@@ -6,7 +6,8 @@
  *     locate.c   locators, reading
  *     sync.c     what changed, what is believed, UIDs that stick
  *     rewrite.c  a new end for the file, through the journal
- *     change.c   flags, keywords, expunge
+ *     change.c   flags, keywords
+ *     expunge.c  messages that go: at once for who looks, out of the file later
  *     mark.c     UIDs of messages that are gone
  *     torn.c     appends that a crash interrupted
  *     append.c   new messages
@@ -43,6 +44,7 @@ struct unix_options {
 	int from_quoting;
 	int believe;
 	uint64_t keyword_limit;
+	uint64_t expunged_max;
 	bool fsync;
 	bool open_directory;
 };
@@ -86,6 +88,7 @@ struct unix_base {
 	uint64_t block_start;
 	uint32_t block_size;
 	uint32_t uidvalidity, uidlast, token, mark;
+	bool gone;     /* the first message is, which holds it */
 	size_t listed; /* keywords in its list */
 	/* the first message's own, when it is one */
 	uint32_t uid;
@@ -126,6 +129,8 @@ struct unix_box {
 	unsigned seen_serial;          /* and under which lock */
 	bool unsettled;                /* messages have UIDs that are not in the file */
 	bool renumber;                 /* UIDs are used up */
+	uint64_t gone;                 /* octets of expunged messages in the file, about */
+	bool checkpointed;             /* the engine is one that calls checkpoint */
 	struct unix_trail trail;
 	struct mortise_extent *extents; /* of the message last read */
 	size_t extent_count, extent_room;
@@ -194,11 +199,15 @@ int unix_pwrite(struct mortise_call *call, struct unix_box *b, const void *p, si
 /*
  * A block over one of the same size that is there: writes the octets that differ. 1 they did, 0 none, or a
  * code. UNIX_UNSAFE, with nothing written: a crash in the middle could leave what neither block says.
- * `whatever` takes that risk.
  */
 #define UNIX_UNSAFE 2
+enum unix_patch {
+	UNIX_PATCH_TRY,      /* write nothing, but say what would be */
+	UNIX_PATCH_SAFE,     /* write what is safe */
+	UNIX_PATCH_WHATEVER, /* take the risk */
+};
 int unix_patch(struct mortise_call *call, struct unix_box *b, const char *text, size_t size, uint64_t offset,
-    bool whatever);
+    enum unix_patch how);
 int unix_sync_file(struct mortise_call *call, struct unix_box *b);
 /* File times after a change: `added` when it was an append. */
 void unix_times(struct unix_box *b, bool added);
@@ -232,6 +241,7 @@ struct unix_resolve {
 struct unix_resolved {
 	uint32_t uid; /* 0: there are no UIDs left, or `torn` */
 	bool torn;    /* the rest of an append that was not acknowledged: no message */
+	bool gone;    /* expunged: no message any more; it has its UID still */
 	bool stored;
 	unsigned letters;
 	uint64_t keywords;
@@ -273,15 +283,39 @@ uint32_t unix_token(struct mortise_call *call, uint32_t old);
 /* ---- change.c ---- */
 int unix_op_set_flags(
     struct mortise_call *call, void *box, const struct mortise_flag_change *changes, size_t count);
-int unix_op_expunge(struct mortise_call *call, void *box, const struct mortise_ref *refs, size_t count);
 int unix_op_add_keyword(struct mortise_call *call, void *box, const char *name, unsigned *bit);
 int unix_op_seen_recent(struct mortise_call *call, void *box, const struct mortise_ref *refs, size_t count);
+/* A change: everyone has a UID, b->base is what the file's beginning says now. And what comes after it. */
+int unix_change_begin(struct mortise_call *call, struct unix_box *b);
+int unix_change_end(struct mortise_call *call, struct unix_box *b);
+/* Where a message begins now, and what its flags are to be. */
+struct unix_target {
+	uint64_t start;
+	uint64_t size;
+	uint32_t uid;
+	const struct mortise_flag_change *change; /* NULL: becomes old */
+	bool rewrite;                             /* it has no block with room */
+};
+void unix_targets_sort(struct unix_target *t, size_t count);
+/* Of sorted ones, the one that begins there, or NULL. */
+struct unix_target *unix_target_at(struct unix_target *t, size_t count, uint64_t start);
+/* V and L are in the message that begins there. */
+static inline bool unix_holds_base(const struct unix_box *b, uint64_t start)
+{
+	return !b->base.pseudo && start == b->base.start;
+}
 int unix_trail_begin(struct mortise_call *call, struct unix_box *b);
 void unix_trail_rescan(struct unix_box *b, uint64_t offset);
 int unix_trail_vanished(struct mortise_call *call, struct unix_box *b, uint32_t uid);
 int unix_trail_changed(struct mortise_call *call, struct unix_box *b, uint64_t start);
 void unix_trail_end(struct mortise_call *call, struct unix_box *b);
 void unix_trail_clear(struct unix_box *b);
+
+/* ---- expunge.c ---- */
+int unix_op_expunge(struct mortise_call *call, void *box, const struct mortise_ref *refs, size_t count);
+/* Takes out what is gone, if anything is. The box may be written. */
+int unix_compact(struct mortise_call *call, struct unix_box *b);
+int unix_op_checkpoint(struct mortise_call *call, void *box);
 
 /* ---- mark.c ---- */
 /* The last messages are gone, their UIDs not given again: nobody who comes next may claim one. */

@@ -1,5 +1,5 @@
 /*
- * Flags, keywords, expunge.
+ * Flags, keywords.
  *
  * A message with a block (nearly all: sync sees to it) has its flags changed in place: as many octets as
  * before are written over it. Messages without one, or whose block is full of keywords, get a new one, for
@@ -106,7 +106,7 @@ int unix_trail_changed(struct mortise_call *call, struct unix_box *b, uint64_t s
 /* ---- a change, from its beginning to its end ---- */
 
 /* Everyone has a UID, and b->base is what the file's beginning says now. */
-static int change_begin(struct mortise_call *call, struct unix_box *b)
+int unix_change_begin(struct mortise_call *call, struct unix_box *b)
 {
 	int r;
 
@@ -119,7 +119,7 @@ static int change_begin(struct mortise_call *call, struct unix_box *b)
 	return unix_trail_begin(call, b);
 }
 
-static int change_end(struct mortise_call *call, struct unix_box *b)
+int unix_change_end(struct mortise_call *call, struct unix_box *b)
 {
 	int r;
 
@@ -132,22 +132,19 @@ static int change_end(struct mortise_call *call, struct unix_box *b)
 	return 0;
 }
 
-/* Where a message begins now, and what its flags are to be. */
-struct target {
-	uint64_t start;
-	uint32_t uid;
-	const struct mortise_flag_change *change; /* NULL: becomes old */
-	bool rewrite;                             /* it has no block with room */
-};
-
 static int by_start(const void *a, const void *b)
 {
-	const struct target *x = a, *y = b;
+	const struct unix_target *x = a, *y = b;
 
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
-static struct target *find_target(struct target *t, size_t count, uint64_t start)
+void unix_targets_sort(struct unix_target *t, size_t count)
+{
+	qsort(t, count, sizeof *t, by_start);
+}
+
+struct unix_target *unix_target_at(struct unix_target *t, size_t count, uint64_t start)
 {
 	size_t low = 0, high = count;
 
@@ -166,7 +163,7 @@ static struct target *find_target(struct target *t, size_t count, uint64_t start
 struct flagging {
 	struct mortise_call *call;
 	struct unix_box *b;
-	struct target *targets;
+	struct unix_target *targets;
 	size_t count;
 	struct unix_resolve resolve;
 	struct unix_scanned *m;
@@ -174,7 +171,7 @@ struct flagging {
 	bool written;
 };
 
-static void wanted(const struct target *t, const struct unix_resolved *is, struct unix_block *block)
+static void wanted(const struct unix_target *t, const struct unix_resolved *is, struct unix_block *block)
 {
 	block->letters = is->letters | (t->change == NULL ? UNIX_LETTER_O : 0);
 	block->keywords = is->keywords;
@@ -185,19 +182,14 @@ static void wanted(const struct target *t, const struct unix_resolved *is, struc
 	block->uid = is->uid;
 }
 
-static bool first_message(const struct unix_box *b, uint64_t start)
-{
-	return !b->base.pseudo && start == b->base.start;
-}
-
-static void block_for(struct flagging *f, const struct target *t, const struct unix_resolved *is,
+static void block_for(struct flagging *f, const struct unix_target *t, const struct unix_resolved *is,
     uint32_t mark, struct unix_block *block)
 {
 	struct unix_box *b = f->b;
 
 	memset(block, 0, sizeof *block);
 	block->table = &b->keywords;
-	block->base = first_message(b, t->start);
+	block->base = unix_holds_base(b, t->start);
 	block->uidvalidity = b->uidvalidity;
 	block->uidlast = b->uidlast;
 	block->token = b->base.token != 0 ? b->base.token : unix_token(f->call, 0);
@@ -206,7 +198,7 @@ static void block_for(struct flagging *f, const struct target *t, const struct u
 }
 
 /* One message: in place when it can be, else noted for rewriting. */
-static int flag_one(struct flagging *f, struct target *t, struct unix_scanner *s)
+static int flag_one(struct flagging *f, struct unix_target *t, struct unix_scanner *s)
 {
 	struct unix_box *b = f->b;
 	struct unix_resolve resolve = f->resolve;
@@ -219,6 +211,8 @@ static int flag_one(struct flagging *f, struct target *t, struct unix_scanner *s
 	if ((r = unix_scan_header(s, f->m)) != 1)
 		return r < 0 ? unix_scan_fault(f->call, b, s, r) : MORTISE_E_INTERNAL;
 	unix_resolve(&resolve, f->m, &is);
+	if (is.gone)
+		return 0;
 	if (!is.stored)
 		return f->call->host->fault(f->call, MORTISE_E_QUOTA,
 		    "%s: UID %u cannot be written, so its flags cannot", b->place->name, t->uid);
@@ -230,8 +224,8 @@ static int flag_one(struct flagging *f, struct target *t, struct unix_scanner *s
 	if (t->rewrite)
 		return 0;
 	/* What could be torn is written through the journal, unless that costs much. */
-	r = unix_patch(
-	    f->call, b, f->text, size, f->m->block_start, s->input.end - f->m->block_start > REWRITE_CHEAP);
+	r = unix_patch(f->call, b, f->text, size, f->m->block_start,
+	    s->input.end - f->m->block_start > REWRITE_CHEAP ? UNIX_PATCH_WHATEVER : UNIX_PATCH_SAFE);
 	t->rewrite = r == UNIX_UNSAFE;
 	if (r <= 0 || r == UNIX_UNSAFE)
 		return r < 0 ? r : 0;
@@ -247,12 +241,12 @@ static int flag_one(struct flagging *f, struct target *t, struct unix_scanner *s
 static int restamp_one(void *arg, const struct unix_scanned *m, struct unix_verdict *v)
 {
 	struct flagging *f = arg;
-	struct target *t = find_target(f->targets, f->count, m->start);
+	struct unix_target *t = unix_target_at(f->targets, f->count, m->start);
 	struct unix_resolved is;
 	struct unix_block block;
 
 	unix_resolve(&f->resolve, m, &is);
-	v->action = UNIX_KEEP;
+	v->action = is.gone && !unix_holds_base(f->b, m->start) ? UNIX_DROP : UNIX_KEEP;
 	if (t == NULL || !t->rewrite)
 		return 0;
 	block_for(f, t, &is, m->mark, &block);
@@ -287,7 +281,7 @@ static int change_flags(struct flagging *f)
 	struct unix_print now;
 	int r;
 
-	qsort(f->targets, f->count, sizeof *f->targets, by_start);
+	unix_targets_sort(f->targets, f->count);
 	if ((r = unix_box_print(call, f->b, &now)) != 0 ||
 	    (r = unix_scanner(call, f->b, 0, now.size, &s)) != 0)
 		return r;
@@ -311,7 +305,7 @@ static int flag_refs(struct mortise_call *call, struct unix_box *b, const struct
 
 	if (count == 0)
 		return 0;
-	if ((r = change_begin(call, b)) != 0)
+	if ((r = unix_change_begin(call, b)) != 0)
 		return r;
 	f.targets =
 	    call->host->alloc_bounded(call, MORTISE_LIFE_CALL, count, sizeof *f.targets, (size_t)1 << 30);
@@ -325,14 +319,14 @@ static int flag_refs(struct mortise_call *call, struct unix_box *b, const struct
 			continue;
 		if (r != 0)
 			return r;
-		f.targets[f.count++] = (struct target){
+		f.targets[f.count++] = (struct unix_target){
 		    .start = l.start, .uid = ref->uid, .change = changes != NULL ? &changes[i] : NULL};
 	}
 	unix_resolve_begin(&f.resolve, b);
 	r = change_flags(&f);
 	/* Also after a failure: what was written is whole, and flags that changed are told. */
 	if (f.written) {
-		int end = change_end(call, b);
+		int end = unix_change_end(call, b);
 		return r != 0 ? r : end;
 	}
 	if (r == 0)
@@ -357,7 +351,7 @@ int unix_op_add_keyword(struct mortise_call *call, void *box, const char *name, 
 {
 	struct unix_box *b = unix_box_of(box);
 	size_t before;
-	int r = change_begin(call, b), found;
+	int r = unix_change_begin(call, b), found;
 
 	if (r != 0)
 		return r;
@@ -381,134 +375,5 @@ int unix_op_add_keyword(struct mortise_call *call, void *box, const char *name, 
 		b->keywords.count = before;
 		return r;
 	}
-	return change_end(call, b);
-}
-
-/* ---- expunge ---- */
-
-struct expunging {
-	struct mortise_call *call;
-	struct unix_box *b;
-	struct target *targets;
-	size_t count;
-	struct unix_resolve resolve;
-	bool base_needed; /* the first message left must hold V and L */
-	uint32_t token;
-	size_t kept;
-	uint32_t last; /* UID of the last message left among those that were looked at */
-};
-
-static void expunge_begin(void *arg)
-{
-	struct expunging *e = arg;
-
-	unix_resolve_begin(&e->resolve, e->b);
-	e->kept = 0;
-	e->last = 0;
-}
-
-static int expunge_one(void *arg, const struct unix_scanned *m, struct unix_verdict *v)
-{
-	struct expunging *e = arg;
-	struct unix_resolved is;
-	struct unix_block block = {.base = true, .table = &e->b->keywords};
-
-	unix_resolve(&e->resolve, m, &is);
-	if (find_target(e->targets, e->count, m->start) != NULL) {
-		v->action = UNIX_DROP;
-		return 0;
-	}
-	v->action = UNIX_KEEP;
-	e->last = is.torn ? e->last : is.uid;
-	if (e->kept++ > 0 || !e->base_needed)
-		return 0;
-	block.uidvalidity = e->b->uidvalidity;
-	block.uidlast = e->b->uidlast;
-	block.token = e->token;
-	block.mark = m->mark;
-	block.letters = is.letters;
-	block.keywords = is.keywords;
-	block.uid = is.uid;
-	v->action = UNIX_STAMP;
-	v->block_size = unix_block_write(v->block, &block, 0);
-	return v->block_size != 0 ? 0 : MORTISE_E_LIMIT;
-}
-
-/* Is anything left? Only asked when the first message goes and there is no pseudo-message. */
-static int all_gone(struct expunging *e, bool *gone)
-{
-	struct unix_scanned *m = e->call->host->alloc(e->call, MORTISE_LIFE_CALL, sizeof *m);
-	struct unix_scanner s;
-	struct unix_print now;
-	int r = unix_box_print(e->call, e->b, &now);
-
-	*gone = true;
-	if (r != 0 || (r = unix_scanner(e->call, e->b, e->b->base.start, now.size, &s)) != 0)
-		return r;
-	while (*gone && (r = unix_scan_next(&s, m)) == 1)
-		*gone = find_target(e->targets, e->count, m->start) != NULL;
-	if (r < 0)
-		r = unix_scan_fault(e->call, e->b, &s, r);
-	unix_scan_close(&s);
-	return r < 0 ? r : 0;
-}
-
-static int expunge_targets(struct expunging *e)
-{
-	struct unix_box *b = e->b;
-	uint64_t from = e->targets[0].start;
-	bool gone = false;
-	int r;
-
-	e->base_needed = first_message(b, from);
-	if (e->base_needed && (r = all_gone(e, &gone)) != 0)
-		return r;
-	if (gone) {
-		b->base.mark = b->uidlast;
-		return unix_write_pseudo(e->call, b);
-	}
-	expunge_begin(e);
-	e->token = unix_token(e->call, b->base.token);
-	if ((r = unix_rewrite(e->call, b, from, expunge_one, e, expunge_begin)) != 0)
-		return r;
-	if ((r = unix_base_read(e->call, b)) != 0 ||
-	    (!e->base_needed && (r = unix_base_write(e->call, b, true)) != 0))
-		return r;
-	return e->last < b->uidlast ? unix_mark_end(e->call, b) : 0;
-}
-
-int unix_op_expunge(struct mortise_call *call, void *box, const struct mortise_ref *refs, size_t count)
-{
-	struct unix_box *b = unix_box_of(box);
-	struct expunging e = {.call = call, .b = b};
-	int r;
-
-	if (count == 0)
-		return 0;
-	if ((r = change_begin(call, b)) != 0)
-		return r;
-	e.targets =
-	    call->host->alloc_bounded(call, MORTISE_LIFE_CALL, count, sizeof *e.targets, (size_t)1 << 30);
-	if (e.targets == NULL)
-		return MORTISE_E_LIMIT;
-	for (size_t i = 0; i < count; i++) {
-		struct unix_locator l;
-		r = unix_find(call, b, &refs[i], &l);
-		if (r == MORTISE_E_EXPUNGED)
-			continue;
-		if (r != 0)
-			return r;
-		e.targets[e.count++] = (struct target){.start = l.start, .uid = refs[i].uid};
-		if ((r = unix_trail_vanished(call, b, refs[i].uid)) != 0)
-			return r;
-	}
-	if (e.count == 0) {
-		unix_trail_end(call, b);
-		return 0;
-	}
-	qsort(e.targets, e.count, sizeof *e.targets, by_start);
-	unix_trail_rescan(b, e.targets[0].start);
-	if ((r = expunge_targets(&e)) != 0)
-		return r;
-	return change_end(call, b);
+	return unix_change_end(call, b);
 }

@@ -162,7 +162,7 @@ static int find_all(struct mortise_call *call, struct unix_box *b, uint64_t size
 		struct unix_resolved is;
 		struct mortise_message out = {.size = sizeof out};
 		unix_resolve(&resolve, m, &is);
-		if (is.torn)
+		if (is.torn || is.gone)
 			continue;
 		out.uid = is.uid;
 		unix_locator_write(m, is.stored, &out);

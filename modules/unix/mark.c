@@ -56,14 +56,15 @@ static void block_of(const struct unix_box *b, const struct unix_scanned *m, con
     struct unix_block *block)
 {
 	*block = (struct unix_block){.table = &b->keywords,
-	    .base = !b->base.pseudo && m->start == b->base.start,
+	    .base = unix_holds_base(b, m->start),
 	    .uidvalidity = b->uidvalidity,
 	    .uidlast = b->uidlast,
 	    .token = b->base.token,
 	    .letters = is->letters,
 	    .keywords = is->keywords,
 	    .uid = is->uid,
-	    .mark = b->uidlast};
+	    .mark = b->uidlast,
+	    .gone = is->gone};
 }
 
 /* Its block has no room for the mark: a new one, with nothing behind it that would have to be moved. */
@@ -103,7 +104,7 @@ static int mark_message(struct mortise_call *call, struct unix_box *b, const str
 		b->base.mark = block.mark;
 		b->base.token = block.token;
 	}
-	r = unix_patch(call, b, text, size, m->block_start, true);
+	r = unix_patch(call, b, text, size, m->block_start, UNIX_PATCH_WHATEVER);
 	return r < 0 ? r : 0;
 }
 

@@ -340,6 +340,8 @@ static int rewrite_pass(struct output *o, unix_decide *decide, void *arg)
 	while ((r = unix_scan_next(&s, m)) == 1) {
 		if ((r = decide(arg, m, v)) != 0)
 			break;
+		if (v->action == UNIX_DROP && m->gone)
+			o->b->gone -= m->next - m->start < o->b->gone ? m->next - m->start : o->b->gone;
 		if (v->action == UNIX_KEEP)
 			r = keep(o, m->start, m->next);
 		else if (v->action == UNIX_STAMP)
@@ -359,6 +361,7 @@ int unix_rewrite(struct mortise_call *call, struct unix_box *b, uint64_t from, u
     void (*again)(void *arg))
 {
 	struct output o = {.call = call, .b = b, .fd = -1, .from = from};
+	const uint64_t gone = b->gone;
 	int r;
 
 	for (enum output_mode mode = JOURNAL;; mode = DIRECT) {
@@ -368,10 +371,13 @@ int unix_rewrite(struct mortise_call *call, struct unix_box *b, uint64_t from, u
 		if (r != MORTISE_E_QUOTA || again == NULL || o.touched || mode == DIRECT)
 			break;
 		again(arg);
+		b->gone = gone;
 		call->host->log(call, MORTISE_LOG_WARN, "no room for a journal: %s is shortened without one",
 		    b->place->name);
 	}
 	output_end(&o);
+	if (r != 0)
+		b->gone = gone;
 	b->done = b->done || r == 0;
 	return r;
 }
@@ -399,7 +405,8 @@ static struct unix_block base_block(struct mortise_call *call, const struct unix
 	    .mark = b->base.mark,
 	    .letters = b->base.letters,
 	    .keywords = b->base.keywords,
-	    .uid = b->base.uid};
+	    .uid = b->base.uid,
+	    .gone = b->base.gone};
 }
 
 int unix_write_pseudo(struct mortise_call *call, struct unix_box *b)
@@ -465,11 +472,14 @@ int unix_base_write(struct mortise_call *call, struct unix_box *b, bool new_toke
 	if (!b->base.known)
 		return call->host->fault(
 		    call, MORTISE_E_INTERNAL, "%s has no UIDVALIDITY yet", b->place->name);
+	/* Where another program has moved the block, X-Expunged stands by itself. */
+	block.gone = block.gone && b->base.head;
 	if (b->base.in_place && b->base.pseudo)
 		size = unix_pseudo_fields(text, &block, b->base.block_size);
 	else if (b->base.in_place)
 		size = unix_block_write(text, &block, b->base.block_size);
-	r = size != 0 ? unix_patch(call, b, text, size, b->base.block_start, false) : UNIX_UNSAFE;
+	r = size != 0 ? unix_patch(call, b, text, size, b->base.block_start, UNIX_PATCH_SAFE) : UNIX_UNSAFE;
+	block.gone = b->base.gone;
 	if (r == UNIX_UNSAFE)
 		return rebase(call, b, &block);
 	if (r < 0)

@@ -26,7 +26,7 @@ struct line {
 struct run {
 	bool open, broken;
 	uint64_t start, end;
-	enum unix_field fields[6];
+	enum unix_field fields[7];
 	size_t count;
 	size_t keywords_size; /* of the X-Keywords line, when it was the last one */
 	uint64_t uid_start;   /* of the X-UID line, when that came right behind X-Keywords */
@@ -371,6 +371,28 @@ static void take_base(struct header *h, enum unix_field field, const char *p, co
 	add_words(m->base_words, &m->base_words_size, p, end);
 }
 
+/* Eight digits, hexadecimal. */
+static void take_gone(struct header *h, const char *p, const char *end)
+{
+	uint32_t v = 0;
+	size_t n = 0;
+
+	for (; p < end && *p == ' '; p++)
+		;
+	for (; p < end && n < 8; p++, n++) {
+		const char *digits = "0123456789abcdef", *at = *p != '\0' ? strchr(digits, *p) : NULL;
+		if (at == NULL)
+			return;
+		v = v << 4 | (uint32_t)(at - digits);
+	}
+	for (; p < end && *p == ' '; p++)
+		;
+	if (n < 8 || p < end || h->m->gone)
+		return;
+	h->m->gone = true;
+	h->m->gone_code = v;
+}
+
 static void take_uid(struct header *h, const char *p, const char *end, bool head)
 {
 	struct run *run = &h->run;
@@ -422,6 +444,27 @@ static bool is_form(const struct run *run, size_t i)
 	       run->end - run->start <= UNIX_BLOCK_MAX;
 }
 
+/* The block of a message that is gone, in one of the ways to say so. */
+static bool is_gone_form(const struct run *run)
+{
+	static const enum unix_field order[] = {
+	    UNIX_FIELD_BASE, UNIX_FIELD_STATUS, UNIX_FIELD_XSTATUS, UNIX_FIELD_EXPUNGED, UNIX_FIELD_KEYWORDS};
+	size_t i = 0;
+	bool gone = false;
+
+	if (run->broken || run->count < 2 || run->count > sizeof order / sizeof *order + 1 ||
+	    run->end - run->start > UNIX_BLOCK_MAX || run->fields[run->count - 1] != UNIX_FIELD_UID)
+		return false;
+	for (size_t n = 0; n < run->count - 1; n++, i++) {
+		while (i < sizeof order / sizeof *order && order[i] != run->fields[n])
+			i++;
+		if (i == sizeof order / sizeof *order)
+			return false;
+		gone = gone || order[i] == UNIX_FIELD_EXPUNGED;
+	}
+	return gone;
+}
+
 /* A run is over: is it a block? */
 static void end_run(struct header *h)
 {
@@ -432,6 +475,13 @@ static void end_run(struct header *h)
 	if (!run->open)
 		return;
 	run->open = false;
+	if (is_gone_form(run) && !m->block) {
+		m->block = m->block_uid = true;
+		m->base_block = run->fields[0] == UNIX_FIELD_BASE;
+		m->block_start = run->start;
+		m->block_size = (uint32_t)(run->end - run->start);
+		return;
+	}
 	while (i < sizeof block_forms / sizeof *block_forms && !is_form(run, i))
 		i++;
 	if (i < sizeof block_forms / sizeof *block_forms && block_forms[i].uid && h->uids == 1 &&
@@ -473,6 +523,8 @@ static void internal_field(struct header *h, const struct line *l, enum unix_fie
 		take_letters(h, p, end, head);
 	else if (field == UNIX_FIELD_UID)
 		take_uid(h, p, end, head);
+	else if (field == UNIX_FIELD_EXPUNGED)
+		take_gone(h, p, end);
 	else if (field == UNIX_FIELD_KEYWORDS) {
 		while (end > p && end[-1] == ' ')
 			end--;
@@ -531,6 +583,9 @@ static bool header_line(struct unix_scanner *s, struct header *h, const struct l
 		return true;
 	}
 	field = unix_field_of(l->text, l->text_size);
+	if (field == UNIX_FIELD_EXPUNGED &&
+	    (h->run.open ? h->run.start : l->offset) != h->m->start + h->m->from_size)
+		field = UNIX_FIELD_NONE;
 	h->internal = field != UNIX_FIELD_NONE;
 	if (h->internal) {
 		internal_field(h, l, field);

@@ -69,6 +69,8 @@ struct unix_scanned {
 
 	uint32_t uid; /* 0: none, or not a number */
 	enum unix_place uid_place;
+	bool gone; /* X-Expunged behind the From line, and what it says */
+	uint32_t gone_code;
 	uint64_t rest;                  /* status.h; only from behind the From line */
 	unsigned letters, head_letters; /* of all Status fields; of those behind the From line */
 	char words[UNIX_WORDS_MAX];     /* X-Keywords, separated by spaces */

@@ -11,6 +11,7 @@
 
 #include "from.h"
 
+#define REST_SIZE 13 /* a space and twelve digits */
 #define PSEUDO_SUBJECT "DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA"
 
 static const struct {
@@ -24,6 +25,7 @@ static const struct {
     {"X-Status:", 9, UNIX_FIELD_XSTATUS},
     {"X-Keywords:", 11, UNIX_FIELD_KEYWORDS},
     {"X-UID:", 6, UNIX_FIELD_UID},
+    {"X-Expunged:", 11, UNIX_FIELD_EXPUNGED},
 };
 
 enum unix_field unix_field_of(const unsigned char *line, size_t size)
@@ -35,6 +37,14 @@ enum unix_field unix_field_of(const unsigned char *line, size_t size)
 		if (size >= fields[i].size && memcmp(line, fields[i].name, fields[i].size) == 0)
 			return fields[i].field;
 	return UNIX_FIELD_NONE;
+}
+
+bool unix_field_may_follow(const unsigned char *line, size_t size)
+{
+	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+		if (size < fields[i].size && strncasecmp((const char *)line, fields[i].name, size) == 0)
+			return true;
+	return false;
 }
 
 bool unix_field_reserved(const unsigned char *line, size_t size)
@@ -155,9 +165,28 @@ static void text_letters(
 			text_add(t, " ");
 }
 
-/* Everything before the padding. */
-static void block_text(struct text *t, const struct unix_block *b, bool columns)
+uint32_t unix_gone_code(uint32_t uidvalidity, uint32_t uid)
 {
+	uint32_t h = uidvalidity;
+
+	/* MurmurHash3's last step: every bit depends on every other. */
+	h = (h ^ h >> 16) * 0x85ebca6bu;
+	h = (h ^ h >> 13) * 0xc2b2ae35u;
+	return (h ^ h >> 16) ^ uid;
+}
+
+/* How much room a block takes; the first one that fits is taken. */
+enum tightness {
+	IN_COLUMNS, /* each letter in its place */
+	TIGHT,
+	BARE, /* gone: without Status */
+};
+
+/* Everything before the padding. */
+static void block_text(struct text *t, const struct unix_block *b, enum tightness tight)
+{
+	const bool columns = tight == IN_COLUMNS && !b->gone;
+	const unsigned letters = b->letters | (b->gone ? UNIX_LETTER_O | UNIX_LETTER_D : 0);
 	static const unsigned status[] = {UNIX_LETTER_R, UNIX_LETTER_O};
 	static const unsigned xstatus[] = {UNIX_LETTER_D, UNIX_LETTER_F, UNIX_LETTER_A, UNIX_LETTER_T};
 
@@ -168,16 +197,23 @@ static void block_text(struct text *t, const struct unix_block *b, bool columns)
 			text_add(t, " %s", b->table->names[i]);
 		text_add(t, "\n");
 	}
-	text_add(t, "Status: ");
-	text_letters(t, "RO", status, b->letters, columns);
-	text_add(t, "\nX-Status: ");
-	text_letters(t, "DFAT", xstatus, b->letters, columns);
+	if (tight != BARE) {
+		text_add(t, "Status: ");
+		text_letters(t, "RO", status, letters, columns);
+		text_add(t, "\n");
+	}
+	text_add(t, "X-Status: ");
+	text_letters(t, "DFAT", xstatus, letters, columns);
 	if (b->base && b->token != 0)
 		text_add(t, " %06u", b->token);
 	if (b->mark != 0)
 		text_add(t, " %010u", b->mark);
 	if (b->rest != 0)
 		text_add(t, " %012llu", (unsigned long long)b->rest);
+	if (b->gone) {
+		text_add(t, "\nX-Expunged: %08x", unix_gone_code(b->uidvalidity, b->uid));
+		return;
+	}
 	text_add(t, "\nX-Keywords:");
 	for (size_t i = 0; i < b->table->count; i++)
 		if (b->keywords >> i & 1)
@@ -187,25 +223,26 @@ static void block_text(struct text *t, const struct unix_block *b, bool columns)
 size_t unix_block_write(char *out, struct unix_block *b, size_t want)
 {
 	char uid[32];
-	const size_t unit = b->base ? 80 : 50;
+	/* The digits of the rest come on top, so that there is room when they are dropped. */
+	const size_t unit = b->base ? 80 : 50, extra = b->rest != 0 ? REST_SIZE : 0;
 	int uid_size = b->uid != 0 ? snprintf(uid, sizeof uid, "\nX-UID: %u\n", b->uid)
 	                           : snprintf(uid, sizeof uid, "\n");
 
-	for (bool columns = true;;) {
+	for (enum tightness tight = IN_COLUMNS;;) {
 		struct text t = {.out = out, .limit = UNIX_BLOCK_MAX};
 		size_t pad;
 
-		block_text(&t, b, columns);
+		block_text(&t, b, tight);
 		if (want == 0)
-			pad = (unit - t.size % unit) % unit;
+			pad = (unit - (t.size - extra) % unit) % unit;
 		else if (t.size + (size_t)uid_size <= want)
 			pad = want - (size_t)uid_size - t.size;
-		else if (columns) {
-			columns = false;
+		else if (tight < (b->gone ? BARE : TIGHT)) {
+			tight++;
 			continue;
 		} else if (b->base && b->token != 0) {
 			b->token = 0;
-			columns = true;
+			tight = IN_COLUMNS;
 			continue;
 		} else
 			return 0;
@@ -213,6 +250,47 @@ size_t unix_block_write(char *out, struct unix_block *b, size_t want)
 		text_add(&t, "%s", uid);
 		return t.full ? 0 : t.size;
 	}
+}
+
+/* The line that begins with `name`, its LF left out; NULL: there is none. */
+static char *line_of(char *block, size_t size, const char *name, size_t *length)
+{
+	size_t n = strlen(name);
+
+	for (char *p = block, *lf; (lf = memchr(p, '\n', size - (size_t)(p - block))) != NULL; p = lf + 1)
+		if ((size_t)(lf - p) >= n && memcmp(p, name, n) == 0) {
+			*length = (size_t)(lf - p);
+			return p;
+		}
+	return NULL;
+}
+
+bool unix_block_gone(char *block, size_t size, uint32_t code, unsigned way)
+{
+	char text[sizeof "X-Expunged: 00000000"];
+	size_t n = sizeof text - 1, status, xstatus, keywords, room;
+	char *s = line_of(block, size, "Status:", &status);
+	char *x = line_of(block, size, "X-Status:", &xstatus);
+	char *k = line_of(block, size, "X-Keywords:", &keywords), *at;
+	/* Digits behind the letters that are not the rest: the mark, the token. */
+	bool digits = false;
+
+	if (way >= UNIX_GONE_WAYS || s == NULL || x != s + status + 1 || k != x + xstatus + 1)
+		return false;
+	for (char *p = x, *stop; p < x + xstatus; p = stop) {
+		p += strspn(p, " ");
+		stop = p + strcspn(p, " \n");
+		digits = digits || (*p >= '0' && *p <= '9' && stop - p != REST_SIZE - 1);
+		stop += stop == p;
+	}
+	at = way == 0 ? k : way == 1 ? s : x;
+	room = way == 0 ? keywords : way == 1 ? status + 1 + xstatus : xstatus;
+	if (room < n || (way > 0 && digits))
+		return false;
+	snprintf(text, sizeof text, "X-Expunged: %08x", code);
+	memcpy(at, text, n);
+	memset(at + n, ' ', room - n);
+	return true;
 }
 
 size_t unix_pseudo_fields(char *out, struct unix_block *b, size_t want)

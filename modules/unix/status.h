@@ -41,6 +41,19 @@
  * is left and L, and whatever is delivered next could claim one. So the last message that is left (or the
  * pseudo-message) gets L as it was then, ten digits, in the same place: "X-Status: FA 0000000010". UIDs
  * behind it must be above that.
+ *
+ * Gone. An expunged message stays in the file for a while, since taking it out means to write everything
+ * behind it again. Its block says that it is gone, where X-Keywords was, or what comes before that:
+ *
+ *     Status: RO
+ *     X-Status: D
+ *     X-Expunged: 8f3a0c21        as many spaces as are needed
+ *     X-UID: n
+ *
+ * The number is n, mixed with V, so that the field means nothing in another mailbox into which somebody
+ * copies the message. It counts only in the fields directly behind the From line, where no sender can write.
+ * It is a field of its own because every program that rewrites a message copies fields it does not know: what
+ * others make of the block, the message stays expunged. They show it, as deleted, until it is taken out.
  */
 #ifndef UNIX_STATUS_H
 #define UNIX_STATUS_H
@@ -57,12 +70,15 @@ enum unix_field {
 	UNIX_FIELD_XSTATUS,
 	UNIX_FIELD_KEYWORDS,
 	UNIX_FIELD_UID,
+	UNIX_FIELD_EXPUNGED, /* in front of a header only */
 };
 /* "X-IMAPbase:" and its NUL */
 #define UNIX_FIELD_NAME_MAX 12u
 
 /* What an internal header line is, spelled exactly; `size` octets of its beginning. */
 enum unix_field unix_field_of(const unsigned char *line, size_t size);
+/* More octets could make one of the names of these. */
+bool unix_field_may_follow(const unsigned char *line, size_t size);
 /* An appended message's own field that must be renamed, however it is spelled: one of the names and ':'. */
 bool unix_field_reserved(const unsigned char *line, size_t size);
 
@@ -103,7 +119,11 @@ struct unix_block {
 	uint32_t uid;  /* 0: no X-UID line */
 	uint32_t mark; /* 0: none */
 	uint64_t rest; /* 0: none; the block has the same size for every other value */
+	bool gone;     /* then uidvalidity counts, and keywords do not */
 };
+
+/* What X-Expunged says of a message, and back: each undoes the other. */
+uint32_t unix_gone_code(uint32_t uidvalidity, uint32_t uid);
 
 #define UNIX_BLOCK_MAX 8192u
 /*
@@ -112,6 +132,12 @@ struct unix_block {
  * way first (and is 0 then).
  */
 size_t unix_block_write(char *out, struct unix_block *b, size_t want);
+/*
+ * Another way to say in a block that the message is gone, by changing less of it: `way` 0, 1, …, until it
+ * returns false. False also when the block holds what may not be lost.
+ */
+#define UNIX_GONE_WAYS 3u
+bool unix_block_gone(char *block, size_t size, uint32_t code, unsigned way);
 
 /* "X-IMAP: V L kw\nStatus: RO token\n" of the pseudo-message, exactly `want` octets (0: as long as it needs),
  * or 0. */

@@ -32,7 +32,7 @@
 #include <time.h>
 
 #define CURSOR_VERSION 2u
-#define CURSOR_SIZE 60u
+#define CURSOR_SIZE 64u
 #define CURSOR_RACY 0x10u
 #define CURSOR_UNSETTLED 0x20u
 #define CURSOR_UNLISTED 0x40u
@@ -93,11 +93,26 @@ static void new_flags(struct unix_resolve *r, const struct unix_scanned *m, stru
 	out->keywords = word_bits(b, m->words, foreign ? m->words_size : m->head_words_size);
 }
 
+/* The UID of a message that is gone, also where another program took its X-UID; or 0. */
+static uint32_t gone_uid(const struct unix_resolve *r, const struct unix_scanned *m)
+{
+	uint32_t uid = unix_gone_code(r->box->base.uidvalidity, m->gone_code);
+
+	if (!m->gone || !r->box->base.known || (m->uid != 0 && m->uid != uid))
+		return 0;
+	return uid > r->previous && uid <= r->limit ? uid : 0;
+}
+
 void unix_resolve(struct unix_resolve *r, const struct unix_scanned *m, struct unix_resolved *out)
 {
 	struct unix_box *b = r->box;
 
 	memset(out, 0, sizeof *out);
+	if ((out->uid = gone_uid(r, m)) != 0) {
+		out->gone = out->stored = true;
+		r->previous = out->uid;
+		return;
+	}
 	if (b->base.known && m->uid > r->previous && m->uid <= r->limit && m->uid > r->floor &&
 	    place_believed(r, m->uid_place)) {
 		out->letters = m->letters;
@@ -129,6 +144,7 @@ struct known {
 	uint32_t uidvalidity, uidlast, token;
 	uint64_t last;  /* where the last message begins, */
 	uint32_t check; /* and what its From line is */
+	uint32_t gone;  /* kilobytes of expunged messages that are still there */
 };
 
 static void put(unsigned char **p, uint64_t v, size_t size)
@@ -164,6 +180,7 @@ static void cursor_write(const struct known *k, struct mortise_cursor *c)
 	put(&p, k->token, 3);
 	put(&p, k->last, 8);
 	put(&p, k->check, 4);
+	put(&p, k->gone, 4);
 	c->size = (uint8_t)(p - c->data);
 }
 
@@ -192,6 +209,7 @@ static void cursor_read(const struct mortise_cursor *c, struct known *k)
 	k->token = (uint32_t)get(&p, 3);
 	k->last = get(&p, 8);
 	k->check = (uint32_t)get(&p, 4);
+	k->gone = (uint32_t)get(&p, 4);
 }
 
 /* ---- making UIDs stick ---- */
@@ -202,12 +220,6 @@ struct stamping {
 	bool base_due; /* the message that held V and L goes */
 };
 
-/* The first message holds V and L, where there is no pseudo-message. */
-static bool holds_base(const struct unix_box *b, uint64_t start)
-{
-	return !b->base.pseudo && start == b->base.start;
-}
-
 static int stamp_one(void *arg, const struct unix_scanned *m, struct unix_verdict *v)
 {
 	struct stamping *s = arg;
@@ -216,8 +228,8 @@ static int stamp_one(void *arg, const struct unix_scanned *m, struct unix_verdic
 	struct unix_block block = {.table = &b->keywords};
 
 	unix_resolve(&s->resolve, m, &is);
-	block.base = holds_base(b, m->start) || s->base_due;
-	if (is.torn) {
+	block.base = unix_holds_base(b, m->start) || s->base_due;
+	if (is.torn || is.gone) {
 		s->base_due = block.base;
 		v->action = UNIX_DROP;
 		return 0;
@@ -272,7 +284,7 @@ static int stamp(
 
 	if (!b->base.known && !b->base.pseudo && from != b->base.start)
 		return call->host->fault(call, MORTISE_E_INTERNAL, "%s has no UIDVALIDITY", b->place->name);
-	if (holds_base(b, from) && (r = count_uids(call, b, from, &st)) != 0)
+	if (unix_holds_base(b, from) && (r = count_uids(call, b, from, &st)) != 0)
 		return r;
 	if (resolve->renumber && b->base.pseudo) {
 		/* No UID may stand under the old UIDVALIDITY, not even after a crash. */
@@ -285,7 +297,7 @@ static int stamp(
 	if ((r = unix_rewrite(call, b, from, stamp_one, &st, NULL)) != 0)
 		return r;
 	b->uidlast = st.resolve.uidlast;
-	if (!holds_base(b, from) && (r = unix_base_write(call, b, false)) != 0)
+	if (!unix_holds_base(b, from) && (r = unix_base_write(call, b, false)) != 0)
 		return r;
 	unix_times(b, false);
 	return unix_base_read(call, b);
@@ -313,6 +325,7 @@ struct sync {
 	bool may_stamp, unsettled;
 	bool grown; /* nothing but new messages at the end */
 	bool moved; /* what was told has other locators now */
+	bool whole; /* all of the file is looked at: what is gone is counted */
 };
 
 static int tell_keywords(struct sync *s)
@@ -431,6 +444,8 @@ static int tell_range(struct sync *s, uint64_t from, uint64_t end)
 		/* What cannot be taken out now is not shown. */
 		if (is.torn)
 			s->unsettled = true;
+		else if (is.gone)
+			s->b->gone += s->whole ? s->m->next - s->m->start : 0;
 		else if ((r = tell(s, &is)) != 0)
 			break;
 	}
@@ -532,6 +547,8 @@ static int sync_grown(struct sync *s, uint64_t start)
 	if (s->was.uidlast > s->resolve.floor)
 		s->resolve.floor = s->was.uidlast;
 	s->resolve.previous = s->was.uidlast;
+	if (s->b->gone == 0)
+		s->b->gone = (uint64_t)s->was.gone * 1024;
 	return tell_range(s, start, UINT64_MAX);
 }
 
@@ -556,7 +573,8 @@ static int sync_ours(struct sync *s)
 	int r = 0;
 
 	s->changed_up_to = s->was.uidlast;
-	s->last = s->was.last;
+	/* Where the last message was there is another one, or the end. */
+	s->last = s->was.last < t->rescan ? s->was.last : UINT64_MAX;
 	s->check = s->was.check;
 	if (t->vanished_count > 1)
 		qsort(t->vanished, t->vanished_count, sizeof *t->vanished, order_uid);
@@ -585,6 +603,9 @@ static int renumber(struct sync *s)
 
 	if (!b->renumber || !s->may_stamp)
 		return 0;
+	/* Who is gone is known by the old numbers. */
+	if ((r = unix_compact(s->call, b)) != 0)
+		return r;
 	b->uidvalidity = b->uidvalidity < now ? now : b->uidvalidity + 1;
 	b->uidlast = 0;
 	unix_resolve_begin(&s->resolve, b);
@@ -609,6 +630,8 @@ static int sync_full(struct sync *s)
 	if (s->sink != NULL && (r = s->sink->full_scan(s->sink->engine, b->uidvalidity)) != 0)
 		return r;
 	b->told_keywords = 0;
+	s->whole = true;
+	b->gone = 0;
 	if ((r = tell_keywords(s)) != 0 || (r = unix_box_print(s->call, b, &now)) != 0)
 		return r;
 	if (now.size == 0 && s->may_stamp && b->uidlast > 0) {
@@ -660,6 +683,8 @@ static int sync_locked(struct sync *s, struct mortise_cursor *cursor)
 	}
 	if (r == 0 && s->moved) {
 		s->changed_up_to = UINT32_MAX;
+		s->whole = true;
+		b->gone = 0;
 		unix_resolve_begin(&s->resolve, b);
 		r = tell_range(s, unix_first(b), UINT64_MAX);
 	}
@@ -676,8 +701,9 @@ static int sync_locked(struct sync *s, struct mortise_cursor *cursor)
 	is.uidvalidity = b->uidvalidity;
 	is.uidlast = s->unsettled ? s->resolve.uidlast : b->uidlast;
 	is.token = b->base.token;
-	is.last = s->last;
+	is.last = s->last < now.size ? s->last : now.size;
 	is.check = s->check;
+	is.gone = b->gone / 1024 < UINT32_MAX ? (uint32_t)((b->gone + 1023) / 1024) : UINT32_MAX;
 	cursor_write(&is, cursor);
 	if (s->sink != NULL)
 		unix_trail_clear(b);
@@ -706,6 +732,7 @@ static void known_as(struct unix_box *b, const struct known *was, const struct m
 	b->uidvalidity = was->uidvalidity;
 	b->uidlast = was->uidlast;
 	b->unsettled = was->unsettled;
+	b->gone = (uint64_t)was->gone * 1024;
 	b->seen = *cursor;
 	b->seen_serial = b->lock.serial;
 }

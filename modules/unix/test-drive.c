@@ -3,9 +3,10 @@
  * the two can be set against each other.
  *
  *     drive MAILBOX [option NAME=VALUE]... [dump | set UIDS FLAGS | clear UIDS FLAGS | append FILE FLAGS
- * UNIXTIME | expunge | seen | create | lock | hold]...
+ * UNIXTIME | later | expunge | seen | create | lock | hold]...
  *
- * Without commands: dump, opened read-only.
+ * After `later`, what is expunged stays in the file when the driver is closed. Without commands: dump, opened
+ * read-only.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -221,6 +222,8 @@ static int command(struct session *s, int argc, char **argv)
 		dump(s);
 	else if (strcmp(argv[0], "expunge") == 0)
 		expunge(s);
+	else if (strcmp(argv[0], "later") == 0)
+		complain(s, "checkpoint", session_checkpoint(s));
 	else if (strcmp(argv[0], "seen") == 0)
 		complain(s, "seen_recent", session_seen(s));
 	else if (strcmp(argv[0], "lock") == 0)

@@ -56,6 +56,11 @@ static const struct mortise_option options[] = {
             "program has written to yet, any. all: any, as c-client does; a sender can then set flags."),
     MORTISE_OPTION(struct unix_options, keyword_limit, UINT, "30", .min = "0", .max = "64", .since = "0.1",
         .help = "keywords a mailbox may have", .detail = "c-client knows 30 and drops what is above."),
+    MORTISE_OPTION(struct unix_options, expunged_max, SIZE, "64M", .flags = MORTISE_OPTION_RELOADABLE,
+        .since = "0.1", .help = "octets of expunged messages that may wait in a mailbox to be taken out",
+        .detail =
+            "They are taken out when the session is quiet or ends; with more than this, at once. 0: always "
+            "at once."),
     MORTISE_OPTION(struct unix_options, fsync, BOOL, "yes", .since = "0.1",
         .help = "wait until changes are on the disk before answering"),
     MORTISE_OPTION(struct unix_options, open_directory, BOOL, "no", .since = "0.1",
@@ -190,6 +195,7 @@ static const struct mortise_driver_ops ops = {
     .add_keyword = unix_op_add_keyword,
     .watch = unix_op_watch,
     .seen_recent = unix_op_seen_recent,
+    .checkpoint = unix_op_checkpoint,
 };
 
 static const struct mortise_lifecycle lifecycle = {.size = sizeof lifecycle, .check = check};

@@ -218,8 +218,36 @@ def keeps_out():
     tap.ok(not os.path.exists(f"{box}.lock"), "no dot-lock is left")
 
 
+def gone():
+    """What we expunged is still in the file, and stays expunged whatever c-client does with it meanwhile."""
+    home = folder("gone")
+    box = f"{home}/box"
+    write(box, b"")
+    write(f"{home}/m", b"Subject: one\r\n\r\ntext\r\n")
+    for _ in range(4):
+        run(OURS, box, "append", f"{home}/m", "")
+    # The first message, which holds UIDVALIDITY, and one in the middle.
+    run(OURS, box, "set", "1,3", "\\Deleted")
+    p = run(OURS, box, "later", "expunge", "dump")
+    tap.ok(p.returncode == 0 and sorted(k for k in parse(p) if isinstance(k, int)) == [2, 4], "two of four are expunged", p.stdout, p.stderr)
+    theirs = parse(run(CCLIENT, box))
+    tap.ok(sorted(k for k in theirs if isinstance(k, int)) == [1, 2, 3, 4] and "\\Deleted" in theirs[1][0] and "\\Deleted" in theirs[3][0],
+           "c-client shows them still, as deleted", theirs)
+    run(CCLIENT, box, "set", "1:*", "\\Flagged KeyA", "check")
+    run(CCLIENT, box, "append", f"{home}/m", "", "", "check")
+    with open(box, "rb") as f:
+        tap.ok(f.read().count(b"\nX-Expunged: ") == 2, "and writes all of it again")
+    ours = parse(run(OURS, box))
+    tap.ok(sorted(k for k in ours if isinstance(k, int)) == [2, 4, 5] and ours["UIDVALIDITY"] == theirs["UIDVALIDITY"],
+           "they do not come back", ours)
+    run(OURS, box, "set", "2", "\\Seen")
+    state = agree(box, "when they are taken out, both agree")
+    tap.ok(state is not None and sorted(k for k in state if isinstance(k, int)) == [2, 4, 5], "and nothing else is lost", state)
+
+
 try:
     golden()
+    gone()
     for seed in SEEDS:
         one_run(seed)
     busy()
