@@ -19,6 +19,9 @@ static const struct {
     {"UIDPLUS", AFTER},               /* RFC 4315 */
     {"UNSELECT", AFTER},              /* RFC 3691 */
     {"WITHIN", AFTER},                /* RFC 5032 */
+    {"LIST-EXTENDED", AFTER},         /* RFC 5258 */
+    {"LIST-STATUS", AFTER},           /* RFC 5819 */
+    {"SPECIAL-USE", AFTER},           /* RFC 6154 */
     {"SORT", AFTER},                  /* RFC 5256 */
     {"SORT=DISPLAY", AFTER},          /* RFC 5957 */
     {"THREAD=ORDEREDSUBJECT", AFTER}, /* RFC 5256 */

@@ -20,6 +20,7 @@ static const struct mortise_option table[] = {
     IMAP_OPTION(search_keys, UINT, "1000", .min = "10", .max = "100000", .help = "most keys in one SEARCH"),
     IMAP_OPTION(search_depth, UINT, "500", .min = "1", .max = "5000",
         .help = "how deep NOT, OR and parentheses may be nested in SEARCH"),
+    IMAP_OPTION(list_patterns, UINT, "100", .min = "1", .max = "10000", .help = "most patterns in one LIST"),
     IMAP_OPTION(thread_ids, UINT, "4000000", .min = "10", .max = "100000000",
         .help = "most messages and ids of messages that are not there in one THREAD",
         .detail = "Each takes about 100 octets of memory while the command is done."),

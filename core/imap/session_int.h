@@ -25,6 +25,7 @@ struct imap_options {
 	uint64_t bad_commands;
 	uint64_t fetch_items, section_depth;
 	uint64_t search_keys, search_depth;
+	uint64_t list_patterns;
 	uint64_t thread_ids;
 	uint64_t keywords;
 	uint64_t append_messages;

@@ -33,6 +33,17 @@ static void add(struct pattern *p, struct str s, size_t *literals)
 	}
 }
 
+/* A pattern that begins at a root of its own has no use for the reference. */
+static bool needs_reference(const char *pattern)
+{
+	return pattern[0] != '#' && pattern[0] != '/' && pattern[0] != '~';
+}
+
+const char *list_pattern(const char *reference, const char *pattern, struct arena *a)
+{
+	return arena_printf(a, "%s%s", needs_reference(pattern) ? reference : "", pattern);
+}
+
 void pattern_set(struct pattern *p, const char *reference, const char *pattern, char separator)
 {
 	size_t literals = 0;
@@ -40,8 +51,7 @@ void pattern_set(struct pattern *p, const char *reference, const char *pattern, 
 	p->n = 0;
 	p->separator = separator;
 	p->never = false;
-	/* A pattern that begins at a root of its own has no use for the reference. */
-	if (pattern[0] != '#' && pattern[0] != '/' && pattern[0] != '~')
+	if (needs_reference(pattern))
 		add(p, str_of(reference), &literals);
 	add(p, str_of(pattern), &literals);
 }

@@ -42,6 +42,19 @@ static const struct mortise_option store_option_table[] = {
         struct store_options, message_size, SIZE, "1G", .min = "1k", .help = "largest message that is taken"),
     MORTISE_OPTION(struct store_options, subscription_limit, UINT, "100000", .min = "1",
         .help = "names in the subscription file at most"),
+    MORTISE_OPTION(struct store_options, archive, STRING, "Archive",
+        .help = "mailbox for the special use \\Archive until a client gives it to another",
+        .detail =
+            "As with the four options below, a mailbox of this name has the special use (RFC 6154) when "
+            "it exists; it is not made. An empty name: none."),
+    MORTISE_OPTION(struct store_options, drafts, STRING, "Drafts",
+        .help = "mailbox for the special use \\Drafts until a client gives it to another"),
+    MORTISE_OPTION(struct store_options, junk, STRING, "Junk",
+        .help = "mailbox for the special use \\Junk until a client gives it to another"),
+    MORTISE_OPTION(struct store_options, sent, STRING, "Sent",
+        .help = "mailbox for the special use \\Sent until a client gives it to another"),
+    MORTISE_OPTION(struct store_options, trash, STRING, "Trash",
+        .help = "mailbox for the special use \\Trash until a client gives it to another"),
     MORTISE_OPTION(struct store_options, cache_size, SIZE, "4M", .min = "64k",
         .help = "memory for envelopes and body structures of one open mailbox"),
 };

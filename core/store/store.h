@@ -37,9 +37,10 @@ struct store_options {
 	uint64_t list_entries;              /* entries one LIST may give: 100000 */
 	bool confine;                       /* links may not leave a root */
 	bool hide_dot_files;
-	uint64_t message_size;       /* largest message taken: 1 GiB */
-	uint64_t subscription_limit; /* names in the subscription file */
-	uint64_t cache_size;         /* octets of envelopes and structures kept for one open mailbox: 4 MiB */
+	uint64_t message_size;                              /* largest message taken: 1 GiB */
+	uint64_t subscription_limit;                        /* names in the subscription file */
+	const char *archive, *drafts, *junk, *sent, *trash; /* names with these special uses */
+	uint64_t cache_size; /* octets of envelopes and structures kept for one open mailbox: 4 MiB */
 };
 extern const struct conf_group store_conf_group;
 
@@ -85,6 +86,8 @@ int store_lsub(
     struct store *s, const char *reference, const char *pattern, list_fn *fn, void *arg, struct err *e);
 /* The matcher both use, linear in name × pattern. */
 bool list_match(const char *pattern, const char *name, char separator);
+/* The one pattern that reference and pattern mean together. */
+const char *list_pattern(const char *reference, const char *pattern, struct arena *a);
 
 int store_subscribe(struct store *s, const char *name, bool on, struct err *e);
 /* "x/" makes only the directory. "#driver.NAME/x" chooses the format. */

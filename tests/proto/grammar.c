@@ -267,7 +267,18 @@ bool capability_data(struct grammar *g)
 	return rev1 || wanted(g, "the capability IMAP4rev1");
 }
 
-enum { NOSELECT = 1, MARKED = 2, UNMARKED = 4, NOINFERIORS = 8, CHILDREN = 16, NO_CHILDREN = 32 };
+enum {
+	NOSELECT = 1,
+	MARKED = 2,
+	UNMARKED = 4,
+	NOINFERIORS = 8,
+	CHILDREN = 16,
+	NO_CHILDREN = 32,
+	NONEXISTENT = 64,
+	SUBSCRIBED = 128,
+	REMOTE = 256,
+	FIRST_USE = 512
+};
 
 static bool list_attribute(struct grammar *g, unsigned *seen)
 {
@@ -275,7 +286,10 @@ static bool list_attribute(struct grammar *g, unsigned *seen)
 		const char *name;
 		unsigned bit;
 	} names[] = {{"Noselect", NOSELECT}, {"Marked", MARKED}, {"Unmarked", UNMARKED},
-	    {"Noinferiors", NOINFERIORS}, {"HasChildren", CHILDREN}, {"HasNoChildren", NO_CHILDREN}};
+	    {"Noinferiors", NOINFERIORS}, {"HasChildren", CHILDREN}, {"HasNoChildren", NO_CHILDREN},
+	    {"NonExistent", NONEXISTENT}, {"Subscribed", SUBSCRIBED}, {"Remote", REMOTE}, {"All", FIRST_USE},
+	    {"Archive", FIRST_USE << 1}, {"Drafts", FIRST_USE << 2}, {"Flagged", FIRST_USE << 3},
+	    {"Junk", FIRST_USE << 4}, {"Sent", FIRST_USE << 5}, {"Trash", FIRST_USE << 6}};
 	struct str s;
 	size_t i;
 
@@ -285,7 +299,7 @@ static bool list_attribute(struct grammar *g, unsigned *seen)
 		if (str_ieqc(s, names[i].name))
 			break;
 	if (i == sizeof(names) / sizeof(names[0]))
-		return wanted(g, "a mailbox attribute of RFC 3501 §7.2.2 or RFC 3348");
+		return wanted(g, "a mailbox attribute of RFC 3501 §7.2.2, RFC 5258 or RFC 6154");
 	if ((*seen & names[i].bit) != 0)
 		return wanted(g, "each attribute once");
 	*seen |= names[i].bit;
@@ -295,6 +309,37 @@ static bool list_attribute(struct grammar *g, unsigned *seen)
 static bool both(unsigned seen, unsigned pair)
 {
 	return (seen & pair) == pair;
+}
+
+/* RFC 5258 §3.5: SP "(CHILDINFO (" quoted selection options "))" */
+static bool childinfo(struct grammar *g)
+{
+	static const char *const options[] = {"SUBSCRIBED", "SPECIAL-USE"};
+	unsigned seen = 0, i;
+
+	if (!want(g, ' ') || !want(g, '('))
+		return false;
+	do {
+		AUTO_BUF struct buf option = BUF_INIT;
+
+		if (!quoted(g, &option))
+			return false;
+		for (i = 0; i < 2 && strcmp(buf_cstr(&option), options[i]) != 0; i++)
+			;
+		if (i == 2 || (seen & 1u << i) != 0)
+			return wanted(g, "a selection option, each once");
+		seen |= 1u << i;
+	} while (take(g, ' '));
+	return want(g, ')');
+}
+
+static bool mbox_list_extended(struct grammar *g)
+{
+	if (!want(g, ' ') || !want(g, '('))
+		return false;
+	if (!take_word(g, "CHILDINFO"))
+		return wanted(g, "an extended data item of RFC 5258");
+	return childinfo(g) && want(g, ')');
 }
 
 static bool mailbox_list(struct grammar *g)
@@ -325,7 +370,7 @@ static bool mailbox_list(struct grammar *g)
 		if (delimiter.n != 1)
 			return wanted(g, "a delimiter of one character");
 	}
-	return want(g, ' ') && mailbox(g);
+	return want(g, ' ') && mailbox(g) && (at_end(g) || mbox_list_extended(g));
 }
 
 static bool status_data(struct grammar *g)
