@@ -127,10 +127,11 @@ static uint64_t known_rights(long abi UNUSED)
 
 #endif
 
-/* What libraries of a session read: time zones, iconv tables, account names, locale. */
+/* What libraries of a session read: time zones, iconv tables, account names, locale; and the index, the
+ * boot's id. */
 static const char *const readable[] = {"/etc", "/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib64",
     "/usr/share", "/usr/local/lib", "/usr/local/share", "/dev/null", "/dev/urandom", "/proc/self",
-    "/run/nscd"};
+    "/proc/sys/kernel/random", "/run/nscd"};
 
 int sandbox_session_files(const char *const *writable, size_t writable_count, struct err *e)
 {

@@ -19,6 +19,7 @@
 #include "proc/sandbox.h"
 #include "proc/spawner_int.h"
 #include "proc/start.h"
+#include "store/index.h"
 #include "base/banned.h"
 
 /* ---- descriptors that modules opened in prepare: sessions keep them ---- */
@@ -67,6 +68,7 @@ static int load_modules(struct spawner *s, struct conf *conf, struct arena *a, s
 			*vec_push(&s->kept) = after.v[i];
 	vec_free(&before);
 	vec_free(&after);
+	index_prepare();
 	return conf_errors(r) == 0 ? 0 : -1;
 }
 

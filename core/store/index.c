@@ -15,7 +15,9 @@
 #include "store/index_int.h"
 #include "base/banned.h"
 
-#define READERS 1022 /* sessions of one user at one time; the lock file has 64 octets for each */
+#define READERS 1022       /* sessions of one user at one time; the lock file has 64 octets for each */
+#define LOCK_SIZE 65536    /* what LMDB's lock file takes for them */
+#define RESERVE (8u << 20) /* pages that become free are used again two transactions later */
 #define TRIES 4
 
 const char *index_test_boot;
@@ -52,6 +54,11 @@ const unsigned char *index_boot_id(void)
 	}
 	known = true;
 	return id;
+}
+
+void index_prepare(void)
+{
+	(void)index_boot_id();
 }
 
 /* ---- transactions ---- */
@@ -207,6 +214,14 @@ static int info_check(struct index *x, struct environment *v)
 	return memcmp(info.boot, index_boot_id(), INDEX_ID) == 0 ? 0 : INDEX_REPLACED;
 }
 
+/* With room above the limit, so that something can be deleted when it is reached. */
+static uint64_t map_size(const struct index *x, const struct environment *v)
+{
+	uint64_t size = v == &x->cache ? x->o->cache_size : x->o->state_size;
+
+	return (size + size / 8 + RESERVE) & ~(uint64_t)65535;
+}
+
 /* Opens the file that is there, and looks whether it is one to be used. The directory is locked. */
 static int file_open(struct index *x, struct environment *v)
 {
@@ -224,7 +239,7 @@ static int file_open(struct index *x, struct environment *v)
 		return rc;
 	if (snprintf(path, sizeof(path), "%s/%s", x->path, v->name) >= (int)sizeof(path))
 		return ENAMETOOLONG;
-	rc = environment_open(v, path, cache ? MDB_NOSYNC : 0, cache ? x->o->cache_size : x->o->state_size);
+	rc = environment_open(v, path, cache ? MDB_NOSYNC : 0, map_size(x, v));
 	if (rc == 0 && !in_place(x, v))
 		rc = EPERM;
 	if (rc == 0)
@@ -256,6 +271,20 @@ static int info_begin(struct index *x, struct environment *v)
 	return rc;
 }
 
+/*
+ * Made here with all its octets: LMDB would make it with holes, and filling one through its mapping when the
+ * disk is full kills the process.
+ */
+static int lock_make(struct index *x, const char *name)
+{
+	AUTO_CLOSE int fd = -1;
+
+	if (unlinkat(x->dir, name, 0) != 0 && errno != ENOENT)
+		return errno;
+	fd = openat(x->dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd < 0 ? errno : posix_fallocate(fd, 0, LOCK_SIZE);
+}
+
 /* A new, empty file takes the place of what is there. The directory is locked by us alone. */
 static int file_replace(struct index *x, struct environment *v, int why)
 {
@@ -275,11 +304,12 @@ static int file_replace(struct index *x, struct environment *v, int why)
 		if (why != INDEX_REPLACED)
 			log_msg(MSG_INDEX_DROPPED, "%s/%s: %s", x->path, v->name, index_reason(why));
 	}
-	if (unlinkat(x->dir, lock.p, 0) != 0 && errno != ENOENT)
-		return errno;
+	rc = lock_make(x, lock.p);
+	if (rc != 0)
+		return rc;
 	if (snprintf(path, sizeof(path), "%s/%s", x->path, v->name) >= (int)sizeof(path))
 		return ENAMETOOLONG;
-	rc = environment_open(v, path, cache ? MDB_NOSYNC : 0, cache ? x->o->cache_size : x->o->state_size);
+	rc = environment_open(v, path, cache ? MDB_NOSYNC : 0, map_size(x, v));
 	if (rc == 0 && (rc = info_begin(x, v)) == 0 && !cache && fsync(x->dir) != 0)
 		rc = errno;
 	if (rc != 0)
@@ -533,6 +563,8 @@ bool index_recover(struct index *x, struct environment *v, int rc, unsigned *tri
 		again = reopen(x, v);
 	else if (rc == MDB_MAP_RESIZED)
 		again = mdb_env_set_mapsize(v->env, 0);
+	else if (rc == MDB_MAP_FULL && v == &x->cache)
+		again = wire_evict(x, v);
 	else if (rc == MDB_READERS_FULL && *tries == 1)
 		again = mdb_reader_check(v->env, &dead);
 	else if (is_damage(rc))

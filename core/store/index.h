@@ -95,6 +95,8 @@ struct index_options {
 	uint64_t vanished;   /* expunged UID ranges remembered a mailbox: 100,000 */
 };
 
+/* For a process that forks sessions: reads once what each of them would. Opens nothing. */
+void index_prepare(void);
 /*
  * `directory` exists and is the user's. Only one in a process for one directory (LMDB's rule). Never fails
  * for what is on disk: see "Damage". The options outlive it.

@@ -198,6 +198,14 @@ int index_mirror(struct index *x, MDB_txn *cache, MDB_txn *state, uint64_t mailb
 /* Sets the clean mark, or takes it away (generation 0). */
 int clean_put(MDB_txn *state, MDB_dbi dbi, uint64_t mailbox, uint64_t generation);
 
+/* ---- size (index_verify.c) ---- */
+int environment_octets(struct environment *v, uint64_t *octets); /* in use */
+/* Drops the wire forms of the mailbox that was not changed for the longest time. MDB_MAP_FULL: there are
+ * none. */
+int wire_evict(struct index *x, struct environment *v);
+/* Drops some when the file is nearly full. */
+int wire_room(struct index *x, struct environment *v);
+
 /* ---- wire forms (index_wire.c) ---- */
 int wire_vanish(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, const uint32_t *uids, size_t count);
 

@@ -255,3 +255,191 @@ int index_lookup(struct index *x, struct str identity, uint64_t *number, struct 
 			return index_fault(e, rc, "looking for a mailbox in the index");
 	}
 }
+
+/* ---- mailboxes that move and go ---- */
+
+/*
+ * Everything of the mailbox with this identity in one file; the number it has in the other one, 0: none.
+ */
+static int file_forget(MDB_txn *txn, MDB_dbi dbi, struct str identity, uint64_t number)
+{
+	struct key k, attributes;
+	int rc = name_find(txn, dbi, identity, &k, &number);
+
+	if (rc == 0)
+		rc = value_delete(txn, dbi, &k);
+	if ((rc != 0 && rc != MDB_NOTFOUND) || number == 0)
+		return rc == MDB_NOTFOUND ? 0 : rc;
+	attributes = key_of(ROW_ATTRIBUTE, number);
+	rc = mailbox_drop(txn, dbi, number);
+	return rc != 0 ? rc : value_delete_below(txn, dbi, &attributes);
+}
+
+static int file_move(MDB_txn *txn, MDB_dbi dbi, struct str from, struct str to, uint64_t dropped)
+{
+	uint64_t number, other;
+	struct key k;
+	int rc = file_forget(txn, dbi, to, dropped);
+
+	if (rc == 0)
+		rc = name_find(txn, dbi, from, &k, &number);
+	if (rc != 0)
+		return rc == MDB_NOTFOUND ? 0 : rc;
+	rc = value_delete(txn, dbi, &k);
+	if (rc == 0)
+		rc = name_find(txn, dbi, to, &k, &other);
+	return rc == MDB_NOTFOUND ? name_put(txn, dbi, &k, to, number) : rc;
+}
+
+/* The identity with the path `from`, or what is below it, as it is when that became `to`; else p NULL. */
+static struct str moved(struct arena *a, struct str identity, struct str from, struct str to)
+{
+	struct str path = identity, driver = str_cut(&path, '\0');
+
+	if (path.p == NULL || !str_starts(path, from) || (path.n > from.n && path.p[from.n] != '/'))
+		return STR_NONE;
+	path = str_from(path, from.n);
+	return str_mem(arena_printf(a, "%.*s%c%.*s%.*s", STR_FMT(driver), '\0', STR_FMT(to), STR_FMT(path)),
+	    driver.n + 1 + to.n + path.n);
+}
+
+struct move {
+	struct str from, to;
+	bool below; /* all drivers' paths, and what is below */
+	bool forget;
+	uint64_t dropped; /* number of the mailbox whose rows go; 0: none, or not known */
+};
+
+typedef VEC(struct str) str_vec;
+
+/* Identities of one file that the move is about. */
+static int collect(MDB_txn *txn, MDB_dbi dbi, const struct move *m, struct arena *a, str_vec *out)
+{
+	struct key prefix = {.n = 0};
+	MDB_val key, v;
+	MDB_cursor *cursor;
+	int rc = mdb_cursor_open(txn, dbi, &cursor);
+
+	if (rc != 0)
+		return rc;
+	key_add(&prefix, ROW_NAME, 1);
+	key = key_val(&prefix);
+	rc = mdb_cursor_get(cursor, &key, &v, MDB_SET_RANGE);
+	while (rc == 0 && key_below(&key, &prefix)) {
+		struct str identity;
+
+		if (value_check(&v) && v.mv_size > 8) {
+			identity = str_mem((char *)v.mv_data + 8, v.mv_size - 8);
+			if (moved(a, identity, m->from, m->to).p != NULL)
+				*vec_push(out) = arena_str(a, identity);
+		}
+		rc = mdb_cursor_get(cursor, &key, &v, MDB_NEXT);
+	}
+	mdb_cursor_close(cursor);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int file_apply(MDB_txn *txn, MDB_dbi dbi, const struct move *m, struct arena *a)
+{
+	str_vec all = VEC_INIT;
+	size_t i;
+	int rc;
+
+	if (m->forget)
+		return file_forget(txn, dbi, m->from, m->dropped);
+	if (!m->below)
+		return file_move(txn, dbi, m->from, m->to, m->dropped);
+	rc = collect(txn, dbi, m, a, &all);
+	for (i = 0; rc == 0 && i < all.n; i++)
+		rc = file_move(txn, dbi, all.v[i], moved(a, all.v[i], m->from, m->to), 0);
+	vec_free(&all);
+	return rc;
+}
+
+/* index.state first, synced: what is told to the client is there after a crash. */
+static int apply_once(struct index *x, const struct move *m, struct arena *a, struct environment **where)
+{
+	struct environment *v = index_rows(x);
+	MDB_txn *txn = NULL, *state = NULL;
+	int rc;
+
+	*where = v;
+	rc = environment_write(x, v, &txn);
+	if (rc == 0)
+		rc = file_apply(txn, v->dbi, m, a);
+	if (rc == 0 && !x->private) {
+		*where = &x->state;
+		rc = index_need_state(x);
+		if (rc == 0)
+			rc = environment_write(x, &x->state, &state);
+		if (rc == 0)
+			rc = file_apply(state, x->state.dbi, m, a);
+		if (rc == 0)
+			rc = environment_commit(&state);
+	}
+	if (rc == 0)
+		rc = environment_commit(&txn);
+	environment_abort(&state);
+	environment_abort(&txn);
+	return rc;
+}
+
+static void known_apply(struct index *x, const struct move *m)
+{
+	size_t i;
+
+	for (i = x->known.n; i > 0; i--) {
+		struct known_mailbox *k = &x->known.v[i - 1];
+		struct str to = m->below                       ? moved(x->arena, k->identity, m->from, m->to)
+		                : str_eq(k->identity, m->from) ? m->to
+		                                               : STR_NONE;
+
+		if (m->forget ? str_eq(k->identity, m->from) : !m->below && str_eq(k->identity, m->to))
+			vec_remove(&x->known, i - 1);
+		else if (to.p != NULL)
+			k->identity = arena_str(x->arena, to);
+	}
+}
+
+static int apply(struct index *x, struct move *m, const char *doing, struct err *e)
+{
+	AUTO_ARENA struct arena *a = arena_new("names");
+	struct environment *where;
+	unsigned tries = 0;
+	int rc;
+
+	CHECK_OBJ(x, INDEX_MAGIC);
+	if (!m->forget && str_eq(m->from, m->to))
+		return 0;
+	for (;;) {
+		rc = m->below ? MDB_NOTFOUND
+		              : name_search(x, m->forget ? m->from : m->to, &m->dropped, &where);
+		if (rc == MDB_NOTFOUND)
+			m->dropped = 0;
+		if (rc == 0 || rc == MDB_NOTFOUND)
+			rc = apply_once(x, m, a, &where);
+		if (rc == 0)
+			break;
+		if (!index_recover(x, where, rc, &tries))
+			return index_fault(e, rc, doing);
+	}
+	known_apply(x, m);
+	return 0;
+}
+
+int index_rename(struct index *x, struct str from, struct str to, struct err *e)
+{
+	return apply(x, &(struct move){.from = from, .to = to}, "renaming a mailbox in the index", e);
+}
+
+int index_rename_below(struct index *x, struct str from, struct str to, struct err *e)
+{
+	return apply(
+	    x, &(struct move){.from = from, .to = to, .below = true}, "renaming mailboxes in the index", e);
+}
+
+int index_forget(struct index *x, struct str identity, struct err *e)
+{
+	return apply(
+	    x, &(struct move){.from = identity, .forget = true}, "forgetting a mailbox in the index", e);
+}

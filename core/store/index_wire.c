@@ -148,8 +148,10 @@ static int flush_once(struct index *x, struct environment *v)
 	AUTO_BUF struct buf b = BUF_INIT;
 	MDB_txn *txn;
 	size_t i;
-	int rc = environment_write(x, v, &txn);
+	int rc = wire_room(x, v);
 
+	if (rc == 0)
+		rc = environment_write(x, v, &txn);
 	if (rc != 0)
 		return rc;
 	for (i = 0; rc == 0 && i < x->puts.n; i++) {

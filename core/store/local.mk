@@ -15,7 +15,8 @@ core_store_libstore_a_SOURCES = \
 	core/store/source_file.h core/store/source_file.c core/store/cache.c \
 	core/store/index.h core/store/index_int.h core/store/index.c core/store/index_names.c \
 	core/store/index_rows.c core/store/index_read.c core/store/index_runs.c core/store/index_commit.c \
-	core/store/index_checkpoint.c core/store/index_wire.c
+	core/store/index_checkpoint.c core/store/index_wire.c \
+	core/store/index_attribute.c core/store/index_verify.c
 
 if HAVE_CMOCKA
 store_test_support = \

@@ -518,6 +518,157 @@ static void a_uidvalidity_is_given_once(void **state)
 	assert_true(w > v && (int64_t)v >= clock_seconds() - 5);
 }
 
+/* ---- names ---- */
+
+static void a_mailbox_moves(void **state)
+{
+	struct model *m = filled(20), *n;
+	struct str value = STR("x");
+	AUTO_BUF struct buf b = BUF_INIT;
+	uint64_t other, number;
+
+	(void)state;
+	assert_int_equal(index_mailbox(x, OTHER, &other, &e), 0);
+	assert_int_equal(index_attribute_set(x, other, STR("/comment"), &value, &e), 0);
+	assert_int_equal(commit(m, NULL, 0, NULL, 0, true), 0);
+	index_checkpoint(x, box, true);
+	assert_int_equal(index_rename(x, IDENTITY, OTHER, &e), 0);
+	assert_int_equal(index_lookup(x, IDENTITY, &number, &e), 0);
+	assert_int_equal(index_mailbox(x, OTHER, &number, &e), 0);
+	assert_true(number == box);
+	assert_int_equal(index_attribute(x, other, STR("/comment"), &b, &e), 0);
+	/* Over a reboot, too. */
+	index_test_boot = "boot number five";
+	again();
+	assert_true(number != box);
+	box = number;
+	n = load();
+	same(m, n);
+	assert_int_equal(index_forget(x, OTHER, &e), 0);
+	n = load();
+	assert_true(n->head.generation == 0);
+	assert_int_equal(index_lookup(x, OTHER, &number, &e), 0);
+}
+
+static void a_directory_moves(void **state)
+{
+	static const struct str old[] = {
+	    STR_INIT("mh\0/m/a"), STR_INIT("unix\0/m/a/b"), STR_INIT("unix\0/m/ab")};
+	static const struct str new[] = {
+	    STR_INIT("mh\0/m/z"), STR_INIT("unix\0/m/z/b"), STR_INIT("unix\0/m/ab")};
+	uint64_t numbers[3], number;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 3; i++)
+		assert_int_equal(index_mailbox(x, old[i], &numbers[i], &e), 0);
+	assert_int_equal(index_rename_below(x, STR("/m/a"), STR("/m/z"), &e), 0);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(index_lookup(x, new[i], &number, &e), 1);
+		assert_true(number == numbers[i]);
+	}
+	assert_int_equal(index_lookup(x, old[0], &number, &e), 0);
+	assert_int_equal(index_lookup(x, old[1], &number, &e), 0);
+}
+
+static int count_attribute(void *arg, struct str name, struct str value)
+{
+	struct buf *b = arg;
+
+	buf_addstr(b, name);
+	buf_addc(b, '=');
+	buf_addstr(b, value);
+	buf_addc(b, ' ');
+	return 0;
+}
+
+static void attributes(void **state)
+{
+	struct str one = STR("1"), two = STR("two"), none = STR("");
+	AUTO_BUF struct buf b = BUF_INIT;
+	char longest[600];
+
+	(void)state;
+	memset(longest, 'x', sizeof(longest));
+	assert_int_equal(index_attribute(x, box, STR("/a"), &b, &e), 0);
+	assert_int_equal(index_attribute_set(x, box, STR("/a"), &one, &e), 0);
+	assert_int_equal(index_attribute_set(x, box, STR("/a/b"), &two, &e), 0);
+	assert_int_equal(index_attribute_set(x, box, STR("/c"), &none, &e), 0);
+	assert_int_equal(index_attribute_set(x, 0, STR("/a"), &two, &e), 0);
+	index_test_boot = "boot number six.";
+	again();
+	assert_int_equal(index_attributes(x, box, STR("/a"), count_attribute, &b, &e), 0);
+	assert_string_equal(buf_cstr(&b), "/a=1 /a/b=two ");
+	buf_reset(&b);
+	assert_int_equal(index_attribute(x, 0, STR("/a"), &b, &e), 1);
+	assert_int_equal(index_attribute(x, box, STR("/c"), &b, &e), 1);
+	assert_string_equal(buf_cstr(&b), "two");
+	assert_int_equal(index_attribute_set(x, box, STR("/a"), NULL, &e), 0);
+	assert_int_equal(index_attribute_set(x, box, STR("/a"), NULL, &e), 0);
+	assert_int_equal(index_attribute(x, box, STR("/a"), &b, &e), 0);
+	assert_int_equal(
+	    index_attribute_set(x, box, str_mem(longest, sizeof(longest)), &one, &e), MORTISE_E_LIMIT);
+	err_clear(&e);
+	/* In memory nothing is durable, so nothing is promised. */
+	index_close(&x);
+	assert_int_equal(index_open_private(&options, &x, &e), 0);
+	assert_int_equal(index_attribute_set(x, 0, STR("/a"), &one, &e), MORTISE_E_UNAVAILABLE);
+	err_clear(&e);
+}
+
+static void all_is_counted(void **state)
+{
+	static const uint32_t gone_uids[] = {2, 4};
+	struct model *m = filled(600);
+	struct index_report r;
+	struct str one = STR("1");
+	uint64_t other;
+
+	(void)state;
+	assert_int_equal(commit(m, NULL, 0, gone_uids, 2, true), 0);
+	assert_int_equal(index_attribute_set(x, box, STR("/a"), &one, &e), 0);
+	index_wire_put(x, box, 3, INDEX_ENVELOPE, STR(""), STR("()"));
+	index_wire_flush(x);
+	assert_int_equal(index_mailbox(x, OTHER, &other, &e), 0);
+	assert_int_equal(index_verify(x, 0, &r, &e), 0);
+	assert_true(r.mailboxes == 2 && r.messages == 598 && r.runs == 3 && r.vanished_ranges == 2);
+	assert_true(r.wire_rows == 1 && r.attributes == 1 && r.damaged == 0);
+	assert_true(r.state_octets > 20000 && r.cache_octets > 20000);
+	assert_int_equal(index_verify(x, other, &r, &e), 0);
+	assert_true(r.mailboxes == 1 && r.messages == 0 && r.wire_rows == 0);
+	index_tidy(x);
+}
+
+/* The oldest mailbox's wire forms make room; what cannot be computed again stays. */
+static void a_full_cache_makes_room(void **state)
+{
+	static char text[60000];
+	struct model *m;
+	struct index_report r;
+	AUTO_BUF struct buf b = BUF_INIT;
+	uint32_t uid;
+	uint64_t other;
+
+	(void)state;
+	options.cache_size = 4 << 20;
+	index_close(&x);
+	begin();
+	m = filled(100);
+	assert_int_equal(index_mailbox(x, OTHER, &other, &e), 0);
+	for (uid = 1; uid <= 400; uid++)
+		index_wire_put(x, other, uid, INDEX_BODY, STR(""), str_mem(text, sizeof(text)));
+	for (uid = 1; uid <= 400; uid++)
+		index_wire_put(x, box, uid, INDEX_BODY, STR(""), str_mem(text, sizeof(text)));
+	index_wire_flush(x);
+	options.cache_size = 64 << 20;
+	assert_true(index_persistent(x));
+	same(m, load());
+	assert_int_equal(index_verify(x, 0, &r, &e), 0);
+	assert_true(r.cache_octets < 12 << 20);
+	assert_true(r.wire_rows > 0);
+	assert_int_equal(index_wire(x, box, 400, INDEX_BODY, STR(""), &b, &e), 1);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
 
 int main(void)
@@ -535,6 +686,11 @@ int main(void)
 	    TEST(what_is_durable_survives),
 	    TEST(a_private_index_works_alike),
 	    TEST(a_uidvalidity_is_given_once),
+	    TEST(a_mailbox_moves),
+	    TEST(a_directory_moves),
+	    TEST(attributes),
+	    TEST(all_is_counted),
+	    TEST(a_full_cache_makes_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
