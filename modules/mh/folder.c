@@ -79,7 +79,12 @@ int mh_recognise(struct mortise_call *call, const struct mortise_probe *probe)
 		    call, MORTISE_E_CORRUPT, "%s/" SEQUENCES " is no regular file", probe->place->path);
 		return MORTISE_DAMAGED;
 	}
-	return o->every_directory || has_message(probe->fd) ? MORTISE_MINE : MORTISE_NOT_MINE;
+	if (o->every_directory || has_message(probe->fd))
+		return MORTISE_MINE;
+	/* Not a maildir whose driver comes later. */
+	return probe->place->inbox && fstatat(probe->fd, "cur", &st, AT_SYMLINK_NOFOLLOW) != 0
+	           ? MORTISE_MINE
+	           : MORTISE_NOT_MINE;
 }
 
 /* The directory that place->path lies in, opened below the root, and the last part of the path. */

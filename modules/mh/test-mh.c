@@ -706,6 +706,11 @@ static void test_recognise(void **state)
 	assert_int_equal(recognise_box(r), MORTISE_MINE);
 	assert_int_equal(unlink(path_of(r, SEQUENCES)), 0);
 	assert_int_equal(recognise_box(r), MORTISE_NOT_MINE);
+	r->place.inbox = true;
+	assert_int_equal(recognise_box(r), MORTISE_MINE);
+	assert_int_equal(mkdir(path_of(r, "cur"), 0700), 0);
+	assert_int_equal(recognise_box(r), MORTISE_NOT_MINE);
+	r->place.inbox = false;
 	put(r, "2025", "From a@b Tue Nov 24 12:29:33 2026\nFrom: x\n\nan mbox\n");
 	put(r, "2026", "");
 	put(r, "x", "From: x\n");
