@@ -32,7 +32,9 @@ void set_write(struct buf *out, const struct number_set *s);
 /* Builder from rising numbers, or ranges of them. */
 void set_add(struct arena *a, struct number_set *s, size_t *cap, uint32_t n);
 void set_add_range(struct arena *a, struct number_set *s, size_t *cap, uint32_t low, uint32_t high);
-/* What is in both; what is in `x` and not in `y`. Linear in the number of ranges. */
+/*
+ * What is in both; what is in `x` and not in `y`. Linear in the number of ranges. `out` may be one of them.
+ */
 void set_both(
     struct arena *a, const struct number_set *x, const struct number_set *y, struct number_set *out);
 void set_without(

@@ -158,40 +158,42 @@ void set_add(struct arena *a, struct number_set *s, size_t *cap, uint32_t n)
 
 void set_both(struct arena *a, const struct number_set *x, const struct number_set *y, struct number_set *out)
 {
+	struct number_set both = {NULL, 0};
 	size_t i = 0, j = 0, cap = 0;
 
-	*out = (struct number_set){NULL, 0};
 	while (i < x->n && j < y->n) {
 		uint32_t low = x->v[i].low > y->v[j].low ? x->v[i].low : y->v[j].low;
 		uint32_t high = x->v[i].high < y->v[j].high ? x->v[i].high : y->v[j].high;
 
 		if (low <= high)
-			set_add_range(a, out, &cap, low, high);
+			set_add_range(a, &both, &cap, low, high);
 		if (x->v[i].high < y->v[j].high)
 			i++;
 		else
 			j++;
 	}
+	*out = both;
 }
 
 void set_without(
     struct arena *a, const struct number_set *x, const struct number_set *y, struct number_set *out)
 {
+	struct number_set rest = {NULL, 0};
 	size_t i, j = 0, cap = 0;
 
-	*out = (struct number_set){NULL, 0};
 	for (i = 0; i < x->n; i++) {
 		uint64_t low = x->v[i].low, high = x->v[i].high; /* low may go one beyond 32 bits */
 
 		for (; j < y->n && y->v[j].low <= high; j++) {
 			if (y->v[j].low > low)
-				set_add_range(a, out, &cap, (uint32_t)low, y->v[j].low - 1);
+				set_add_range(a, &rest, &cap, (uint32_t)low, y->v[j].low - 1);
 			if (y->v[j].high >= low)
 				low = (uint64_t)y->v[j].high + 1;
 			if (low > high)
 				break; /* this one may reach into the next range */
 		}
 		if (low <= high)
-			set_add_range(a, out, &cap, (uint32_t)low, (uint32_t)high);
+			set_add_range(a, &rest, &cap, (uint32_t)low, (uint32_t)high);
 	}
+	*out = rest;
 }
