@@ -85,6 +85,13 @@ bool nz_number(struct grammar *g, uint64_t *n)
 	return number(g, n) && (*n > 0 || wanted(g, "a number that is not zero"));
 }
 
+bool mod_sequence(struct grammar *g)
+{
+	uint64_t n;
+
+	return number64(g, &n) && (n > 0 || wanted(g, "a mod-sequence that is not zero"));
+}
+
 bool atom(struct grammar *g, struct str *s)
 {
 	size_t start = g->at;
@@ -375,7 +382,8 @@ static bool mailbox_list(struct grammar *g)
 
 static bool status_data(struct grammar *g)
 {
-	static const char *const names[] = {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN"};
+	static const char *const names[] = {
+	    "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ"};
 	unsigned seen = 0, i;
 	uint64_t n;
 
@@ -384,25 +392,76 @@ static bool status_data(struct grammar *g)
 	if (take(g, ')'))
 		return true;
 	do {
-		for (i = 0; i < 5 && !take_word(g, names[i]); i++)
+		for (i = 0; i < 6 && !take_word(g, names[i]); i++)
 			;
-		if (i == 5 || (seen & 1u << i) != 0)
+		if (i == 6 || (seen & 1u << i) != 0)
 			return wanted(g, "a STATUS item, each once");
 		seen |= 1u << i;
-		if (!want(g, ' ') || !(i == 2 || i == 3 ? nz_number(g, &n) : number(g, &n)))
+		if (!want(g, ' ') || !(i == 2 || i == 3 ? nz_number(g, &n)
+		                         : i == 5       ? number64(g, &n)
+		                                        : number(g, &n)))
 			return false;
 	} while (take(g, ' '));
 	return want(g, ')');
 }
 
+/* The mod-sequence comes last and not without numbers (RFC 7162 §7). */
 static bool search_data(struct grammar *g)
+{
+	bool any = false;
+	uint64_t n;
+
+	while (take(g, ' ')) {
+		if (any && take(g, '('))
+			return (take_word(g, "MODSEQ") || wanted(g, "MODSEQ")) && want(g, ' ') &&
+			       mod_sequence(g) && want(g, ')');
+		if (!nz_number(g, &n))
+			return false;
+		any = true;
+	}
+	return true;
+}
+
+/* RFC 4466 §2.6.2, RFC 4731 §3.1, RFC 7162 §3.1.10. */
+static bool esearch_data(struct grammar *g)
+{
+	static const char *const names[] = {"MIN", "MAX", "COUNT", "ALL", "MODSEQ"};
+	unsigned seen = 0, i;
+	uint64_t n;
+
+	if (!want(g, ' ') || !want(g, '(') || !(take_word(g, "TAG") || wanted(g, "TAG")) || !want(g, ' ') ||
+	    !string(g, NULL) || !want(g, ')'))
+		return false;
+	while (take(g, ' ')) {
+		if (seen == 0 && take_word(g, "UID")) {
+			seen = 32;
+			continue;
+		}
+		for (i = 0; i < 5 && !take_word(g, names[i]); i++)
+			;
+		if (i == 5 || (seen & 1u << i) != 0)
+			return wanted(g, "a result of RFC 4731, each once");
+		seen |= 1u << i;
+		if (!want(g, ' ') || !(i < 2      ? nz_number(g, &n)
+		                         : i == 2 ? number(g, &n)
+		                         : i == 3 ? uid_set(g, &n)
+		                                  : mod_sequence(g)))
+			return false;
+	}
+	return true;
+}
+
+/* RFC 7162 §7, expunged-resp */
+static bool vanished_data(struct grammar *g)
 {
 	uint64_t n;
 
-	while (take(g, ' '))
-		if (!nz_number(g, &n))
-			return false;
-	return true;
+	if (!want(g, ' '))
+		return false;
+	if (take(g, '('))
+		return (take_word(g, "EARLIER") || wanted(g, "EARLIER")) && want(g, ')') && want(g, ' ') &&
+		       uid_set(g, &n);
+	return uid_set(g, &n);
 }
 
 /*
@@ -552,7 +611,7 @@ static bool untagged(struct grammar *g)
 	} kinds[] = {{"CAPABILITY", capability_data}, {"FLAGS", flags_data}, {"LIST", mailbox_list},
 	    {"LSUB", mailbox_list}, {"STATUS", status_data}, {"SEARCH", search_data}, {"SORT", search_data},
 	    {"THREAD", thread_data}, {"NAMESPACE", namespace_data}, {"ID", id_data},
-	    {"ENABLED", enabled_data}};
+	    {"ENABLED", enabled_data}, {"ESEARCH", esearch_data}, {"VANISHED", vanished_data}};
 	size_t i;
 
 	if (ascii_digit(next(g)))

@@ -1,4 +1,7 @@
-/* grammar_code.c: resp-text and its codes (RFC 3501 §7.1, RFC 4315 §3, RFC 5530 §3; TOOBIG of RFC 4469). */
+/*
+ * grammar_code.c: resp-text and its codes (RFC 3501 §7.1, RFC 4315 §3, RFC 5530 §3, RFC 7162 §7; TOOBIG of
+ * RFC 4469).
+ */
 #include "grammar_int.h"
 #include "base/banned.h"
 
@@ -35,7 +38,7 @@ static bool permanent_flags(struct grammar *g)
 }
 
 /* How many UIDs the set names; "*" is not allowed (RFC 4315 §4). */
-static bool uid_set(struct grammar *g, uint64_t *count)
+bool uid_set(struct grammar *g, uint64_t *count)
 {
 	uint64_t low, high;
 
@@ -68,6 +71,18 @@ static bool copy_uid(struct grammar *g)
 	return from == to || wanted(g, "two sets of as many UIDs");
 }
 
+static bool highest_modseq(struct grammar *g)
+{
+	return want(g, ' ') && mod_sequence(g);
+}
+
+static bool modified(struct grammar *g)
+{
+	uint64_t n;
+
+	return want(g, ' ') && uid_set(g, &n);
+}
+
 static const struct {
 	const char *name;
 	bool (*argument)(struct grammar *g);
@@ -86,6 +101,10 @@ static const struct {
     {"APPENDUID", append_uid},
     {"COPYUID", copy_uid},
     {"UIDNOTSTICKY", no_argument},
+    {"HIGHESTMODSEQ", highest_modseq},
+    {"NOMODSEQ", no_argument},
+    {"MODIFIED", modified},
+    {"CLOSED", no_argument},
     {"UNAVAILABLE", no_argument},
     {"AUTHENTICATIONFAILED", no_argument},
     {"AUTHORIZATIONFAILED", no_argument},
@@ -113,7 +132,7 @@ static bool code(struct grammar *g)
 	for (i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
 		if (take_word(g, codes[i].name))
 			return codes[i].argument(g) && want(g, ']') && want(g, ' ');
-	return wanted(g, "a response code of RFC 3501, 4315 or 5530");
+	return wanted(g, "a response code of RFC 3501, 4315, 5530 or 7162");
 }
 
 bool resp_text(struct grammar *g)

@@ -1,4 +1,4 @@
-/* grammar_fetch.c: the data items of FETCH (RFC 3501 §7.4.2, §9). */
+/* grammar_fetch.c: the data items of FETCH (RFC 3501 §7.4.2, §9; RFC 7162 §7). */
 #include "grammar_int.h"
 #include "base/banned.h"
 
@@ -321,6 +321,12 @@ static bool bodystructure_item(struct grammar *g)
 	return body(g, true);
 }
 
+/* RFC 7162 §7, fetch-mod-resp */
+static bool modseq_item(struct grammar *g)
+{
+	return want(g, '(') && mod_sequence(g) && want(g, ')');
+}
+
 static const struct {
 	const char *name;
 	bool (*value)(struct grammar *g);
@@ -335,6 +341,7 @@ static const struct {
     {"BODY", body_item},
     {"BODYSTRUCTURE", bodystructure_item},
     {"UID", uid_item},
+    {"MODSEQ", modseq_item},
 };
 
 static bool item(struct grammar *g)

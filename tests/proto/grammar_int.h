@@ -24,6 +24,9 @@ bool want_end(struct grammar *g);
 bool number(struct grammar *g, uint64_t *n);   /* 32 bits */
 bool number64(struct grammar *g, uint64_t *n); /* 63 bits */
 bool nz_number(struct grammar *g, uint64_t *n);
+bool mod_sequence(struct grammar *g); /* RFC 7162 §7: not zero, 63 bits */
+/* Ranges of numbers without "*"; how many they name. */
+bool uid_set(struct grammar *g, uint64_t *count);
 bool atom(struct grammar *g, struct str *s);
 bool string(struct grammar *g, struct buf *octets); /* octets may be NULL: quoted or literal */
 bool nstring(struct grammar *g, struct buf *octets, bool *nil);
