@@ -420,12 +420,6 @@ int session_expunge(struct session *s, const uint32_t *uids, size_t count)
 	return end(s, call_expunge(s, refs, n));
 }
 
-int session_checkpoint(struct session *s)
-{
-	CALL(s, "checkpoint", rig_ops(s->rig)->checkpoint(&c.pub, s->box));
-	return r;
-}
-
 static int call_seen(struct session *s, const struct mortise_ref *refs, size_t count)
 {
 	CALL(s, "seen_recent", rig_ops(s->rig)->seen_recent(&c.pub, s->box, refs, count));
