@@ -30,13 +30,14 @@ struct mime_limits {
 	uint32_t parameters;     /* of one field */
 	uint32_t structure_size; /* octets of memory one part tree may take; when they are used up, the last
 	                            part reaches to the end of the message */
+	uint32_t preview_size;   /* octets of a part that a preview is made from */
 };
 /* A zero means the default; so does a NULL for the whole. */
 extern struct mime_limits mime_limits_default;
 
 /* conf group "message": the same limits, as options. A process sets its defaults once, when it starts. */
 struct mime_options {
-	uint64_t depth, parts, header_size, header_fields, addresses, parameters, structure_size;
+	uint64_t depth, parts, header_size, header_fields, addresses, parameters, structure_size, preview_size;
 };
 extern const struct conf_group mime_conf_group;
 void mime_limits_set(const struct mime_options *o);

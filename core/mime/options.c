@@ -23,6 +23,8 @@ static const struct mortise_option mime_option_table[] = {
         .help = "parameters of one field that are shown to clients"),
     MORTISE_OPTION(struct mime_options, structure_size, SIZE, "16M", .min = "64k", .max = "1G",
         .help = "memory for what is known of one message's parts"),
+    MORTISE_OPTION(struct mime_options, preview_size, SIZE, "256k", .min = "1k", .max = "64M",
+        .help = "octets of a message's text that are looked at for its preview"),
 };
 
 const struct conf_group mime_conf_group = {
@@ -39,7 +41,8 @@ struct mime_limits mime_limits_default = {.depth = 100,
     .header_fields = 10000,
     .addresses = 10000,
     .parameters = 1000,
-    .structure_size = 16 * 1024 * 1024};
+    .structure_size = 16 * 1024 * 1024,
+    .preview_size = 256 * 1024};
 
 static uint32_t or_default(uint64_t v, uint32_t fallback)
 {
@@ -58,7 +61,8 @@ struct mime_limits mime_limits_of(const struct mime_limits *l)
 	    .header_fields = or_default(l->header_fields, d->header_fields),
 	    .addresses = or_default(l->addresses, d->addresses),
 	    .parameters = or_default(l->parameters, d->parameters),
-	    .structure_size = or_default(l->structure_size, d->structure_size)};
+	    .structure_size = or_default(l->structure_size, d->structure_size),
+	    .preview_size = or_default(l->preview_size, d->preview_size)};
 }
 
 void mime_limits_set(const struct mime_options *o)
@@ -72,6 +76,7 @@ void mime_limits_set(const struct mime_options *o)
 	d->addresses = or_default(o->addresses, d->addresses);
 	d->parameters = or_default(o->parameters, d->parameters);
 	d->structure_size = or_default(o->structure_size, d->structure_size);
+	d->preview_size = or_default(o->preview_size, d->preview_size);
 }
 
 void mime_limit_reached(const char *option, uint32_t value)
