@@ -28,6 +28,7 @@
 
 #define BUFFER 65536
 #define LINE_LEAST 8        /* octets of a line of the list, at least, nearly always */
+#define WRITTEN_BACK 120    /* seconds after which the kernel has written a file by itself */
 #define OLD_TMP (36 * 3600) /* seconds until a file in tmp is nobody's any more, by the format's rule */
 
 struct piece {
@@ -305,8 +306,9 @@ static int take_file(struct mortise_call *call, struct transaction *t, struct ma
 	} else if (st.st_mtim.tv_sec == p->date && linkat(part, f->name, t->box->tmp, p->base, 0) == 0) {
 		t->count++;
 		p->size = (uint64_t)st.st_size;
-		/* Who delivered it may not have done so. */
-		r = fdatasync(fd) == 0 ? 0 : call->host->fault_errno(call, "%s", f->name);
+		/* Who delivered it may not have synced it, and the kernel not have come to it yet. */
+		if (st.st_ctim.tv_sec > time(NULL) - WRITTEN_BACK && fdatasync(fd) != 0)
+			r = call->host->fault_errno(call, "%s", f->name);
 	} else {
 		r = create_file(call, t);
 		if (r == 0)

@@ -494,6 +494,92 @@ static void test_append(void **state)
 	r->box = NULL;
 }
 
+/* Into another maildir, by link where it can be, with flags, keywords, date and zone of its own. */
+static void test_copy(void **state)
+{
+	static const char *const names[] = {"word"};
+	struct rig *r = *state;
+	struct mortise_place place = drive_place(&r->d, "other");
+	struct mortise_append_info infos[2] = {{.size = sizeof(infos[0]), .zone = 60, .uid = 10},
+	    {.size = sizeof(infos[0]), .flags = MORTISE_FLAG_SEEN, .keywords = names, .keyword_count = 1}};
+	struct mortise_ref refs[2] = {{.uid = 1}, {.uid = 2}}, made[2] = {{0}};
+	struct mortise_source source;
+	struct stat st;
+	uint32_t uidvalidity = 0;
+	void *box, *tx;
+
+	place.lock_timeout = 50;
+	put(r, "cur/1.a,S=2,W=3:2,F", "a\n");
+	put(r, "new/1.b", "bb\n");
+	reopen(r);
+	sync_now(r);
+	assert_int_equal(stat(path_of(r, "cur/1.a,S=2,W=3:2,F"), &st), 0);
+	infos[0].internal_date = st.st_mtim.tv_sec;
+	assert_int_equal(DRIVE(&r->d, create, &place), 0);
+	box = drive_open(&r->d, &place, 0);
+	/* It takes over numbers while it is empty. */
+	assert_int_equal(DRIVE(&r->d, lock, box, MORTISE_LOCK_EXCLUSIVE, 0), 0);
+	assert_int_equal(DRIVE(&r->d, adopt, box, 4711, 7), 0);
+	assert_int_equal(DRIVE(&r->d, lock, box, MORTISE_LOCK_NONE, 0), 0);
+	assert_int_equal(DRIVE(&r->d, append_begin, box, &tx), 0);
+	assert_int_equal(DRIVE(&r->d, append_copy, tx, r->box, refs, infos, 2), 0);
+	assert_int_equal(DRIVE(&r->d, append_commit_refs, tx, &uidvalidity, made, 2), 0);
+	assert_int_equal(uidvalidity, 4711);
+	assert_true(made[0].uid == 10 && made[1].uid == 11);
+	assert_true(made[0].locator_size > 0 && made[1].locator_size > 0);
+	assert_non_null(strstr(get(r, "../other/dovecot-uidlist"), "\n10 Z60 :"));
+	assert_string_equal(get(r, "../other/dovecot-keywords"), "0 word\n");
+	assert_int_equal(stat(path_of(r, "cur/1.a,S=2,W=3:2,F"), &st), 0);
+	assert_int_equal(st.st_nlink, 2);
+	assert_int_equal(stat(path_of(r, "new/1.b"), &st), 0);
+	assert_int_equal(st.st_nlink, 1); /* another date: octets were copied */
+	assert_int_equal(DRIVE(&r->d, read, box, &made[1], &source), 0);
+	assert_int_equal(source.extents[0].length, 3);
+	memset(&r->cursor, 0, sizeof(r->cursor));
+	assert_string_equal(drive_sync(&r->d, box, &r->cursor, &r->ear), "full kw1 +10(100) +11(1) next12");
+	assert_int_equal(r->ear.last.internal_date, 0);
+	assert_int_equal(DRIVE(&r->d, adopt, box, 4712, 7), MORTISE_E_INVALID);
+	/* A UID that was given already; a message that is gone. */
+	assert_int_equal(DRIVE(&r->d, append_begin, box, &tx), 0);
+	assert_int_equal(DRIVE(&r->d, append_copy, tx, r->box, refs, infos, 1), 0);
+	assert_int_equal(DRIVE(&r->d, append_commit_refs, tx, &uidvalidity, made, 1), MORTISE_E_INVALID);
+	refs[0].uid = 99;
+	assert_int_equal(DRIVE(&r->d, append_begin, box, &tx), 0);
+	assert_int_equal(DRIVE(&r->d, append_copy, tx, r->box, refs, infos, 1), MORTISE_E_EXPUNGED);
+	DRIVE_VOID(&r->d, append_abort, tx);
+	assert_int_equal(rmdir(path_of(r, "../other/tmp")), 0); /* nothing is left in it */
+	DRIVE_VOID(&r->d, close, box);
+}
+
+/* Lines of messages that are gone leave the list when there is time. */
+static void test_checkpoint(void **state)
+{
+	struct rig *r = *state;
+	char name[32];
+
+	for (int i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "cur/%d.a:2,", i + 1);
+		put(r, name, "a\n");
+	}
+	reopen(r);
+	sync_now(r);
+	for (int i = 0; i < 199; i++) {
+		snprintf(name, sizeof(name), "cur/%d.a:2,", i + 1);
+		assert_int_equal(unlink(path_of(r, name)), 0);
+	}
+	assert_non_null(strstr(sync_on(r), "-199 next201"));
+	assert_non_null(strstr(get(r, "dovecot-uidlist"), "\n1 :1.a"));
+	put(r, "dovecot-uidlist.lock", "1:other.example");
+	assert_int_equal(DRIVE(&r->d, checkpoint, r->box), 0);
+	assert_non_null(strstr(get(r, "dovecot-uidlist"), "\n1 :1.a"));
+	assert_int_equal(unlink(path_of(r, "dovecot-uidlist.lock")), 0);
+	assert_int_equal(DRIVE(&r->d, checkpoint, r->box), 0);
+	assert_string_equal(strchr(get(r, "dovecot-uidlist"), '\n'), "\n200 :200.a:2,\n");
+	assert_false(there(r, "dovecot-uidlist.lock"));
+	assert_non_null(strstr(get(r, "dovecot-uidlist"), " N201 "));
+	assert_string_equal(sync_on(r), "next201");
+}
+
 static void test_lock(void **state)
 {
 	struct rig *r = *state;
@@ -586,8 +672,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {T(test_names), T(test_first_list), T(test_foreign_list),
 	    T(test_courier_list), T(test_read_only_writes_nothing), T(test_cursor), T(test_locators),
-	    T(test_list_grows), T(test_changes), T(test_keywords_are_26), T(test_append), T(test_lock),
-	    T(test_twins), T(test_recognise), T(test_remove)};
+	    T(test_list_grows), T(test_changes), T(test_keywords_are_26), T(test_append), T(test_copy),
+	    T(test_checkpoint), T(test_lock), T(test_twins), T(test_recognise), T(test_remove)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
