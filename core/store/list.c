@@ -118,7 +118,7 @@ static enum object look_at(struct walk *w, const char *name, struct target *t)
 {
 	struct err e = ERR_INIT;
 
-	if (target_path(w->s, name, t, &e) == 0)
+	if (target_path(w->s, name, name, t, &e) == 0)
 		return t->object;
 	log_debug("store", "LIST %s: %s", name, e.admin);
 	*t = (struct target){.own_root = -1};
@@ -225,7 +225,7 @@ static int walk_level(struct walk *w, const char *path, const struct level *up)
 	return w->e->code;
 }
 
-static int list_inbox(struct walk *w)
+static int list_inbox(struct walk *w, bool children)
 {
 	const struct name n = {.text = "INBOX", .inbox = true};
 	struct pattern p = w->pattern;
@@ -238,12 +238,37 @@ static int list_inbox(struct walk *w)
 		p.text[i] = ascii_upper(p.text[i]);
 	if (!pattern_match(&p, STR("INBOX")))
 		return 0;
-	bits = w->s->root >= 0 && has_children(w, "INBOX", NULL) ? LIST_HASCHILDREN : LIST_HASNOCHILDREN;
+	bits = children ? LIST_HASCHILDREN : LIST_HASNOCHILDREN;
 	if (target_find(w->s, &n, &t, &e) == 0) {
 		bits |= marks(&t);
 		target_close(&t);
 	}
 	return give(w, "INBOX", bits);
+}
+
+static int list_folders(struct walk *w)
+{
+	struct folders f = {.list = VEC_INIT};
+	bool inbox = false;
+	size_t i;
+
+	if (w->s->root >= 0 && folders_read(w->s, w->a, &f, w->e) != 0) {
+		vec_free(&f.list);
+		return w->e->code;
+	}
+	for (i = 0; i < f.list.n && !inbox; i++)
+		inbox = folder_below(f.list.v[i].name, "INBOX");
+	list_inbox(w, inbox);
+	for (i = 0; i < f.list.n && w->e->code == 0; i++) {
+		const char *name = w->levels ? arena_printf(w->a, "%s/", f.list.v[i].name) : f.list.v[i].name;
+
+		if (strcmp(f.list.v[i].name, "INBOX") != 0 && pattern_match(&w->pattern, str_of(name)))
+			give(w, name,
+			    (f.list.v[i].children ? LIST_HASCHILDREN : LIST_HASNOCHILDREN) |
+			        (f.list.v[i].mailbox ? 0 : LIST_NOSELECT | LIST_NONEXISTENT));
+	}
+	vec_free(&f.list);
+	return w->e->code;
 }
 
 /* The levels of the pattern in front of its first wildcard: "a/b/c%" begins in "a/b". NULL: nothing can
@@ -280,7 +305,9 @@ int store_list(
 	pattern_set(&w.pattern, reference, pattern, '/');
 	w.levels = w.pattern.n > 1 && w.pattern.text[w.pattern.n - 1] == '/';
 	store_root(s, false, &missing);
-	if (list_inbox(&w) != 0)
+	if (s->o->dot_folders && (s->root >= 0 || missing.code == MORTISE_E_NOTFOUND))
+		return list_folders(&w);
+	if (list_inbox(&w, s->root >= 0 && has_children(&w, "INBOX", NULL)) != 0)
 		return e->code;
 	path = start_path(&w, &depth);
 	if (s->root < 0 || path == NULL || w.pattern.never)

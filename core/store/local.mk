@@ -3,7 +3,7 @@ noinst_LIBRARIES += core/store/libstore.a
 core_store_libstore_a_SOURCES = \
 	core/store/store.h core/store/store_int.h core/store/store.c \
 	core/store/names.c core/store/place.c core/store/recognise.c \
-	core/store/match.c core/store/list.c core/store/subscriptions.c \
+	core/store/match.c core/store/list.c core/store/folders.c core/store/subscriptions.c \
 	core/store/create.c core/store/delete.c core/store/rename.c \
 	core/store/mailbox.h core/store/mailbox_int.h core/store/mailbox.c \
 	core/store/driver.h core/store/driver.c \

@@ -91,7 +91,7 @@ int name_parse(
 	struct str name = str_of(text);
 
 	CHECK_OBJ(s, STORE_MAGIC);
-	*out = (struct name){.text = ""};
+	*out = (struct name){.text = "", .path = ""};
 	if (name.n == 0)
 		return refuse(e, "empty");
 	if (name.n > NAME_LIMIT)
@@ -120,8 +120,13 @@ int name_parse(
 		return e->code;
 	if ((how & NAME_NEW) != 0 && inbox_twin(name))
 		return refuse(e, "INBOX is written in capitals here");
-	out->text = arena_str(a, name).p;
-	if (name_hidden(s, out->text))
+	out->text = out->path = arena_str(a, name).p;
+	if (s->o->dot_folders) {
+		out->directory = false; /* there is no level without a mailbox */
+		if (folder_path(s, out, how, a, e) != 0)
+			return e->code;
+	}
+	if (name_hidden(s, out->path))
 		return (how & NAME_NEW) != 0 ? refuse(e, "the server keeps such names for itself")
 		                             : err_fail(e, MORTISE_E_NOTFOUND, "No such mailbox");
 	return 0;
@@ -205,7 +210,7 @@ bool name_hidden(const struct store *s, const char *path)
 
 	if (belongs_to(s, rest, s->state_path) || belongs_to(s, rest, s->subscriptions_path))
 		return true;
-	while (rest.p != NULL) {
+	while (rest.p != NULL && !s->o->dot_folders) {
 		struct str level = str_cut(&rest, '/');
 
 		if (level.n > 0 && level.p[0] == '.' && s->o->hide_dot_files)

@@ -131,9 +131,9 @@ static bool mailbox_s_own(struct store *s, const char *path)
 	return false;
 }
 
-int target_path(struct store *s, const char *path, struct target *out, struct err *e)
+int target_path(struct store *s, const char *name, const char *path, struct target *out, struct err *e)
 {
-	const struct name n = {.text = path};
+	const struct name n = {.text = name};
 
 	ASSERT(s->root >= 0);
 	if (mailbox_s_own(s, path))
@@ -153,7 +153,7 @@ int target_find(struct store *s, const struct name *n, struct target *out, struc
 		return find_inbox(s, n, out, e);
 	if (store_root(s, false, e) != 0)
 		return e->code;
-	return target_path(s, n->text, out, e);
+	return target_path(s, n->text, n->path, out, e);
 }
 
 int target_mailbox(

@@ -133,6 +133,69 @@ static int rename_inbox(struct store *s, const char *to, struct err *e)
 	return e->code;
 }
 
+/* One folder, and back again should another one fail. */
+static int move_folder(struct store *s, const struct name *from, const struct name *to, struct err *e)
+{
+	struct target t;
+
+	if (target_find(s, from, &t, e) != 0)
+		return e->code;
+	rename_found(s, &t, to, e);
+	target_close(&t);
+	return e->code;
+}
+
+struct folder_move {
+	struct name from, to;
+};
+
+/* What is to be moved, what is below first: while there is something left to move, `old` is there. */
+static int plan_folders(struct store *s, const struct name *old, const struct name *new, struct arena *a,
+    struct folder_move *moves, size_t *count, const struct folders *f, struct err *e)
+{
+	size_t i;
+
+	for (i = f->list.n; i-- > 0;) {
+		struct folder_move *m = &moves[*count];
+		struct target t;
+
+		if (!f->list.v[i].mailbox || (strcmp(f->list.v[i].name, old->text) != 0 &&
+		                                 !folder_below(f->list.v[i].name, old->text)))
+			continue;
+		if (name_parse(s, f->list.v[i].name, 0, a, &m->from, e) != 0 ||
+		    name_parse(s, arena_printf(a, "%s%s", new->text, f->list.v[i].name + strlen(old->text)),
+		        NAME_NEW, a, &m->to, e) != 0 ||
+		    target_find(s, &m->to, &t, e) != 0)
+			return e->code;
+		target_close(&t);
+		if (t.object != OBJECT_MISSING)
+			return err_fail(e, MORTISE_E_EXISTS, "Mailbox already exists");
+		++*count;
+	}
+	return *count > 0 ? 0 : err_fail(e, MORTISE_E_NOTFOUND, "No such mailbox");
+}
+
+/* Maildir++: what is below a folder lies beside it. */
+static int rename_folders(
+    struct store *s, const struct name *old, const struct name *new, struct arena *a, struct err *e)
+{
+	struct folders f = {.list = VEC_INIT};
+	struct folder_move *moves = NULL;
+	struct err undo = ERR_INIT;
+	size_t i, count = 0;
+
+	if (store_root(s, false, e) == 0 && folders_read(s, a, &f, e) == 0) {
+		moves = arena_array(a, f.list.n + 1, sizeof(*moves));
+		plan_folders(s, old, new, a, moves, &count, &f, e);
+	}
+	for (i = 0; i < count && e->code == 0; i++)
+		if (move_folder(s, &moves[i].from, &moves[i].to, e) != 0)
+			while (i-- > 0)
+				move_folder(s, &moves[i].to, &moves[i].from, &undo);
+	vec_free(&f.list);
+	return e->code;
+}
+
 int store_rename(struct store *s, const char *from, const char *to, struct err *e)
 {
 	AUTO_ARENA struct arena *a = arena_new("rename");
@@ -151,6 +214,8 @@ int store_rename(struct store *s, const char *from, const char *to, struct err *
 	n = strlen(old.text);
 	if (strncmp(old.text, new.text, n) == 0 && new.text[n] == '/')
 		return err_fail(e, MORTISE_E_INVALID, "A mailbox cannot be moved below itself");
+	if (s->o->dot_folders)
+		return rename_folders(s, &old, &new, a, e);
 	if (target_find(s, &old, &t, e) != 0)
 		return e->code;
 	if (t.object == OBJECT_MISSING || t.object == OBJECT_OTHER)

@@ -38,6 +38,11 @@ static const struct mortise_option store_option_table[] = {
         .help = "symbolic links may not lead out of the mail directory"),
     MORTISE_OPTION(struct store_options, hide_dot_files, BOOL, "yes",
         .help = "files whose names begin with a dot are not mailboxes"),
+    MORTISE_OPTION(struct store_options, dot_folders, BOOL, "no", .since = "0.1",
+        .help = "mailboxes are Maildir++ folders",
+        .detail =
+            "Mailbox `Work/2026` is the directory `.Work.2026` of `mail_dir`, which is a maildir itself. "
+            "Nothing else in it is a mailbox, and a level of a name has no dot in it."),
     MORTISE_OPTION(
         struct store_options, message_size, SIZE, "1G", .min = "1k", .help = "largest message that is taken"),
     MORTISE_OPTION(struct store_options, subscription_limit, UINT, "100000", .min = "1",

@@ -41,6 +41,7 @@ struct store_options {
 	uint64_t subscription_limit;                        /* names in the subscription file */
 	const char *archive, *drafts, *junk, *sent, *trash; /* names with these special uses */
 	uint64_t cache_size; /* octets of envelopes and structures kept for one open mailbox: 4 MiB */
+	bool dot_folders;    /* Maildir++ */
 };
 extern const struct conf_group store_conf_group;
 

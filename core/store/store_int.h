@@ -80,6 +80,7 @@ struct instance *store_default_driver(const struct store *s, struct err *e);
 /* ---- names.c ---- */
 struct name {
 	const char *text;        /* canonical: INBOX in capitals, without prefix and trailing separator */
+	const char *path;        /* below the mail directory */
 	bool inbox;              /* INBOX itself */
 	bool directory;          /* it ended with the separator */
 	struct instance *driver; /* from "#driver.NAME/", or NULL */
@@ -111,7 +112,7 @@ struct target {
 int target_find(struct store *s, const struct name *n, struct target *out, struct err *e);
 /* What is at a clean path below the mail directory, which must be open. INVALID for what is a mailbox's own.
  */
-int target_path(struct store *s, const char *path, struct target *out, struct err *e);
+int target_path(struct store *s, const char *name, const char *path, struct target *out, struct err *e);
 /* The same for what must be a mailbox, or an INBOX that is not there yet. */
 int target_mailbox(
     struct store *s, const char *name, unsigned how, struct arena *a, struct target *out, struct err *e);
@@ -126,6 +127,21 @@ static inline unsigned store_how(const struct store *s)
 {
 	return s->o->confine ? 0 : 2u; /* PATH_UNCONFINED */
 }
+
+/* ---- folders.c: names and directories of Maildir++ (dot_folders) ---- */
+struct folder {
+	const char *name;
+	bool mailbox; /* else only a level with others below */
+	bool children;
+};
+struct folders {
+	VEC(struct folder) list;
+};
+/* Sets n->path. */
+int folder_path(const struct store *s, struct name *n, unsigned how, struct arena *a, struct err *e);
+/* All of them, a level before what is below it. The mail directory must be open. */
+int folders_read(struct store *s, struct arena *a, struct folders *out, struct err *e);
+bool folder_below(const char *name, const char *above);
 
 /* ---- recognise.c ---- */
 /* Fills object, driver, st. Errors: PERM, CORRUPT (the driver says damaged), IO… */
