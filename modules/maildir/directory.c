@@ -16,6 +16,7 @@
 #include "box.h"
 
 #define REMOVED ".removed-cur"
+#define FOLDER "maildirfolder"
 
 int maildir_open_part(int dir, const char *name)
 {
@@ -68,14 +69,28 @@ static void strip(int dir)
 	for (i = 3; i-- > 0;)
 		unlinkat(dir, parts[i], AT_REMOVEDIR);
 	unlinkat(dir, UIDLIST, 0);
+	unlinkat(dir, FOLDER, 0);
+}
+
+/* Says to delivery agents that the maildir above is the one whose quota counts. */
+static int write_folder_mark(struct mortise_call *call, const struct mortise_place *place, int dir)
+{
+	int fd = openat(dir, FOLDER, O_CREAT | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, place->file_mode);
+
+	if (fd < 0)
+		return call->host->fault_errno(call, "%s/" FOLDER, place->path);
+	close(fd);
+	return 0;
 }
 
 /* What a maildir consists of, in a directory that is there; `cur` last. */
-static int furnish(struct mortise_call *call, const struct mortise_place *place, int dir)
+static int furnish(struct mortise_call *call, const struct mortise_place *place, int parent, int dir)
 {
 	int r = write_first_list(call, place, dir);
 	size_t i;
 
+	if (r == 0 && faccessat(parent, "cur", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		r = write_folder_mark(call, place, dir);
 	for (i = 0; i < 3 && r == 0; i++)
 		if (mkdirat(dir, parts[i], place->dir_mode) != 0 && (errno != EEXIST || i == 2))
 			r = call->host->fault_errno(call, "%s/%s", place->path, parts[i]);
@@ -99,7 +114,7 @@ static int furnish_level(
 	if (faccessat(dir, "cur", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		r = call->host->fail(call, MORTISE_E_EXISTS, "Mailbox already exists");
 	else
-		r = furnish(call, place, dir);
+		r = furnish(call, place, parent, dir);
 	close(dir);
 	return r;
 }
@@ -120,7 +135,7 @@ static int make_new(
 	if (dir < 0)
 		r = call->host->fault_errno(call, "%s", place->path);
 	else
-		r = furnish(call, place, dir);
+		r = furnish(call, place, parent, dir);
 	if (r == 0 && renameat2(parent, temp, parent, last, RENAME_NOREPLACE) != 0) {
 		r = errno == EEXIST ? call->host->fail(call, MORTISE_E_EXISTS, "Mailbox already exists")
 		                    : call->host->fault_errno(call, "%s", place->path);

@@ -178,7 +178,6 @@ static int watch(struct mortise_call *call, void *opened, struct mortise_watch *
 	return 0;
 }
 
-/* Maildir++ folders (".Sent") begin with a dot: the server's hide_dot_files says whether they are seen. */
 static const char *const own_names[] = {"cur", "new", "tmp", ".removed-cur", "dovecot-uidlist*",
     "dovecot-keywords*", "dovecot-uidvalidity*", "dovecot-acl*", "dovecot.index*", "dovecot.list.index*",
     "dovecot.mailbox.log*", "courierimapsubscribed", "courierimapuiddb", "courierimapkeywords",

@@ -8,133 +8,20 @@ import os
 import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from mortise import NOBODY, PASSWORD, Server, Tap, free_port, wait_for
+import dovecot as dovecot_server
+from mortise import NOBODY, Server, Tap
 
 tap = Tap()
 rng = random.Random(20261124)
-DOVECOT = "/usr/sbin/dovecot"
-if not os.path.exists(DOVECOT):
+if not dovecot_server.installed():
     tap.skip("maildirs shared with Dovecot", "dovecot is not installed")
     tap.done()
-
-
-class Dovecot:
-    """A private one on a loopback port, for the users of a Server and the same mailboxes."""
-
-    def __init__(self, server):
-        self.server, self.port, self.dir = server, free_port(), server.path("dovecot")
-        self.root = os.getuid() == 0
-        user = NOBODY.pw_name if self.root else os.environ.get("USER", str(os.getuid()))
-        group = "nogroup" if self.root else str(os.getgid())
-        for d in ("", "/run", "/state"):
-            os.makedirs(self.dir + d, exist_ok=True)
-            self._give(self.dir + d)
-        uid, gid = (NOBODY.pw_uid, NOBODY.pw_gid) if self.root else (os.getuid(), os.getgid())
-        with open(f"{self.dir}/users", "w") as f:
-            for u in server.users:
-                f.write(f"{u}:{{PLAIN}}{PASSWORD}:{uid}:{gid}::{server.home(u)}::\n")
-        self._give(f"{self.dir}/users")
-        with open(f"{self.dir}/dovecot.conf", "w") as f:
-            f.write(f"""base_dir = {self.dir}/run
-state_dir = {self.dir}/state
-log_path = {self.dir}/log
-protocols = imap
-listen = 127.0.0.1
-default_internal_user = {user}
-default_internal_group = {group}
-default_login_user = {user}
-first_valid_uid = 0
-first_valid_gid = 0
-mail_location = maildir:~/Maildir:LAYOUT=fs
-mail_privileged_group =
-ssl = no
-disable_plaintext_auth = no
-auth_failure_delay = 0
-passdb {{
-  driver = passwd-file
-  args = {self.dir}/users
-}}
-userdb {{
-  driver = passwd-file
-  args = {self.dir}/users
-}}
-namespace inbox {{
-  inbox = yes
-  separator = /
-}}
-service imap-login {{
-  chroot =
-  inet_listener imap {{
-    port = {self.port}
-  }}
-  inet_listener imaps {{
-    port = 0
-  }}
-}}
-service anvil {{
-  chroot =
-}}
-service stats {{
-  chroot =
-}}
-service auth {{
-  user = {user}
-}}
-service auth-worker {{
-  user = {user}
-}}
-""")
-        self._give(f"{self.dir}/dovecot.conf")
-        self.process = None
-
-    def _give(self, path):
-        if self.root:
-            os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid)
-
-    def __enter__(self):
-        self.out = open(f"{self.dir}/out", "wb")
-        self.process = subprocess.Popen(self.server.as_user([DOVECOT, "-F", "-c", f"{self.dir}/dovecot.conf"]),
-                                        stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.out, start_new_session=True)
-        if not wait_for(self._greets, 20):
-            self.__exit__()
-            raise RuntimeError("Dovecot does not greet:\n" + self.log())
-        return self
-
-    def __exit__(self, *ignored):
-        self.process.terminate()
-        try:
-            self.process.wait(15)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.out.close()
-
-    def _greets(self):
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 5) as s:
-                s.settimeout(5)
-                return s.recv(4) == b"* OK"
-        except OSError:
-            return False
-
-    def login(self, user):
-        c = imaplib.IMAP4("127.0.0.1", self.port, timeout=60)
-        c.login(user, PASSWORD)
-        return c
-
-    def log(self):
-        try:
-            with open(f"{self.dir}/log", errors="replace") as f:
-                return f.read()
-        except OSError:
-            return ""
 
 
 def text(n):
@@ -425,13 +312,13 @@ def full_disk(server, dovecot):
 def main():
     settings = {"store": 'store = { inbox = [ "~/Maildir" ]; mail_dir = "~/Maildir"; default_driver = "maildir"; };'}
     with Server(users=["alice", "bob", "carol", "dave", "erin"], driver="maildir", settings=settings) as server, \
-            Dovecot(server) as dovecot:
+            dovecot_server.Dovecot(f"maildir:{server.path('home')}/%u/Maildir:LAYOUT=fs", users=server.users) as dovecot:
         both_ways(server, dovecot)
         hostile(server, dovecot)
         all_at_once(server, dovecot)
         killed(server, dovecot)
         full_disk(server, dovecot)
-        bad = [x for x in dovecot.log().splitlines() if "Error:" in x or "Panic" in x or "Corrupted" in x]
+        bad = [x for x in dovecot.mail_log().splitlines() if "Error:" in x or "Panic" in x or "Corrupted" in x]
         tap.ok(not bad, "Dovecot has nothing to complain about", *bad[:10])
         bad = [x for x in server.log().splitlines() if " error:" in x and "no directory of its own" not in x and
                "died of signal 9" not in x]

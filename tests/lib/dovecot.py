@@ -109,6 +109,13 @@ service auth-worker {{
     def command(self, *arguments):
         return [PROGRAM, "-F", "-c", self.path("imapd.conf")]
 
+    def mail_log(self):
+        try:
+            with open(self.path("log.dovecot"), errors="replace") as f:
+                return f.read()
+        except OSError:
+            return ""
+
     def doveadm(self, *arguments):
         return subprocess.run(self.as_user(["/usr/bin/doveadm", "-c", self.path("imapd.conf"), *arguments]), stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1800, cwd="/")
