@@ -445,8 +445,9 @@ static void cut_off(struct mortise_call *call, struct mbx_box *b, uint64_t end)
 			    (unsigned long long)end);
 			return;
 		}
-	b->header.note_size = 0;
-	if (end > 0)
+	/* As long as what is cut off can come back, the note has to be there. */
+	b->header.note = '\0';
+	if (end > 0 && mbx_sync_file(call, b) == 0)
 		(void)!mbx_header_write_end(call, b);
 }
 
@@ -455,7 +456,8 @@ static int put_all(struct mortise_call *call, struct append *a, uint64_t end)
 	struct mbx_box *b = a->b;
 	int r;
 
-	b->header.note_size = end;
+	b->header.note = MBX_APPENDING;
+	b->header.note_at = end;
 	b->header.note_uid = b->uidlast;
 	if ((r = mbx_header_write(call, b)) != 0 || (r = mbx_sync_file(call, b)) != 0)
 		return r;

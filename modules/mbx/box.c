@@ -227,7 +227,7 @@ int mbx_change_stamp(struct mortise_call *call, struct mbx_box *b, uint64_t size
 		k->epoch = 0;
 	}
 	b->stamp = time_by_chance(call);
-	h->note_size = 0;
+	h->note = '\0';
 	h->trail = (struct mbx_trail){.epoch = 0};
 	if (k->there && !k->provisional) {
 		while (k->epoch == 0)

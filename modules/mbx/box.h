@@ -28,9 +28,10 @@
  * added without reading the others, who knows an older state with the same epoch need only look behind its
  * end, and how much there is to take back is known. c-client wipes it, or leaves it outdated.
  *
- * An append notes the file's size and its last UID there, too, before it begins, and wipes that when it is
- * done. When a process dies in between, a batch that is not all there, or does not parse, is cut off by the
- * next who locks the mailbox; without the note a damaged mailbox is never changed.
+ * The note. An append writes there the file's size and its last UID before it begins, and wipes that when it
+ * is done. When a process dies in between, a batch that is not all there, or does not parse, is cut off by
+ * the next who locks the mailbox; without the note a damaged mailbox is never changed. Who gives UIDs to
+ * messages that have none notes where he begins, and with which: done again, each gets the same.
  */
 #ifndef MBX_BOX_H
 #define MBX_BOX_H
@@ -44,13 +45,15 @@
 #define MBX_BOX_MAGIC 0x6d627842u
 #define MBX_APPEND_MAGIC 0x6d627841u
 
-#define MBX_HEADER 2048u  /* octets before the first record */
-#define MBX_PREFIX 25u    /* octets by which the format is recognised */
-#define MBX_UIDS 7u       /* where UIDVALIDITY and the last UID are, 8 digits each */
-#define MBX_TRAIL 1920u   /* where the trail is: 'T', 5 times 16 digits, 8 digits */
-#define MBX_NOTE 2010u    /* where an append notes the size before it, and its last UID */
-#define MBX_NOTE_SIZE 25u /* 'A', 16 digits, 8 digits */
-#define MBX_PID 2038u     /* 8 digits, CRLF */
+#define MBX_HEADER 2048u /* octets before the first record */
+#define MBX_PREFIX 25u   /* octets by which the format is recognised */
+#define MBX_UIDS 7u      /* where UIDVALIDITY and the last UID are, 8 digits each */
+#define MBX_TRAIL 1920u  /* where the trail is: 'T', 5 times 16 digits, 8 digits */
+#define MBX_NOTE 2010u   /* where the note is: what is being done, 16 digits, 8 digits */
+#define MBX_NOTE_SIZE 25u
+#define MBX_APPENDING 'A'
+#define MBX_NUMBERING 'N'
+#define MBX_PID 2038u /* 8 digits, CRLF */
 #define MBX_KEYWORDS 30u
 #define MBX_KEYWORD_MAX 50u
 #define MBX_LINE_MAX 64u   /* a record's first line is not longer */
@@ -110,9 +113,10 @@ struct mbx_trail {
 struct mbx_header {
 	unsigned char raw[MBX_HEADER];
 	uint32_t uidvalidity, uidlast;
-	bool unwritten;     /* the file is empty */
-	uint64_t note_size; /* of an append that has not ended: the file's size before it; 0: none */
-	uint32_t note_uid;  /* of its last message */
+	bool unwritten;    /* the file is empty */
+	char note;         /* what has not ended, or '\0' */
+	uint64_t note_at;  /* append: the file's size before it; numbering: the first record without UID */
+	uint32_t note_uid; /* append: of its last message; numbering: what the first one gets */
 	struct mbx_trail trail;
 	unsigned used_slots; /* keyword lines before the first empty one */
 	size_t keyword_count;

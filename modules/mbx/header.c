@@ -138,10 +138,12 @@ static void read_trail(struct mbx_header *h)
 	    mbx_hex(p + 81, 8, &t->count) && mbx_hex(p + 1, 16, &t->epoch))
 		t->mtime = (int64_t)mtime;
 	p = h->raw + MBX_NOTE;
-	if (p[0] != 'A' || !mbx_hex(p + 1, 16, &h->note_size) || !mbx_hex(p + 17, 8, &note_uid) ||
-	    h->note_size < MBX_HEADER)
-		h->note_size = note_uid = 0;
-	h->note_uid = (uint32_t)note_uid;
+	h->note = (char)p[0];
+	if ((p[0] != MBX_APPENDING && p[0] != MBX_NUMBERING) || !mbx_hex(p + 1, 16, &h->note_at) ||
+	    !mbx_hex(p + 17, 8, &note_uid) || h->note_at < MBX_HEADER)
+		h->note = '\0';
+	else
+		h->note_uid = (uint32_t)note_uid;
 }
 
 static void put_trail(struct mbx_header *h)
@@ -154,28 +156,27 @@ static void put_trail(struct mbx_header *h)
 		snprintf(p + MBX_TRAIL, MBX_NOTE - MBX_TRAIL, "T%016llx%016llx%016llx%016llx%016llx%08x",
 		    (unsigned long long)t->epoch, (unsigned long long)t->mtime, (unsigned long long)t->size,
 		    (unsigned long long)t->dead, (unsigned long long)t->dead_from, (uint32_t)t->count);
-	if (h->note_size != 0)
-		snprintf(p + MBX_NOTE, MBX_PID - MBX_NOTE, "A%016llx%08x", (unsigned long long)h->note_size,
-		    h->note_uid);
+	if (h->note != '\0')
+		snprintf(p + MBX_NOTE, MBX_PID - MBX_NOTE, "%c%016llx%08x", h->note,
+		    (unsigned long long)h->note_at, h->note_uid);
 }
 
 bool mbx_trail_holds(const struct mbx_header *h, const struct mbx_print *now)
 {
-	return h->trail.epoch != 0 && h->note_size == 0 && h->trail.mtime == now->mtime &&
+	return h->trail.epoch != 0 && h->note == '\0' && h->trail.mtime == now->mtime &&
 	       h->trail.size == now->size;
 }
 
 /* ---- all of it ---- */
 
-/* An empty file is an empty mailbox; the first change writes its header. */
-static void begin_header(struct mbx_box *b)
+/* An empty file is an empty mailbox, and the first change writes its header. Until then it is as old as it
+ * is. */
+static void begin_header(struct mbx_box *b, const struct mbx_print *now)
 {
-	if (b->given == 0 || b->given_for != 0) {
-		b->given = mbx_uidvalidity_new(b->state, 0);
-		b->given_for = 0;
-	}
+	uint32_t seconds = (uint32_t)(now->ctime / 1000000000);
+
 	b->header.unwritten = true;
-	mbx_header_new((char *)b->header.raw, b->given);
+	mbx_header_new((char *)b->header.raw, seconds != 0 ? seconds : 1);
 }
 
 int mbx_header_read(struct mortise_call *call, struct mbx_box *b)
@@ -190,7 +191,7 @@ int mbx_header_read(struct mortise_call *call, struct mbx_box *b)
 		return r;
 	h->unwritten = false;
 	if (now.size == 0)
-		begin_header(b);
+		begin_header(b, &now);
 	else if ((r = mbx_pread(call, b, p, MBX_HEADER, 0)) != 0)
 		return r;
 	if (memcmp(p, "*mbx*\r\n", MBX_UIDS) != 0 || !mbx_hex(p + MBX_UIDS, 8, &uidvalidity) ||

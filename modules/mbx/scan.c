@@ -22,7 +22,10 @@ struct scan {
 	struct mbx_box *b;
 	uint64_t size; /* the file's */
 	bool void_uids, writable;
-	bool unstored; /* some UIDs are not in the file */
+	bool unstored;  /* some UIDs are not in the file */
+	uint32_t given; /* the last UID that a message without got */
+	uint64_t first; /* the first of those, or 0 */
+	uint32_t first_uid;
 };
 
 static int record_add(struct mortise_call *call, struct mbx_box *b, const struct mbx_record *r)
@@ -80,21 +83,38 @@ static void void_uids(struct scan *s, const struct mbx_record *r)
 	    b->place->name, (unsigned long long)r->offset, r->uid, b->uid_before);
 	s->void_uids = true;
 	b->uidvalidity = other_uidvalidity(b, b->header.uidvalidity);
-	b->uidlast = b->count > 0 ? b->records[b->count - 1].uid : 0;
+	b->uidlast = b->uid_before = b->count > 0 ? b->records[b->count - 1].uid : 0;
 	if (b->uidlast < UID_MANY)
 		return;
 	/* Then there is room again for all that may come. */
 	for (size_t i = 0; i < b->count; i++)
 		b->records[i].uid = (uint32_t)i + 1;
 	s->unstored = true;
-	b->uidlast = (uint32_t)b->count;
+	b->uidlast = b->uid_before = (uint32_t)b->count;
 }
 
+/* The next one; from where somebody did not come to an end, as he would have. */
 static void give_uid(struct scan *s, struct mbx_record *r)
 {
-	if (s->b->uidlast >= MBX_UID_LAST)
+	struct mbx_box *b = s->b;
+	const struct mbx_header *h = &b->header;
+
+	if (b->uidlast >= MBX_UID_LAST)
 		void_uids(s, r);
-	r->uid = ++s->b->uidlast;
+	if (s->first == 0 && h->note == MBX_NUMBERING && r->offset >= h->note_at && !s->void_uids &&
+	    h->note_uid > b->uid_before && h->note_uid <= h->uidlast)
+		s->given = h->note_uid - 1;
+	else if (s->first == 0 || s->void_uids)
+		s->given = b->uidlast;
+	if (s->given < b->uid_before)
+		s->given = b->uid_before;
+	r->uid = ++s->given;
+	if (b->uidlast < r->uid)
+		b->uidlast = r->uid;
+	if (s->first == 0) {
+		s->first = r->offset;
+		s->first_uid = r->uid;
+	}
 	s->unstored = true;
 }
 
@@ -130,8 +150,14 @@ static int take_record(struct scan *s, struct mbx_record *r)
 static int store_uids(struct scan *s)
 {
 	struct mbx_box *b = s->b;
-	int r = mbx_header_write(s->call, b);
+	int r;
 
+	b->header.note = s->first != 0 && !s->void_uids ? MBX_NUMBERING : '\0';
+	b->header.note_at = s->first;
+	b->header.note_uid = s->first_uid;
+	r = mbx_header_write(s->call, b);
+	if (r == 0 && b->header.note != '\0')
+		r = mbx_sync_file(s->call, b);
 	mbx_window_reset(b);
 	for (size_t i = 0; r == 0 && i < b->count; i++) {
 		struct mbx_record *m = &b->records[i];
@@ -140,10 +166,11 @@ static int store_uids(struct scan *s)
 		m->stored_uid = m->uid;
 		r = mbx_line_patch(s->call, b, m);
 	}
-	if (r == 0)
-		r = mbx_change_stamp(s->call, b, s->size, true);
+	/* Before the note goes. */
 	if (r == 0)
 		r = mbx_sync_file(s->call, b);
+	if (r == 0)
+		r = mbx_change_stamp(s->call, b, s->size, true);
 	if (r == 0)
 		mbx_change_end(s->call, b, false);
 	return r;
@@ -153,35 +180,46 @@ static int store_uids(struct scan *s)
 
 /*
  * Its messages have UIDs up to the one in the note, in order; what others have added since has none, or
- * higher ones. So when the last octets are its own and its last message is not whole, the batch is cut off:
- * where it begins, or, when others who have the file open may have seen its first messages, behind those.
- * What does not parse nobody has seen.
+ * higher ones. So when the last octets are its own and its last message is not whole, the batch does not
+ * count: from where it begins, or, when others who have the file open may have seen its first messages, from
+ * behind those. What does not parse nobody has seen. *end: of what counts.
  */
-static int cut_off(struct scan *s)
+static int end_of_whole(struct scan *s, uint64_t *end)
 {
 	struct mbx_box *b = s->b;
-	uint64_t begin = b->header.note_size, at = begin, bad;
+	uint64_t begin = b->header.note_at, at = begin, bad;
 	const char *what;
 	struct mbx_record m = {0};
 	int r = 0;
 
+	*end = s->size;
 	while (r == 0 && at < s->size && (r = mbx_line_read(s->call, b, at, s->size, &m, &bad, &what)) == 0)
 		at = mbx_record_end(&m);
 	mbx_window_reset(b);
 	if (r < 0 || begin > s->size || (r == 0 && (m.uid == 0 || m.uid >= b->header.note_uid)))
 		return r;
-	if (at > begin && mbx_session_alone(s->call, b))
-		at = begin;
-	r = 0;
-	if (at < s->size) {
+	if (at > begin && s->writable && !mbx_session_alone(s->call, b))
+		begin = at;
+	*end = begin;
+	return s->writable ? mbx_session_share(s->call, b) : 0;
+}
+
+static int cut_off(struct scan *s)
+{
+	struct mbx_box *b = s->b;
+	uint64_t end;
+	int r = end_of_whole(s, &end);
+
+	if (r == 0 && end < s->size && s->writable) {
 		s->call->host->log(s->call, MORTISE_LOG_WARN,
 		    "%s: an append was interrupted; octets %llu to %llu, no whole batch, are removed",
-		    b->place->name, (unsigned long long)at, (unsigned long long)s->size);
-		if (ftruncate(b->fd, (off_t)at) != 0)
-			r = s->call->host->fault_errno(s->call, "cannot shorten %s", b->place->name);
+		    b->place->name, (unsigned long long)end, (unsigned long long)s->size);
+		if (ftruncate(b->fd, (off_t)end) != 0)
+			return s->call->host->fault_errno(s->call, "cannot shorten %s", b->place->name);
+		r = mbx_sync_file(s->call, b); /* before the note goes */
 	}
-	s->size = at;
-	return r != 0 ? r : mbx_session_share(s->call, b);
+	s->size = end;
+	return r;
 }
 
 /* ---- scans ---- */
@@ -209,13 +247,11 @@ static int scan_from(struct scan *s, uint64_t at)
 static int scan_all(struct scan *s)
 {
 	struct mbx_box *b = s->b;
-	bool note = b->header.note_size != 0;
+	bool note = b->header.note != '\0';
 	int r = 0;
 
-	if (note && s->writable)
+	if (b->header.note == MBX_APPENDING)
 		r = cut_off(s);
-	else if (note && b->header.note_size < s->size)
-		s->size = b->header.note_size; /* who may not write leaves it to others */
 	if (r == 0 && s->size > MBX_HEADER)
 		r = scan_from(s, MBX_HEADER);
 	if (r != 0)

@@ -149,7 +149,7 @@ static enum how how_to_sync(const struct mbx_box *b, const struct cursor *c, con
 	if (c == NULL || c->flags != 0 || c->print.dev != now->dev || c->print.ino != now->ino ||
 	    c->uidvalidity != h->uidvalidity || c->uidlast > h->uidlast || c->print.size > now->size ||
 	    c->print.size < MBX_HEADER || c->keyword_count > h->keyword_count ||
-	    names_sum(h, c->keyword_count) != c->names || h->note_size != 0 || !mbx_known_holds(b, now))
+	    names_sum(h, c->keyword_count) != c->names || h->note != '\0' || !mbx_known_holds(b, now))
 		return ALL;
 	if (mbx_print_same(&b->own.from, &c->print) && mbx_print_same(&b->own.to, now))
 		return OWN;
