@@ -338,8 +338,37 @@ REAL(int, memfd_create, const char *name, unsigned flags)
 
 REAL(int, futimens, int fd, const struct timespec times[2])
 {
+	struct event *event;
 	bool die;
+	int r;
 
 	FAIL_HERE(REMOVES, -1, NULL, 0);
-	return __real_futimens(fd, times);
+	r = __real_futimens(fd, times);
+	if (r == 0 && (event = note(EVENT_TIMES)) != NULL) {
+		event->inode = inode_of(fd);
+		event->mtime = times[1];
+	}
+	return r;
+}
+
+/* Recorded as a write of what is there then. */
+REAL(ssize_t, copy_file_range, int from, off_t *in, int fd, off_t *out, size_t n, unsigned flags)
+{
+	off_t at = *out;
+	char *copied;
+	ssize_t r;
+	bool die;
+
+	FAIL_HERE(WAITS, fd, &n, at);
+	r = __real_copy_file_range(from, in, fd, out, n, flags);
+	if (r > 0 && shared->recording) {
+		copied = malloc((size_t)r);
+		if (copied == NULL || pread(fd, copied, (size_t)r, at) != r)
+			abort();
+		note_write(fd, copied, r, at);
+		free(copied);
+	}
+	if (die)
+		kill(getpid(), SIGKILL);
+	return r;
 }

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 enum fault_kind {
 	FAULT_NONE,
@@ -33,14 +34,23 @@ struct fault {
 	bool sticky; /* every later call too */
 };
 
-enum event_kind { EVENT_WRITE, EVENT_SIZE, EVENT_SYNC, EVENT_NAME, EVENT_UNNAME, EVENT_SYNC_DIR };
+enum event_kind {
+	EVENT_WRITE,
+	EVENT_SIZE,
+	EVENT_TIMES,
+	EVENT_SYNC,
+	EVENT_NAME,
+	EVENT_UNNAME,
+	EVENT_SYNC_DIR
+};
 
 struct event {
 	enum event_kind kind;
 	uint64_t inode; /* of the file, or of the directory */
 	uint64_t offset, size;
-	size_t data;    /* WRITE: in the log's octets */
-	uint64_t named; /* NAME: inode that got it */
+	size_t data;           /* WRITE: in the log's octets */
+	uint64_t named;        /* NAME: inode that got it */
+	struct timespec mtime; /* TIMES */
 	char name[96];
 };
 
