@@ -1,15 +1,13 @@
 /*
- * New messages.
+ * New messages: their text.
  *
- * The text of a batch is collected in a file without a name, already in the form it will have: LF for CRLF,
- * lines that begin with "From " quoted, header fields that would be taken for the mailbox's own renamed to
- * X-Original-…, in the whole header of every message. commit then needs the lock only for as long as copying
- * takes. What fails there is cut off again.
+ * It is brought into the form it will have in the mailbox: LF for CRLF, lines that begin with "From " quoted,
+ * header fields that would be taken for the mailbox's own renamed to X-Original-…, in the whole header of
+ * every message. commit then needs the lock only for as long as one write takes.
  *
- * While a c-client program has the mailbox open for writing, messages are added all the same, as c-client
- * itself does: without X-UID, which that program will give them.
+ * Text that is copied from another mailbox of this kind has that form already; only its header is looked at.
  */
-#include "box.h"
+#include "append.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -24,55 +22,27 @@
 #include "from.h"
 
 #define CHUNK 65536u
-#define IN_MEMORY_MAX (1u << 20)
-#define LINE_HEAD 1024u
-#define PAGE 4096u                       /* what a write changes at once */
-#define REST_MAX UINT64_C(1000000000000) /* twelve digits */
-#define UID_LAST 4294967294u
+#define LEAST_ROOM 16384u
+#define LINE_HEAD sizeof(((struct unix_append *)NULL)->head)
+#define FROM_SIZE 5u /* "From " */
 #define ORIGINAL "X-Original-"
 
-struct message {
-	uint64_t begin, end; /* in the spool */
-	unsigned letters;
-	char *words; /* keyword names, each behind a space */
-	int64_t time;
-	int32_t zone;
-};
-
-struct append {
-	uint32_t magic;
-	struct unix_box *b;
-	int fd;
-	bool in_memory;
-	struct message *messages;
-	size_t count, room;
-	/* the message being written */
-	bool header;  /* its header goes on */
-	bool in_line; /* the line's head has been dealt with */
-	unsigned char head[LINE_HEAD];
-	size_t head_size;
-	size_t carriage_returns; /* held back: dropped before an LF */
-	unsigned char last;      /* octet written */
-	uint64_t size;           /* of the spool, with what is in the buffer */
-	size_t fill;
-	unsigned char buffer[CHUNK];
-};
-
-static struct append *append_of(void *tx)
+static struct unix_append *append_of(void *tx)
 {
-	struct append *a = tx;
+	struct unix_append *a = tx;
 
 	assert(a != NULL && a->magic == UNIX_APPEND_MAGIC);
 	return a;
 }
 
-static void append_free(struct append *a)
+static void append_free(struct unix_append *a)
 {
 	if (a->fd >= 0)
 		close(a->fd);
 	for (size_t i = 0; i < a->count; i++)
 		free(a->messages[i].words);
 	free(a->messages);
+	free(a->text);
 	a->magic = 0;
 	free(a);
 }
@@ -80,7 +50,7 @@ static void append_free(struct append *a)
 int unix_op_append_begin(struct mortise_call *call, void *box, void **tx)
 {
 	struct unix_box *b = unix_box_of(box);
-	struct append *a;
+	struct unix_append *a;
 
 	if (b->read_only)
 		return call->host->fail(call, MORTISE_E_PERM, "The mailbox is open read-only");
@@ -89,55 +59,35 @@ int unix_op_append_begin(struct mortise_call *call, void *box, void **tx)
 		return call->host->fault(call, MORTISE_E_TEMP, "no memory for an append");
 	a->magic = UNIX_APPEND_MAGIC;
 	a->b = b;
-	a->fd = memfd_create("append", MFD_CLOEXEC);
-	a->in_memory = a->fd >= 0;
+	a->fd = -1;
 	*tx = a;
 	return 0;
 }
 
-/* ---- the spool ---- */
+/* ---- where it is collected ---- */
 
-/* From memory, or from nothing, to a file without a name beside the mailbox or in /tmp. */
-static int to_disk(struct mortise_call *call, struct append *a)
+/* A file without a name beside the mailbox or in /tmp; in memory where there is none. */
+static int nameless(struct mortise_call *call, struct unix_append *a)
 {
 	static const char *const places[] = {"/tmp", "/var/tmp"};
-	unsigned char chunk[8192];
-	int fd = openat(a->b->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	off_t at = 0;
-	ssize_t n;
 
-	for (size_t i = 0; fd < 0 && i < sizeof places / sizeof *places; i++)
-		fd = open(places[i], O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd < 0 && a->fd >= 0) {
-		/* Nowhere but in memory, then. */
-		a->in_memory = false;
-		return 0;
-	}
-	if (fd < 0)
-		return call->host->fault_errno(call, "no place to collect a message");
-	while (a->fd >= 0 && (n = pread(a->fd, chunk, sizeof chunk, at)) > 0) {
-		if (write(fd, chunk, (size_t)n) != n) {
-			close(fd);
-			return call->host->fault_errno(call, "cannot collect a message");
-		}
-		at += n;
-	}
-	if (a->fd >= 0)
-		close(a->fd);
-	a->fd = fd;
-	a->in_memory = false;
-	return 0;
+	a->fd = openat(a->b->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	for (size_t i = 0; a->fd < 0 && i < sizeof places / sizeof *places; i++)
+		a->fd = open(places[i], O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (a->fd < 0)
+		a->fd = memfd_create("append", MFD_CLOEXEC);
+	return a->fd < 0 ? call->host->fault_errno(call, "no place to collect a message") : 0;
 }
 
-static int spool_flush(struct mortise_call *call, struct append *a)
+/* What is in memory goes to the file. */
+static int spool_flush(struct mortise_call *call, struct unix_append *a)
 {
-	const unsigned char *p = a->buffer;
+	const unsigned char *p = a->text;
 	size_t left = a->fill;
 	int r;
 
-	if ((a->fd < 0 || (a->in_memory && a->size > IN_MEMORY_MAX)) && (r = to_disk(call, a)) != 0)
+	if (a->fd < 0 && (r = nameless(call, a)) != 0)
 		return r;
-	a->fill = 0;
 	while (left > 0) {
 		ssize_t n = write(a->fd, p, left);
 		if (n < 0 && errno == EINTR)
@@ -147,18 +97,39 @@ static int spool_flush(struct mortise_call *call, struct append *a)
 		p += n;
 		left -= (size_t)n;
 	}
+	a->spooled += a->fill;
+	a->fill = 0;
 	return 0;
 }
 
-static int spool(struct mortise_call *call, struct append *a, const void *data, size_t size)
+static int spool_room(struct mortise_call *call, struct unix_append *a)
+{
+	size_t most = (size_t)a->b->options->append_memory;
+	size_t room = a->text_room != 0 ? a->text_room * 2 : LEAST_ROOM;
+	unsigned char *p = a->text_room < most ? realloc(a->text, room < most ? room : most) : NULL;
+
+	if (p == NULL)
+		return a->text_room == 0
+		           ? call->host->fault(call, MORTISE_E_TEMP, "no memory to collect a message")
+		           : spool_flush(call, a);
+	a->text = p;
+	a->text_room = room < most ? room : most;
+	return 0;
+}
+
+static int spool(struct mortise_call *call, struct unix_append *a, const void *data, size_t size)
 {
 	const unsigned char *p = data;
 
 	while (size > 0) {
-		size_t n = CHUNK - a->fill < size ? CHUNK - a->fill : size;
-		unsigned char *out = a->buffer + a->fill, *nul;
+		unsigned char *out, *nul;
+		size_t n;
 		int r;
 
+		if (a->fill == a->text_room && (r = spool_room(call, a)) != 0)
+			return r;
+		n = a->text_room - a->fill < size ? a->text_room - a->fill : size;
+		out = a->text + a->fill;
 		memcpy(out, p, n);
 		/* There is no NUL in a mailbox; c-client makes this of it. */
 		for (nul = out; (nul = memchr(nul, 0, (size_t)(out + n - nul))) != NULL;)
@@ -168,8 +139,6 @@ static int spool(struct mortise_call *call, struct append *a, const void *data, 
 		a->size += n;
 		p += n;
 		size -= n;
-		if (a->fill == CHUNK && (r = spool_flush(call, a)) != 0)
-			return r;
 	}
 	return 0;
 }
@@ -178,11 +147,11 @@ static int spool(struct mortise_call *call, struct append *a, const void *data, 
 
 static bool says_from(const unsigned char *p, size_t size)
 {
-	return memcmp(p, "From ", size < 5 ? size : 5) == 0;
+	return memcmp(p, "From ", size < FROM_SIZE ? size : FROM_SIZE) == 0;
 }
 
 /* What is to be done with the line cannot be told from its head yet. */
-static bool undecided(const struct append *a)
+static bool undecided(const struct unix_append *a)
 {
 	if (a->head_size == LINE_HEAD)
 		return false;
@@ -192,11 +161,11 @@ static bool undecided(const struct append *a)
 		return true;
 	if (!says_from(a->head, a->head_size))
 		return false;
-	return a->head_size < 5 || a->b->options->from_quoting == UNIX_QUOTE_VALID;
+	return a->head_size < FROM_SIZE || a->b->options->from_quoting == UNIX_QUOTE_VALID;
 }
 
 /* Octets of a line, without its LF. */
-static int line_octets(struct mortise_call *call, struct append *a, const unsigned char *p, size_t size)
+static int line_octets(struct mortise_call *call, struct unix_append *a, const unsigned char *p, size_t size)
 {
 	size_t held = 0;
 	int r;
@@ -214,15 +183,15 @@ static int line_octets(struct mortise_call *call, struct append *a, const unsign
 	return 0;
 }
 
-static bool must_quote(const struct append *a, size_t size, bool whole)
+static bool must_quote(const struct unix_append *a, size_t size, bool whole)
 {
-	if (size < 5 || !says_from(a->head, size))
+	if (size < FROM_SIZE || !says_from(a->head, size))
 		return false;
 	return a->b->options->from_quoting == UNIX_QUOTE_ALL || !whole || unix_from_valid(a->head, size);
 }
 
 /* The line's head is known well enough; `whole`: it is all of the line, its LF left out. */
-static int line_head(struct mortise_call *call, struct append *a, bool whole)
+static int line_head(struct mortise_call *call, struct unix_append *a, bool whole)
 {
 	size_t size = a->head_size, text = size;
 	int r = 0;
@@ -239,7 +208,7 @@ static int line_head(struct mortise_call *call, struct append *a, bool whole)
 	return r != 0 ? r : line_octets(call, a, a->head, size);
 }
 
-static int line_end(struct mortise_call *call, struct append *a)
+static int line_end(struct mortise_call *call, struct unix_append *a)
 {
 	a->carriage_returns = 0;
 	a->in_line = false;
@@ -248,7 +217,7 @@ static int line_end(struct mortise_call *call, struct append *a)
 
 int unix_op_append_write(struct mortise_call *call, void *tx, const void *octets, size_t size)
 {
-	struct append *a = append_of(tx);
+	struct unix_append *a = append_of(tx);
 	const unsigned char *p = octets, *end = p + size;
 	int r = 0;
 
@@ -283,9 +252,9 @@ int unix_op_append_write(struct mortise_call *call, void *tx, const void *octets
 /* ---- one message after another ---- */
 
 /* The message written last is complete: its text ends with LF and its header with an empty line. */
-static int message_end(struct mortise_call *call, struct append *a)
+static int message_end(struct mortise_call *call, struct unix_append *a)
 {
-	struct message *m;
+	struct unix_appended *m;
 	int r;
 
 	if (a->count == 0)
@@ -321,10 +290,16 @@ static char *join_words(const struct mortise_append_info *info)
 	return words;
 }
 
+/* Modules made for an older engine are given less. */
+static uint32_t asked_uid(const struct mortise_append_info *info)
+{
+	return info->size >= offsetof(struct mortise_append_info, uid) + sizeof info->uid ? info->uid : 0;
+}
+
 int unix_op_append_message(struct mortise_call *call, void *tx, const struct mortise_append_info *info)
 {
-	struct append *a = append_of(tx);
-	struct message *m;
+	struct unix_append *a = append_of(tx);
+	struct unix_appended *m;
 	int r = message_end(call, a);
 
 	if (r != 0)
@@ -338,15 +313,17 @@ int unix_op_append_message(struct mortise_call *call, void *tx, const struct mor
 		a->room = room;
 	}
 	m = &a->messages[a->count];
-	*m = (struct message){.begin = a->size,
+	*m = (struct unix_appended){.begin = a->size,
 	    .end = a->size,
 	    .letters = unix_letters_of_flags(info->flags),
 	    .words = join_words(info),
 	    .time = info->internal_date,
-	    .zone = info->zone};
+	    .zone = info->zone,
+	    .uid = asked_uid(info)};
 	if (m->words == NULL)
 		return call->host->fault(call, MORTISE_E_LIMIT, "no memory for keywords");
 	a->count++;
+	a->last = 0;
 	a->header = true;
 	a->in_line = false;
 	a->head_size = 0;
@@ -359,318 +336,141 @@ void unix_op_append_abort(struct mortise_call *call, void *tx)
 	append_free(append_of(tx));
 }
 
-/* ---- into the mailbox ---- */
-
-struct commit {
-	struct mortise_call *call;
-	struct append *a;
-	struct unix_box *b;
-	bool with_uid, base; /* base: the first message is to hold V and L */
-	uint32_t before;     /* L until the messages are on the disk */
-	uint32_t token;
-	char pad[2]; /* what the message before lacks */
-	size_t pad_size;
-	uint64_t old, total; /* the file's size before, and how much comes to it */
-	int journal;         /* or -1 */
-	uint64_t at;         /* of what is written next, from `old` on */
-	char *text;
-	unsigned char *buffer;
-	size_t fill;
-};
-
-static uint64_t message_bits(struct unix_box *b, const char *words, bool add)
-{
-	uint64_t bits = 0;
-
-	for (const char *p = words; *p == ' ';) {
-		size_t n = strcspn(++p, " ");
-		int bit = add ? unix_keyword_add(&b->keywords, p, n, b->options->keyword_limit)
-		              : unix_keyword_find(&b->keywords, p, n);
-		if (bit >= 0)
-			bits |= UINT64_C(1) << bit;
-		p += n;
-	}
-	return bits;
-}
-
-/* New names go into the list at the file's beginning before a message uses them. */
-static int commit_keywords(struct commit *c)
-{
-	struct unix_box *b = c->b;
-	size_t before = b->keywords.count;
-	int r;
-
-	if (!c->with_uid)
-		return 0;
-	for (size_t i = 0; i < c->a->count; i++)
-		message_bits(b, c->a->messages[i].words, true);
-	if (b->keywords.count == before || !b->base.known)
-		return 0;
-	r = unix_base_write(c->call, b, true);
-	if (b->base_moved != 0)
-		unix_trail_rescan(b, 0);
-	b->base_moved = 0;
-	return r;
-}
-
-static int flush(struct commit *c)
-{
-	size_t size = c->fill, at = 0;
-	int r = 0;
-
-	c->fill = 0;
-	if (c->journal < 0)
-		r = unix_pwrite(c->call, c->b, c->buffer, size, c->old + c->at);
-	while (c->journal >= 0 && at < size) {
-		ssize_t n = write(c->journal, c->buffer + at, size - at);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return c->call->host->fault_errno(c->call, "cannot write the journal of an append");
-		at += (size_t)n;
-	}
-	c->at += size;
-	return r;
-}
-
-/* In as few writes as can be: one is made whole or not at all, up to the next page of the file. */
-static int put(struct commit *c, const void *p, size_t size)
-{
-	const unsigned char *in = p;
-
-	while (size > 0) {
-		size_t n = CHUNK - c->fill < size ? CHUNK - c->fill : size;
-		int r;
-		memcpy(c->buffer + c->fill, in, n);
-		c->fill += n;
-		in += n;
-		size -= n;
-		if (c->fill == CHUNK && (r = flush(c)) != 0)
-			return r;
-	}
-	return 0;
-}
-
-/* The last message may lack its end; then what follows would be taken for its text. */
-static int close_last(struct commit *c)
-{
-	unsigned char end[2] = {'\n', '\n'};
-	size_t size = c->old < 2 ? (size_t)c->old : 2;
-	int r = 0;
-
-	if (size > 0)
-		r = unix_pread(c->call, c->b, end + 2 - size, size, c->old - size);
-	memset(c->pad, '\n', sizeof c->pad);
-	c->pad_size = end[1] != '\n' ? 2 : end[0] != '\n' ? 1 : 0;
-	return r;
-}
-
-static const char *sender(void)
-{
-	static char text[256];
-	char host[128] = "localhost";
-	const char *user = getenv("LOGNAME");
-
-	if (user == NULL || *user == '\0')
-		user = getenv("USER");
-	if (gethostname(host, sizeof host - 1) != 0)
-		memcpy(host, "localhost", sizeof "localhost");
-	host[sizeof host - 1] = '\0';
-	if (user != NULL && *user != '\0')
-		snprintf(text, sizeof text, "%.100s@%s", user, host);
-	else
-		snprintf(text, sizeof text, "uid%lu@%s", (unsigned long)geteuid(), host);
-	return text;
-}
-
-static int put_text(struct commit *c, const struct message *m)
-{
-	for (uint64_t at = m->begin; at < m->end;) {
-		size_t want = m->end - at < CHUNK ? (size_t)(m->end - at) : CHUNK;
-		ssize_t n = pread(c->a->fd, c->a->buffer, want, (off_t)at);
-		int r;
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return c->call->host->fault_errno(c->call, "cannot read the collected message");
-		if ((r = unix_stop(c->call, c->b)) != 0 || (r = put(c, c->a->buffer, (size_t)n)) != 0)
-			return r;
-		at += (uint64_t)n;
-	}
-	return put(c, "\n", 1);
-}
-
-/* From line and block into c->text; their size, or 0. */
-static size_t message_head(struct commit *c, size_t i, uint64_t rest)
-{
-	const struct message *m = &c->a->messages[i];
-	struct unix_box *b = c->b;
-	struct unix_block block = {.table = &b->keywords,
-	    .base = c->base && i == 0,
-	    .uidvalidity = b->uidvalidity,
-	    .uidlast = c->before,
-	    .token = c->token,
-	    .letters = m->letters,
-	    .keywords = message_bits(b, m->words, false),
-	    .uid = c->with_uid ? c->before + (uint32_t)i + 1 : 0,
-	    .rest = c->with_uid ? rest : 0};
-	size_t from = unix_from_write(c->text, sender(), m->time, m->zone);
-	size_t size = unix_block_write(c->text + UNIX_FROM_WRITE_MAX, &block, 0);
-
-	if (size == 0)
-		return 0;
-	memmove(c->text + from, c->text + UNIX_FROM_WRITE_MAX, size);
-	return from + size;
-}
-
-/* How much it will be; *head: of the first message up to its block's end. */
-static int count_octets(struct commit *c, size_t *head)
-{
-	c->total = c->pad_size;
-	for (size_t i = 0; i < c->a->count; i++) {
-		size_t size = message_head(c, i, 1);
-		if (size == 0)
-			return c->call->host->fault(c->call, MORTISE_E_LIMIT, "too many keywords");
-		if (i == 0)
-			*head = size;
-		c->total += size + (c->a->messages[i].end - c->a->messages[i].begin) + 1;
-	}
-	if (c->total >= REST_MAX || c->total > (uint64_t)INT64_MAX - c->old)
-		return c->call->host->fail(c->call, MORTISE_E_TOOBIG, "That is too much at once");
-	return 0;
-}
-
-/*
- * A process can be killed between two pages of a write. The first message's beginning says how to tell that
- * (status.h: the rest); where it would lie in two pages itself, everything goes through the journal.
- */
-static int choose_way(struct commit *c, size_t head)
-{
-	c->journal = -1;
-	if (c->with_uid && c->old % PAGE + c->pad_size + head > PAGE)
-		c->journal = c->call->host->journal_begin(c->call, c->b->fd, c->old);
-	return c->journal < -1 ? c->journal : 0;
-}
-
-static int put_octets(struct commit *c, uint32_t *uids)
-{
-	int r = put(c, c->pad, c->pad_size);
-
-	for (size_t i = 0; r == 0 && i < c->a->count; i++) {
-		size_t size = message_head(c, i, c->total - c->at - c->fill);
-		uids[i] = c->with_uid ? c->before + (uint32_t)i + 1 : 0;
-		if ((r = put(c, c->text, size)) == 0)
-			r = put_text(c, &c->a->messages[i]);
-	}
-	return r != 0 ? r : flush(c);
-}
-
-/* All messages behind the file's end, and when they are on the disk, L. */
-static int put_all(struct commit *c, uint32_t *uids)
-{
-	struct unix_box *b = c->b;
-	size_t head = 0;
-	int r = close_last(c), journal;
-
-	if (r != 0 || (r = count_octets(c, &head)) != 0 || (r = choose_way(c, head)) != 0)
-		return r;
-	if ((r = put_octets(c, uids)) != 0)
-		return r;
-	journal = c->journal;
-	c->journal = -1;
-	r = journal >= 0 ? c->call->host->journal_apply(c->call, journal) : unix_sync_file(c->call, b);
-	if (r != 0 || !c->with_uid)
-		return r;
-	b->done = true;
-	if (c->base) {
-		if ((r = unix_base_read(c->call, b)) != 0)
-			return r;
-		/* It is above L as yet and was not believed. */
-		b->base.uid = c->before + 1;
-	}
-	b->uidlast = c->before + (uint32_t)c->a->count;
-	return unix_base_write(c->call, b, false);
-}
-
-/* Takes back what was written; what the file's beginning says of L may stay: it is only too high. */
-static void cut_off(struct commit *c)
-{
-	struct unix_print now;
-
-	if (c->journal >= 0)
-		c->call->host->journal_drop(c->call, c->journal);
-	if (unix_box_print(c->call, c->b, &now) == 0 && now.size <= c->old)
-		return;
-	while (ftruncate(c->b->fd, (off_t)c->old) != 0)
-		if (errno != EINTR) {
-			c->call->host->log(c->call, MORTISE_LOG_ERROR,
-			    "cannot cut %s back to %llu octets after a failed append: %m", c->b->place->name,
-			    (unsigned long long)c->old);
-			return;
-		}
-}
-
-static int commit_locked(struct commit *c, uint32_t *uids)
-{
-	struct unix_box *b = c->b;
-	struct mortise_call *call = c->call;
-	struct unix_print now;
-	int r;
-
-	if (unix_lock_writable(b) && (r = unix_settle(call, b)) != 0)
-		return r;
-	if ((r = unix_base_read(call, b)) != 0)
-		return r;
-	b->base_moved = 0;
-	b->done = false;
-	c->with_uid = unix_lock_writable(b) && !b->unsettled;
-	if ((r = unix_trail_begin(call, b)) != 0 || (r = commit_keywords(c)) != 0 ||
-	    (r = unix_box_print(call, b, &now)) != 0)
-		return r;
-	c->before = b->uidlast;
-	if (c->with_uid && c->before > UID_LAST - (c->a->count < UID_LAST ? c->a->count : UID_LAST))
-		return call->host->fail(call, MORTISE_E_LIMIT, "The mailbox has no UIDs left");
-	c->old = now.size;
-	c->base = c->with_uid && !b->base.known;
-	c->token = unix_token(call, b->base.token);
-	if ((r = put_all(c, uids)) != 0) {
-		/* A journal that waits has the last word. */
-		if (r != MORTISE_E_UNAVAILABLE && b->base_moved == 0)
-			cut_off(c);
-		b->uidlast = c->before;
-		return r;
-	}
-	unix_times(b, true);
-	if (b->base_moved != 0)
-		unix_trail_rescan(b, 0);
-	unix_trail_rescan(b, c->old + c->pad_size);
-	unix_trail_end(call, b);
-	return 0;
-}
-
 int unix_op_append_commit(
     struct mortise_call *call, void *tx, uint32_t *uidvalidity, uint32_t *uids, size_t count)
 {
-	struct append *a = append_of(tx);
-	struct commit c = {.call = call, .a = a, .b = a->b, .journal = -1};
+	struct unix_append *a = append_of(tx);
 	bool taken = false;
 	int r = message_end(call, a);
 
 	if (r == 0 && count != a->count)
 		r = call->host->fault(
 		    call, MORTISE_E_INTERNAL, "%zu messages appended, %zu committed", a->count, count);
-	if (r == 0)
-		r = spool_flush(call, a);
 	if (r == 0 && count > 0)
 		r = unix_lock_need(call, a->b, MORTISE_LOCK_EXCLUSIVE, &taken);
 	if (r == 0 && count > 0) {
-		c.text = call->host->alloc(call, MORTISE_LIFE_CALL, UNIX_FROM_WRITE_MAX + UNIX_BLOCK_MAX);
-		c.buffer = call->host->alloc(call, MORTISE_LIFE_CALL, CHUNK);
-		r = commit_locked(&c, uids);
+		r = unix_commit(call, a);
 		*uidvalidity = a->b->uidvalidity;
+		for (size_t i = 0; r == 0 && i < count; i++)
+			uids[i] = a->messages[i].uid;
 		if (taken)
 			unix_lock_release(call, a->b);
 	}
 	append_free(a);
 	return r;
+}
+
+/* ---- from another mailbox ---- */
+
+/* Octets of a text that are lines, with what a file of this kind must not say quoted. `begun`: within a line.
+ */
+static int copy_lines(struct mortise_call *call, struct unix_append *a, const unsigned char *p, size_t size,
+    size_t *used, bool whole)
+{
+	const unsigned char *at = p, *end = p + size;
+	int r = 0;
+
+	if (a->b->options->from_quoting != UNIX_QUOTE_ALL) {
+		*used = size;
+		return spool(call, a, p, size);
+	}
+	/* What may be the beginning of "\nFrom " is looked at again with what follows. */
+	if (!whole)
+		end -= size < FROM_SIZE ? size : FROM_SIZE;
+	*used = (size_t)(end - p);
+	while (r == 0 && at < end) {
+		bool quote = a->last == '\n' && p + size - at >= FROM_SIZE && says_from(at, FROM_SIZE);
+		const unsigned char *next =
+		    memmem(at, (size_t)(p + size - at), "\nFrom ", 1 + (size_t)FROM_SIZE);
+		const unsigned char *stop = next != NULL && next < end ? next + 1 : end;
+
+		if (quote)
+			r = spool(call, a, ">", 1);
+		if (r == 0)
+			r = spool(call, a, at, (size_t)(stop - at));
+		at = stop;
+	}
+	return r;
+}
+
+/* Octets [from, end) of the other mailbox: a text, which is in the form of one. */
+static int copy_text(struct mortise_call *call, struct unix_append *a, struct unix_box *from,
+    unsigned char *chunk, struct mortise_extent e)
+{
+	while (e.length > 0) {
+		size_t n = e.length < CHUNK ? (size_t)e.length : CHUNK, used;
+		int r;
+
+		if ((r = unix_stop(call, from)) != 0 ||
+		    (r = unix_pread(call, from, chunk, n, e.offset)) != 0 ||
+		    (r = copy_lines(call, a, chunk, n, &used, n == e.length)) != 0)
+			return r;
+		e.offset += used;
+		e.length -= used;
+	}
+	return 0;
+}
+
+/* A header: what is renamed there, and whether it ends, is for the reader of lines. */
+static int copy_header(struct mortise_call *call, struct unix_append *a, struct unix_box *from,
+    unsigned char *chunk, struct mortise_extent e)
+{
+	while (e.length > 0) {
+		size_t n = e.length < CHUNK ? (size_t)e.length : CHUNK;
+		int r;
+
+		if ((r = unix_pread(call, from, chunk, n, e.offset)) != 0 ||
+		    (r = unix_op_append_write(call, a, chunk, n)) != 0)
+			return r;
+		e.offset += n;
+		e.length -= n;
+	}
+	return 0;
+}
+
+static int copy_one(struct mortise_call *call, struct unix_append *a, struct unix_box *from,
+    const struct mortise_ref *ref, unsigned char *chunk)
+{
+	struct mortise_source source = {.size = sizeof source};
+	struct unix_locator l;
+	int r = unix_op_read(call, from, ref, &source);
+
+	if (r == 0)
+		r = unix_find(call, from, ref, &l);
+	for (size_t i = 0; r == 0 && i < source.extent_count; i++) {
+		struct mortise_extent header = source.extents[i], text = header;
+		uint64_t end = l.start + l.header;
+
+		if (header.offset + header.length > end)
+			header.length = header.offset < end ? end - header.offset : 0;
+		text.offset += header.length;
+		text.length -= header.length;
+		if ((r = copy_header(call, a, from, chunk, header)) == 0 && text.length > 0)
+			r = copy_text(call, a, from, chunk, text);
+	}
+	return r;
+}
+
+int unix_op_append_copy(struct mortise_call *call, void *tx, void *box, const struct mortise_ref *refs,
+    const struct mortise_append_info *infos, size_t count)
+{
+	struct unix_append *a = append_of(tx);
+	struct unix_box *from = unix_box_of(box);
+	unsigned char *chunk = call->host->alloc(call, MORTISE_LIFE_CALL, CHUNK);
+	struct unix_locator l;
+
+	/* All are there before the first is added. */
+	for (size_t i = 0; i < count; i++) {
+		int r = unix_find(call, from, &refs[i], &l);
+		if (r == MORTISE_E_EXPUNGED)
+			r = call->host->fail(call, r, "The message is no longer there");
+		if (r != 0)
+			return r;
+	}
+	for (size_t i = 0; i < count; i++) {
+		int r = unix_op_append_message(call, a, &infos[i]);
+		if (r != 0 || (r = copy_one(call, a, from, &refs[i], chunk)) != 0)
+			return r;
+	}
+	return 0;
 }

@@ -10,7 +10,8 @@
  *     expunge.c  messages that go: at once for who looks, out of the file later
  *     mark.c     UIDs of messages that are gone
  *     torn.c     appends that a crash interrupted
- *     append.c   new messages
+ *     append.c   new messages: their text
+ *     commit.c   … and into the file
  *
  * Nothing is kept of the messages between calls: the engine has them, with their locators. What is kept is
  * what the file's beginning says (struct unix_base), and a note of what was changed through this box since
@@ -30,6 +31,7 @@
 
 #define UNIX_BOX_MAGIC 0x756e4278u
 #define UNIX_APPEND_MAGIC 0x756e4170u
+#define UNIX_UID_LAST 4294967294u /* 2^32-2: UIDNEXT must still be a number */
 
 enum { UNIX_DOTLOCK_NO = 10, UNIX_DOTLOCK_TRY = 20, UNIX_DOTLOCK_REQUIRED = 30 };
 enum { UNIX_BELIEVE_OWN = 10, UNIX_BELIEVE_BLOCKS = 20, UNIX_BELIEVE_ALL = 30 };
@@ -45,6 +47,7 @@ struct unix_options {
 	int believe;
 	uint64_t keyword_limit;
 	uint64_t expunged_max;
+	uint64_t append_memory;
 	bool fsync;
 	bool open_directory;
 };
@@ -283,6 +286,7 @@ uint32_t unix_token(struct mortise_call *call, uint32_t old);
 /* ---- change.c ---- */
 int unix_op_set_flags(
     struct mortise_call *call, void *box, const struct mortise_flag_change *changes, size_t count);
+int unix_op_adopt(struct mortise_call *call, void *box, uint32_t uidvalidity, uint32_t uidnext);
 int unix_op_add_keyword(struct mortise_call *call, void *box, const char *name, unsigned *bit);
 int unix_op_seen_recent(struct mortise_call *call, void *box, const struct mortise_ref *refs, size_t count);
 /* A change: everyone has a UID, b->base is what the file's beginning says now. And what comes after it. */
@@ -328,5 +332,7 @@ int unix_op_append_write(struct mortise_call *call, void *tx, const void *octets
 int unix_op_append_commit(
     struct mortise_call *call, void *tx, uint32_t *uidvalidity, uint32_t *uids, size_t count);
 void unix_op_append_abort(struct mortise_call *call, void *tx);
+int unix_op_append_copy(struct mortise_call *call, void *tx, void *box, const struct mortise_ref *refs,
+    const struct mortise_append_info *infos, size_t count);
 
 #endif

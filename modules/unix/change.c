@@ -345,6 +345,31 @@ int unix_op_seen_recent(struct mortise_call *call, void *box, const struct morti
 	return flag_refs(call, unix_box_of(box), NULL, refs, count);
 }
 
+/* ---- numbers ---- */
+
+/* Nothing is there but, perhaps, a pseudo-message; the numbers go into that. */
+int unix_op_adopt(struct mortise_call *call, void *box, uint32_t uidvalidity, uint32_t uidnext)
+{
+	struct unix_box *b = unix_box_of(box);
+	struct unix_print now;
+	int r = unix_change_begin(call, b);
+
+	if (r != 0 || (r = unix_box_print(call, b, &now)) != 0)
+		return r;
+	if (uidvalidity == 0 || uidnext == 0 || uidnext - 1 > UNIX_UID_LAST)
+		return call->host->fail(call, MORTISE_E_INVALID, "These are no UIDs");
+	if (now.size != 0 && (!b->base.pseudo || b->base.next != now.size))
+		return call->host->fail(call, MORTISE_E_INVALID, "The mailbox is not empty");
+	if (b->base.known && b->base.uidvalidity == uidvalidity && b->uidlast > uidnext - 1)
+		uidnext = b->uidlast + 1;
+	b->uidvalidity = uidvalidity;
+	b->uidlast = b->base.mark = uidnext - 1;
+	if ((r = unix_write_pseudo(call, b)) != 0)
+		return r;
+	unix_trail_rescan(b, 0);
+	return unix_change_end(call, b);
+}
+
 /* ---- keywords ---- */
 
 int unix_op_add_keyword(struct mortise_call *call, void *box, const char *name, unsigned *bit)

@@ -2,7 +2,8 @@
 UNIX_SOURCES = \
 	modules/unix/unix.c \
 	modules/unix/box.h modules/unix/box.c modules/unix/locate.c modules/unix/lock.c modules/unix/sync.c \
-	modules/unix/rewrite.c modules/unix/change.c modules/unix/expunge.c modules/unix/mark.c modules/unix/torn.c modules/unix/append.c \
+	modules/unix/rewrite.c modules/unix/change.c modules/unix/expunge.c modules/unix/mark.c modules/unix/torn.c modules/unix/append.h modules/unix/append.c \
+	modules/unix/commit.c \
 	modules/unix/scan.h modules/unix/scan.c modules/unix/from.h modules/unix/from.c \
 	modules/unix/status.h modules/unix/status.c
 module_LTLIBRARIES += modules/unix/unix.la
@@ -14,7 +15,7 @@ EXTRA_DIST += modules/unix/mortise-unix.5.in
 
 if HAVE_CMOCKA
 UNIX_TESTS = modules/unix/test-scan modules/unix/test-unix modules/unix/test-believe modules/unix/test-lock modules/unix/test-fault \
-	modules/unix/test-store modules/unix/test-cursor modules/unix/test-expunge
+	modules/unix/test-store modules/unix/test-cursor modules/unix/test-expunge modules/unix/test-append
 UNIX_TEST_LIBS = core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
 	$(CMOCKA_LIBS) $(LIBCONFIG_LIBS) $(LTDL_LIBS) -ldl
 UNIX_TEST_SUPPORT = modules/unix/test-support.h modules/unix/test-support.c $(UNIX_SOURCES)
@@ -40,6 +41,9 @@ modules_unix_test_lock_LDADD = $(UNIX_TEST_LIBS)
 modules_unix_test_expunge_SOURCES = modules/unix/test-expunge.c $(UNIX_TEST_SUPPORT)
 modules_unix_test_expunge_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 modules_unix_test_expunge_LDADD = $(UNIX_TEST_LIBS)
+modules_unix_test_append_SOURCES = modules/unix/test-append.c $(UNIX_TEST_SUPPORT)
+modules_unix_test_append_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+modules_unix_test_append_LDADD = $(UNIX_TEST_LIBS)
 # Counts what is read.
 modules_unix_test_cursor_SOURCES = modules/unix/test-cursor.c $(UNIX_TEST_SUPPORT)
 modules_unix_test_cursor_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

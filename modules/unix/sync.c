@@ -36,7 +36,6 @@
 #define CURSOR_RACY 0x10u
 #define CURSOR_UNSETTLED 0x20u
 #define CURSOR_UNLISTED 0x40u
-#define UID_LAST 4294967294u /* 2³²-2: UIDNEXT must still be a number */
 
 /* ---- believing ---- */
 
@@ -128,7 +127,7 @@ void unix_resolve(struct unix_resolve *r, const struct unix_scanned *m, struct u
 		new_flags(r, m, out);
 	if (out->stored)
 		return;
-	out->uid = r->uidlast < UID_LAST ? ++r->uidlast : 0;
+	out->uid = r->uidlast < UNIX_UID_LAST ? ++r->uidlast : 0;
 	if (!r->renumber && out->uid != 0)
 		r->previous = out->uid;
 }

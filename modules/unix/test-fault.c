@@ -106,6 +106,34 @@ static void an_append_that_fails_is_cut_off(void **state)
 	free(text);
 }
 
+/* What is expunged and still there makes room for what comes. */
+static void room_is_made_for_an_append(void **state)
+{
+	struct rig *r = *state;
+	struct session *s = &r->s;
+	static const uint32_t two[] = {2, 3};
+	char *text = malloc(20001);
+	uint32_t uid;
+	size_t size;
+
+	memset(text, 'x', 20000);
+	memcpy(text, "A: b\r\n\r\n", 8);
+	text[20000] = '\0';
+	fill(r, 4, 20000);
+	rig_open(r);
+	OK(s, session_expunge(s, two, 2));
+	OK(s, session_sync(s));
+	rig_get(r, &size);
+	size_limit(size);
+	OK(s, session_append(s, text, 0, NULL, &uid));
+	size_limit(RLIM_INFINITY);
+	assert_int_equal(uid, 5);
+	OK(s, session_sync(s));
+	assert_int_equal(s->count, 3);
+	assert_int_equal(number_of(s, 4, 20000), 4);
+	free(text);
+}
+
 /* attack-137: new mail that cannot be given UIDs in the file is shown all the same. */
 static void a_full_disk_hides_nothing(void **state)
 {
@@ -495,6 +523,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(an_append_that_fails_is_cut_off),
+	    TEST(room_is_made_for_an_append),
 	    TEST(a_full_disk_hides_nothing),
 	    TEST(cancelled_calls_change_nothing_or_all),
 	    TEST(cancelled_syncs_are_done_again),

@@ -61,6 +61,9 @@ static const struct mortise_option options[] = {
         .detail =
             "They are taken out when the session is quiet or ends; with more than this, at once. 0: always "
             "at once."),
+    MORTISE_OPTION(struct unix_options, append_memory, SIZE, "1M", .min = "16k", .max = "1G", .since = "0.1",
+        .help = "octets of new messages that are kept in memory until they are complete",
+        .detail = "More goes to a file without a name beside the mailbox, and from there into it."),
     MORTISE_OPTION(struct unix_options, fsync, BOOL, "yes", .since = "0.1",
         .help = "wait until changes are on the disk before answering"),
     MORTISE_OPTION(struct unix_options, open_directory, BOOL, "no", .since = "0.1",
@@ -195,6 +198,8 @@ static const struct mortise_driver_ops ops = {
     .add_keyword = unix_op_add_keyword,
     .watch = unix_op_watch,
     .seen_recent = unix_op_seen_recent,
+    .append_copy = unix_op_append_copy,
+    .adopt = unix_op_adopt,
     .checkpoint = unix_op_checkpoint,
 };
 
