@@ -12,6 +12,7 @@
 static const int crash_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 static const char *volatile crumb_instance, *volatile crumb_callback;
 static const char *volatile *shared_crumb;
+static const char *(*volatile crash_hook)(int signo, const void *address);
 static char build_id[41] = "unknown";
 static uintptr_t load_address;
 
@@ -26,6 +27,11 @@ void log_crumb(const char *instance, const char *callback)
 void log_crumb_share(const char *volatile *place)
 {
 	shared_crumb = place;
+}
+
+void log_crash_hook(const char *(*hook)(int signo, const void *address))
+{
+	crash_hook = hook;
 }
 
 static size_t note_size(uint32_t n)
@@ -126,13 +132,29 @@ static const char *signal_name(int signo)
 	                         : "SIGABRT";
 }
 
+static void emit(const char *text)
+{
+	struct log_record r = {.level = LOG_LEVEL_ERROR,
+	    .number = MSG_CRASH,
+	    .time = log_now(),
+	    .pid = (uint32_t)getpid(),
+	    .role = log_state.role,
+	    .session = log_state.session,
+	    .user = log_state.user,
+	    .mailbox = log_state.mailbox,
+	    .module = log_state.module,
+	    .text = text};
+
+	log_emit(&r);
+}
+
 static void on_crash(int signo, siginfo_t *info, void *context)
 {
 	static volatile sig_atomic_t entered;
 	struct crash_text t = {.n = 0};
 	const char *instance = crumb_instance, *callback = crumb_callback;
 	uintptr_t pc = program_counter(context);
-	struct log_record r;
+	const char *done = NULL;
 
 	if (entered++ == 0) {
 		add(&t, "crashed: ");
@@ -153,17 +175,11 @@ static void on_crash(int signo, siginfo_t *info, void *context)
 		add_hex(&t, load_address);
 		add(&t, ", build id ");
 		add(&t, build_id);
-		r = (struct log_record){.level = LOG_LEVEL_ERROR,
-		    .number = MSG_CRASH,
-		    .time = log_now(),
-		    .pid = (uint32_t)getpid(),
-		    .role = log_state.role,
-		    .session = log_state.session,
-		    .user = log_state.user,
-		    .mailbox = log_state.mailbox,
-		    .module = log_state.module,
-		    .text = t.p};
-		log_emit(&r);
+		emit(t.p);
+		if (crash_hook != NULL)
+			done = crash_hook(signo, signo == SIGSEGV || signo == SIGBUS ? info->si_addr : NULL);
+		if (done != NULL)
+			emit(done);
 	}
 	/* The default action now: a core dump where the administrator wants one. */
 	signal(signo, SIG_DFL);

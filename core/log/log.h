@@ -65,6 +65,12 @@ const char *log_help(enum log_id id); /* the paragraph, for tools */
  * action follows. Not installed under sanitizers, which have their own.
  */
 void log_catch_crashes(void);
+/*
+ * Runs in the handler, after the line was written, and may do only what is safe there: puts out of the way
+ * what killed the process, so that it does not kill the next. `address`: of the fault, NULL for others. What
+ * it answers is logged, unless NULL.
+ */
+void log_crash_hook(const char *(*hook)(int signo, const void *address));
 /* The module instance and callback being run ("unix", "append"), NULL NULL when back. The strings must be
  * static or outlive. */
 void log_crumb(const char *instance, const char *callback);

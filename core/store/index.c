@@ -18,6 +18,7 @@
 #define READERS 1022       /* sessions of one user at one time; the lock file has 64 octets for each */
 #define LOCK_SIZE 65536    /* what LMDB's lock file takes for them */
 #define RESERVE (8u << 20) /* pages that become free are used again two transactions later */
+#define GROWTH 512u        /* pages */
 #define TRIES 4
 
 const char *index_test_boot;
@@ -67,14 +68,17 @@ int environment_read(struct environment *v, MDB_txn **txn)
 {
 	int rc = 0, dead;
 
+	guard_enter(v);
 	if (v->readers == 0) {
 		rc = v->reader != NULL ? mdb_txn_renew(v->reader)
 		                       : mdb_txn_begin(v->env, NULL, MDB_RDONLY, &v->reader);
 		if (rc == MDB_READERS_FULL && mdb_reader_check(v->env, &dead) == 0 && dead > 0)
 			rc = mdb_txn_begin(v->env, NULL, MDB_RDONLY, &v->reader);
 	}
-	if (rc != 0)
+	if (rc != 0) {
+		guard_leave(v);
 		return rc;
+	}
 	v->readers++;
 	*txn = v->reader;
 	return 0;
@@ -85,6 +89,7 @@ void environment_read_end(struct environment *v)
 	ASSERT(v->readers > 0);
 	if (--v->readers == 0)
 		mdb_txn_reset(v->reader);
+	guard_leave(v);
 }
 
 /* Whether the name still leads to the file that is open. */
@@ -96,11 +101,30 @@ static bool in_place(const struct index *x, const struct environment *v)
 	                              st.st_dev == v->dev && st.st_ino == v->ino);
 }
 
+/*
+ * A reader that was killed holds on to all pages that were in use then, and the file grows. So when it has
+ * grown, the dead are looked for; that is a system call for each that lives, too much for every time.
+ */
+static void look_for_dead(struct environment *v)
+{
+	MDB_envinfo info;
+	int dead;
+
+	if (mdb_env_info(v->env, &info) != 0 || info.me_last_pgno < v->pages + GROWTH)
+		return;
+	v->pages = info.me_last_pgno;
+	(void)mdb_reader_check(v->env, &dead);
+}
+
 int environment_write(struct index *x, struct environment *v, MDB_txn **txn)
 {
-	int rc = mdb_txn_begin(v->env, NULL, 0, txn);
+	int rc;
 
+	guard_enter(v);
+	look_for_dead(v);
+	rc = mdb_txn_begin(v->env, NULL, 0, txn);
 	if (rc != 0) {
+		guard_leave(v);
 		*txn = NULL;
 		return rc;
 	}
@@ -114,16 +138,24 @@ int environment_write(struct index *x, struct environment *v, MDB_txn **txn)
 int environment_commit(MDB_txn **txn)
 {
 	MDB_txn *t = *txn;
+	struct environment *v = mdb_env_get_userctx(mdb_txn_env(t));
+	int rc = mdb_txn_commit(t);
 
 	*txn = NULL;
-	return mdb_txn_commit(t);
+	guard_leave(v);
+	return rc;
 }
 
 void environment_abort(MDB_txn **txn)
 {
-	if (*txn != NULL)
-		mdb_txn_abort(*txn);
+	struct environment *v;
+
+	if (*txn == NULL)
+		return;
+	v = mdb_env_get_userctx(mdb_txn_env(*txn));
+	mdb_txn_abort(*txn);
 	*txn = NULL;
+	guard_leave(v);
 }
 
 /* ---- opening ---- */
@@ -132,6 +164,7 @@ static void environment_close(struct environment *v)
 {
 	if (v->env == NULL)
 		return;
+	guard_remove(v);
 	if (v->reader != NULL)
 		mdb_txn_abort(v->reader);
 	mdb_env_close(v->env);
@@ -140,36 +173,59 @@ static void environment_close(struct environment *v)
 	v->env = NULL;
 }
 
-/* Opens what `path` names. 0 or LMDB's code. */
-static int environment_open(struct environment *v, const char *path, unsigned flags, uint64_t size)
+/* With room above the limit, so that something can be deleted when it is reached. */
+static uint64_t map_size(const struct index *x, const struct environment *v)
+{
+	uint64_t size = v == &x->cache ? x->o->cache_size : x->o->state_size;
+
+	return (size + size / 8 + RESERVE) & ~(uint64_t)65535;
+}
+
+static int environment_begin(struct environment *v, const char *path, unsigned flags)
 {
 	struct stat st;
+	MDB_stat stat;
 	MDB_txn *txn;
-	int rc, fd;
+	int fd, rc = mdb_env_open(v->env, path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
 
-	rc = mdb_env_create(&v->env);
-	if (rc != 0)
-		return rc;
-	rc = mdb_env_set_mapsize(v->env, (size_t)size);
-	if (rc == 0)
-		rc = mdb_env_set_maxreaders(v->env, READERS);
-	if (rc == 0)
-		rc = mdb_env_open(v->env, path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
 	if (rc == 0)
 		rc = mdb_env_get_fd(v->env, &fd);
 	if (rc == 0 && fstat(fd, &st) != 0)
 		rc = errno;
-	if (rc == 0) {
-		v->dev = st.st_dev;
-		v->ino = st.st_ino;
+	if (rc != 0)
+		return rc;
+	v->dev = st.st_dev;
+	v->ino = st.st_ino;
+	rc = mdb_env_stat(v->env, &stat);
+	if (rc == 0)
+		index_page = index_page == 0 || index_page == stat.ms_psize ? stat.ms_psize : PAGES_DIFFER;
+	if (rc == 0)
 		rc = mdb_txn_begin(v->env, NULL, MDB_RDONLY, &txn);
-	}
+	if (rc != 0)
+		return rc;
+	rc = mdb_dbi_open(txn, NULL, 0, &v->dbi);
+	if (rc == 0)
+		return mdb_txn_commit(txn); /* keeps the handle */
+	mdb_txn_abort(txn);
+	return rc;
+}
+
+/* Opens what `path` names. 0 or LMDB's code. */
+static int environment_open(struct index *x, struct environment *v, const char *path, unsigned flags)
+{
+	int rc = mdb_env_create(&v->env);
+
+	if (rc != 0)
+		return rc;
+	v->size = map_size(x, v);
+	rc = mdb_env_set_mapsize(v->env, (size_t)v->size);
+	if (rc == 0)
+		rc = mdb_env_set_maxreaders(v->env, READERS);
 	if (rc == 0) {
-		rc = mdb_dbi_open(txn, NULL, 0, &v->dbi);
-		if (rc == 0)
-			rc = mdb_txn_commit(txn); /* keeps the handle */
-		else
-			mdb_txn_abort(txn);
+		guard_add(v, x->dir, v == &x->state);
+		guard_enter(v);
+		rc = environment_begin(v, path, flags);
+		guard_leave(v);
 	}
 	if (rc != 0)
 		environment_close(v);
@@ -200,12 +256,15 @@ static struct file_name name_with(const struct environment *v, const char *endin
 
 static int info_check(struct index *x, struct environment *v)
 {
+	MDB_val key = {1, (char[]){ROW_INFO}}, value;
 	struct info_row info;
 	MDB_txn *txn;
 	int rc = environment_read(v, &txn);
 
 	if (rc != 0)
 		return rc;
+	if (mdb_get(txn, v->dbi, &key, &value) == 0)
+		v->somewhere = value.mv_data;
 	rc = info_get(txn, v->dbi, &info);
 	environment_read_end(v);
 	if (rc != 0 || v == &x->state)
@@ -214,32 +273,24 @@ static int info_check(struct index *x, struct environment *v)
 	return memcmp(info.boot, index_boot_id(), INDEX_ID) == 0 ? 0 : INDEX_REPLACED;
 }
 
-/* With room above the limit, so that something can be deleted when it is reached. */
-static uint64_t map_size(const struct index *x, const struct environment *v)
-{
-	uint64_t size = v == &x->cache ? x->o->cache_size : x->o->state_size;
-
-	return (size + size / 8 + RESERVE) & ~(uint64_t)65535;
-}
-
 /* Opens the file that is there, and looks whether it is one to be used. The directory is locked. */
 static int file_open(struct index *x, struct environment *v)
 {
 	struct file_name lock = name_with(v, "-lock");
 	bool cache = v == &x->cache;
 	char path[4200];
-	int rc = look(x, v->name);
+	int rc = look(x, v->name), rc_lock = look(x, lock.p);
 
-	if (rc == 0)
-		rc = look(x, lock.p);
-	/* A copy that was put back without it. */
-	if (rc == ENOENT && look(x, v->name) == 0)
-		rc = 0;
+	if (rc != 0 && rc != ENOENT)
+		return rc;
+	/* A file that was put back without its lock file is well. */
+	if (rc_lock != 0 && rc_lock != ENOENT)
+		return rc_lock;
 	if (rc != 0)
 		return rc;
 	if (snprintf(path, sizeof(path), "%s/%s", x->path, v->name) >= (int)sizeof(path))
 		return ENAMETOOLONG;
-	rc = environment_open(v, path, cache ? MDB_NOSYNC : 0, map_size(x, v));
+	rc = environment_open(x, v, path, cache ? MDB_NOSYNC : 0);
 	if (rc == 0 && !in_place(x, v))
 		rc = EPERM;
 	if (rc == 0)
@@ -261,14 +312,14 @@ static int info_begin(struct index *x, struct environment *v)
 		memcpy(x->file, info.file, INDEX_ID);
 		info.ceiling = 0;
 	}
-	rc = mdb_txn_begin(v->env, NULL, 0, &txn);
+	rc = environment_write(x, v, &txn);
 	if (rc != 0)
 		return rc;
 	rc = info_put(txn, v->dbi, &info);
 	if (rc == 0)
-		return environment_commit(&txn);
+		rc = environment_commit(&txn);
 	environment_abort(&txn);
-	return rc;
+	return rc != 0 ? rc : info_check(x, v);
 }
 
 /*
@@ -309,7 +360,7 @@ static int file_replace(struct index *x, struct environment *v, int why)
 		return rc;
 	if (snprintf(path, sizeof(path), "%s/%s", x->path, v->name) >= (int)sizeof(path))
 		return ENAMETOOLONG;
-	rc = environment_open(v, path, cache ? MDB_NOSYNC : 0, map_size(x, v));
+	rc = environment_open(x, v, path, cache ? MDB_NOSYNC : 0);
 	if (rc == 0 && (rc = info_begin(x, v)) == 0 && !cache && fsync(x->dir) != 0)
 		rc = errno;
 	if (rc != 0)
@@ -383,7 +434,7 @@ static int memory_open(struct index *x)
 		return errno;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	x->memory.name = NULL;
-	rc = environment_open(&x->memory, path, MDB_NOSYNC | MDB_NOLOCK, x->o->state_size);
+	rc = environment_open(x, &x->memory, path, MDB_NOSYNC | MDB_NOLOCK);
 	(void)close(fd);
 	return rc;
 }
@@ -563,6 +614,8 @@ bool index_recover(struct index *x, struct environment *v, int rc, unsigned *tri
 		again = reopen(x, v);
 	else if (rc == MDB_MAP_RESIZED)
 		again = mdb_env_set_mapsize(v->env, 0);
+	else if (rc == MDB_MAP_FULL && *tries == 1)
+		again = mdb_reader_check(v->env, &dead);
 	else if (rc == MDB_MAP_FULL && v == &x->cache)
 		again = wire_evict(x, v);
 	else if (rc == MDB_READERS_FULL && *tries == 1)

@@ -119,9 +119,12 @@ static int list_once(MDB_txn *txn, MDB_dbi dbi, struct listing *l)
 	while (rc == 0 && key_below(&key, &l->prefix) && l->answer == 0) {
 		l->last.n = 0;
 		key_add_text(&l->last, str_mem(key.mv_data, key.mv_size));
-		if (value_check(&v))
+		if (value_check(&v)) {
+			guard_callback++;
 			l->answer = l->fn(l->arg, str_from(str_mem(key.mv_data, key.mv_size), skip),
 			    str_mem(v.mv_data, v.mv_size));
+			guard_callback--;
+		}
 		rc = mdb_cursor_get(cursor, &key, &v, MDB_NEXT);
 	}
 	mdb_cursor_close(cursor);

@@ -81,9 +81,9 @@ static int copy_below(struct side *from, struct side *to, const struct key *pref
 		int r = side_compare(from, to);
 
 		if (r > 0)
-			rc = mdb_cursor_del(to->cursor, 0);
+			rc = cursor_delete(to->cursor);
 		else if (r < 0 || !same_value(&from->value, &to->value))
-			rc = mdb_put(to->txn, to->dbi, &from->key, &from->value, 0);
+			rc = value_replace(to->txn, to->dbi, &from->key, &from->value);
 		if (rc == 0 && r <= 0)
 			rc = side_move(from, prefix, MDB_NEXT);
 		if (rc == 0 && r >= 0)
@@ -234,7 +234,35 @@ int index_adopt(struct index *x, uint64_t mailbox)
 	return MDB_NOTFOUND;
 }
 
-/* Damage: the mailbox's rows go, and it is as if nothing were known. MDB_NOTFOUND when they went. */
+/* Whether all of a mailbox's rows are what we wrote. */
+static int sound(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox)
+{
+	struct key prefix = key_of(ROW_VANISHED, mailbox), k = prefix;
+	MDB_val key = key_val(&k), v;
+	struct head_row *h = mem_new(struct head_row);
+	run_vec runs = VEC_INIT;
+	MDB_cursor *cursor;
+	int rc = head_get(txn, dbi, mailbox, NULL, h);
+
+	if (rc == 0)
+		rc = runs_get(txn, dbi, mailbox, &h->head, &runs);
+	vec_free(&runs);
+	mem_free(h);
+	if (rc == 0)
+		rc = mdb_cursor_open(txn, dbi, &cursor);
+	if (rc != 0)
+		return rc;
+	rc = mdb_cursor_get(cursor, &key, &v, MDB_SET_RANGE);
+	while (rc == 0 && key_below(&key, &prefix))
+		rc = value_check(&v) ? mdb_cursor_get(cursor, &key, &v, MDB_NEXT) : INDEX_DAMAGED;
+	mdb_cursor_close(cursor);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/*
+ * Damage was seen: the mailbox's rows go, and it is as if nothing were known (MDB_NOTFOUND), unless somebody
+ * else has written them anew (0).
+ */
 int index_void(struct index *x, uint64_t mailbox)
 {
 	struct environment *v = index_rows(x);
@@ -243,7 +271,13 @@ int index_void(struct index *x, uint64_t mailbox)
 
 	if (rc != 0)
 		return rc;
-	rc = mailbox_drop(txn, v->dbi, mailbox);
+	rc = sound(txn, v->dbi, mailbox);
+	if (rc == INDEX_DAMAGED)
+		rc = mailbox_drop(txn, v->dbi, mailbox);
+	else {
+		environment_abort(&txn);
+		return rc;
+	}
 	if (rc == 0)
 		rc = environment_commit(&txn);
 	environment_abort(&txn);

@@ -27,7 +27,7 @@ static int vanished_trim(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, uint64_t l
 		h->ranges -= ranges < h->ranges ? ranges : h->ranges;
 		if (h->head.vanished_since < modseq)
 			h->head.vanished_since = modseq;
-		rc = mdb_cursor_del(cursor, 0);
+		rc = cursor_delete(cursor);
 		if (rc == 0)
 			rc = mdb_cursor_get(cursor, &key, &v, MDB_NEXT);
 	}
@@ -185,7 +185,7 @@ int index_commit(
 		m->mailbox = index_actual(x, mailbox);
 		m->c = c;
 		rc = commit_once(m, &in_state);
-		if (rc == INDEX_DAMAGED)
+		if (rc == INDEX_DAMAGED && !in_state)
 			rc = index_void(x, m->mailbox) == MDB_NOTFOUND ? 1 : MDB_CORRUPTED;
 		if (rc == 0 || rc == 1 || !index_recover(x, in_state ? &x->state : m->v, rc, &tries))
 			break;

@@ -35,6 +35,14 @@ struct environment {
 	MDB_dbi dbi;
 	MDB_txn *reader;  /* reset while nobody reads */
 	unsigned readers; /* how deep */
+	size_t pages;     /* of the file when dead readers were looked for */
+	/* For the crash handler (index_guard.c): */
+	int dir;
+	char file[16], lock[24], aside[28]; /* aside: empty when the file is deleted instead */
+	const char *volatile somewhere;     /* an address in the mapping; NULL: not known */
+	uint64_t size;                      /* of the mapping */
+	volatile unsigned inside;           /* transactions, and opening */
+	volatile bool failed;               /* LMDB said that it cannot be */
 	dev_t dev;
 	ino_t ino;
 };
@@ -95,6 +103,20 @@ int index_fault(struct err *e, int rc, const char *doing);
 const unsigned char *index_boot_id(void);
 extern const char *index_test_boot; /* for tests: another boot's id (16 octets) */
 
+/* ---- what a damaged file does to the process (index_guard.c) ---- */
+void guard_add(struct environment *v, int dir, bool keep); /* before it is opened */
+void guard_remove(struct environment *v);
+static inline void guard_enter(struct environment *v)
+{
+	v->inside++;
+}
+static inline void guard_leave(struct environment *v)
+{
+	v->inside--;
+}
+/* While others' code runs between: a crash is theirs, unless a mapped page could not be read. */
+extern volatile unsigned guard_callback;
+
 /* ---- mailboxes (index_names.c) ---- */
 /* What the mailbox with the number `given` is called in the present file. */
 uint64_t index_actual(const struct index *x, uint64_t given);
@@ -127,6 +149,11 @@ int value_get(MDB_txn *txn, MDB_dbi dbi, struct key *k, MDB_val *out);
 /* Adds the checksum to b and puts it. */
 int value_put(MDB_txn *txn, MDB_dbi dbi, struct key *k, struct buf *b);
 int value_delete(MDB_txn *txn, MDB_dbi dbi, struct key *k); /* 0 when it was not there, too */
+/* What mdb_put (v NULL: mdb_del) and mdb_cursor_del do, once it is known that the old value lets them. */
+int value_replace(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *v);
+int cursor_delete(MDB_cursor *cursor);
+extern size_t index_page; /* LMDB's; 0: none is open yet */
+#define PAGES_DIFFER 1u   /* files of machines with different ones */
 /* All keys that begin with the prefix. */
 int value_delete_below(MDB_txn *txn, MDB_dbi dbi, const struct key *prefix);
 
@@ -191,7 +218,7 @@ int index_raise(struct index *x, uint64_t highest);
  * MDB_NOTFOUND when that is nothing, too.
  */
 int index_adopt(struct index *x, uint64_t mailbox);
-/* Drops rows that are damaged. MDB_NOTFOUND: it is as if nothing were known. */
+/* Drops rows that are damaged. MDB_NOTFOUND: it is as if nothing were known. 0: they are sound. */
 int index_void(struct index *x, uint64_t mailbox);
 /* Makes the mailbox in index.state what it is in index.cache, its head as given. */
 int index_mirror(struct index *x, MDB_txn *cache, MDB_txn *state, uint64_t mailbox, const struct head_row *h);

@@ -5,6 +5,8 @@
 
 /* ---- reading ---- */
 
+#define VOIDS 2
+
 typedef int read_fn(struct index *x, MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, void *arg);
 
 /*
@@ -28,10 +30,14 @@ static int reading(struct index *x, uint64_t mailbox, read_fn *fn, void *arg, st
 			rc = fn(x, txn, v->dbi, actual, arg);
 			environment_read_end(v);
 		}
-		if (rc == INDEX_DAMAGED)
-			rc = index_void(x, actual);
 		if (rc == 0)
 			return 0;
+		if (rc == INDEX_DAMAGED) {
+			rc = index_void(x, actual);
+			if (rc == 0 && tries++ < VOIDS)
+				continue;
+			rc = rc == 0 ? MDB_CORRUPTED : rc;
+		}
 		if (rc == MDB_NOTFOUND) {
 			if (asked)
 				return MDB_NOTFOUND;
@@ -109,6 +115,7 @@ static int read_rows(struct index *x, MDB_txn *txn, MDB_dbi dbi, uint64_t mailbo
 
 	if (rc == 0)
 		rc = runs_get(txn, dbi, mailbox, c->head.out, &runs);
+	guard_callback++;
 	for (i = 0; rc == 0 && i < runs.n && c->answer == 0; i++) {
 		const unsigned char *p = runs.v[i].rows;
 
@@ -119,6 +126,7 @@ static int read_rows(struct index *x, MDB_txn *txn, MDB_dbi dbi, uint64_t mailbo
 			c->answer = c->fn(c->arg, &row);
 		}
 	}
+	guard_callback--;
 	vec_free(&runs);
 	return rc;
 }
@@ -166,8 +174,10 @@ static int read_vanished(struct index *x, MDB_txn *txn, MDB_dbi dbi, uint64_t ma
 			rc = INDEX_DAMAGED;
 			break;
 		}
+		guard_callback++;
 		for (; v.mv_size > 0 && c->answer == 0; v.mv_size -= 8, p += 8)
 			c->answer = c->fn(c->arg, (uint32_t)little_get(p, 4), (uint32_t)little_get(p + 4, 4));
+		guard_callback--;
 		c->since = key_number(&key, prefix.n, 8); /* where another try goes on */
 		rc = mdb_cursor_get(cursor, &key, &v, MDB_NEXT);
 	}

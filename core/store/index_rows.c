@@ -47,6 +47,7 @@
 #define RUN_FIXED 8u
 #define ROW_MAX 120u /* fixed part, longest locator, rounded up */
 #define INFO_SIZE 56u
+#define PAGE_HEADER 16u /* of LMDB's pages */
 
 /* ---- keys ---- */
 
@@ -94,6 +95,26 @@ bool key_below(const MDB_val *k, const struct key *prefix)
 
 /* ---- values ---- */
 
+size_t index_page;
+
+/*
+ * A value that fills pages of its own stands behind their header, whose last 4 octets say how many they are.
+ * LMDB believes that number when it frees them, and would make a list of billions. So it is looked at before
+ * anything is written in the place of a value.
+ */
+static bool pages_fit(const MDB_val *v)
+{
+	const unsigned char *p = v->mv_data;
+	uint32_t pages;
+
+	/* Smaller ones stand among others; one of this transaction's, not yet written, anywhere. */
+	if (index_page <= PAGES_DIFFER || v->mv_size <= index_page / 2 ||
+	    ((uintptr_t)p & (index_page - 1)) != PAGE_HEADER)
+		return true;
+	memcpy(&pages, p - sizeof(pages), sizeof(pages));
+	return pages == (PAGE_HEADER - 1 + v->mv_size) / index_page + 1;
+}
+
 bool value_check(MDB_val *v)
 {
 	const unsigned char *p = v->mv_data;
@@ -112,6 +133,18 @@ int value_get(MDB_txn *txn, MDB_dbi dbi, struct key *k, MDB_val *out)
 	return rc != 0 ? rc : value_check(out) ? 0 : INDEX_DAMAGED;
 }
 
+int value_replace(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *v)
+{
+	MDB_val old;
+	int rc = mdb_get(txn, dbi, key, &old);
+
+	if (rc == 0 && !pages_fit(&old))
+		return MDB_CORRUPTED;
+	if (rc != 0 && rc != MDB_NOTFOUND)
+		return rc;
+	return v != NULL ? mdb_put(txn, dbi, key, v, 0) : rc == 0 ? mdb_del(txn, dbi, key, NULL) : 0;
+}
+
 int value_put(MDB_txn *txn, MDB_dbi dbi, struct key *k, struct buf *b)
 {
 	unsigned char sum[INDEX_SUM];
@@ -120,15 +153,22 @@ int value_put(MDB_txn *txn, MDB_dbi dbi, struct key *k, struct buf *b)
 	little_put(sum, checksum(b->p, b->n), INDEX_SUM);
 	buf_add(b, sum, INDEX_SUM);
 	v = (MDB_val){b->n, b->p};
-	return mdb_put(txn, dbi, &key, &v, 0);
+	return value_replace(txn, dbi, &key, &v);
 }
 
 int value_delete(MDB_txn *txn, MDB_dbi dbi, struct key *k)
 {
 	MDB_val key = key_val(k);
-	int rc = mdb_del(txn, dbi, &key, NULL);
 
-	return rc == MDB_NOTFOUND ? 0 : rc;
+	return value_replace(txn, dbi, &key, NULL);
+}
+
+int cursor_delete(MDB_cursor *cursor)
+{
+	MDB_val key, v;
+	int rc = mdb_cursor_get(cursor, &key, &v, MDB_GET_CURRENT);
+
+	return rc != 0 ? rc : pages_fit(&v) ? mdb_cursor_del(cursor, 0) : MDB_CORRUPTED;
 }
 
 int value_delete_below(MDB_txn *txn, MDB_dbi dbi, const struct key *prefix)
@@ -142,7 +182,7 @@ int value_delete_below(MDB_txn *txn, MDB_dbi dbi, const struct key *prefix)
 		return rc;
 	rc = mdb_cursor_get(cursor, &key, NULL, MDB_SET_RANGE);
 	while (rc == 0 && key_below(&key, prefix)) {
-		rc = mdb_cursor_del(cursor, 0);
+		rc = cursor_delete(cursor);
 		if (rc == 0)
 			rc = mdb_cursor_get(cursor, &key, NULL, MDB_NEXT);
 	}

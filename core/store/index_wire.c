@@ -95,8 +95,11 @@ static int scan_once(MDB_txn *txn, MDB_dbi dbi, struct scan *s)
 		uint32_t uid = (uint32_t)key_number(&key, s->prefix.n, 4);
 
 		s->next = uid + 1;
-		if (key.mv_size == s->prefix.n + 4 && value_check(&v))
+		if (key.mv_size == s->prefix.n + 4 && value_check(&v)) {
+			guard_callback++;
 			s->answer = s->fn(s->arg, uid, str_mem(v.mv_data, v.mv_size));
+			guard_callback--;
+		}
 		rc = mdb_cursor_get(cursor, &key, &v, MDB_NEXT);
 	}
 	mdb_cursor_close(cursor);
@@ -209,7 +212,7 @@ static int vanish_kind(MDB_cursor *cursor, const struct key *prefix, const uint3
 			i++;
 		if (i == count || uids[i] != uid)
 			continue;
-		rc = mdb_cursor_del(cursor, 0);
+		rc = cursor_delete(cursor);
 		if (rc != 0)
 			return rc;
 		i++;

@@ -16,7 +16,7 @@ core_store_libstore_a_SOURCES = \
 	core/store/index.h core/store/index_int.h core/store/index.c core/store/index_names.c \
 	core/store/index_rows.c core/store/index_read.c core/store/index_runs.c core/store/index_commit.c \
 	core/store/index_checkpoint.c core/store/index_wire.c \
-	core/store/index_attribute.c core/store/index_verify.c
+	core/store/index_attribute.c core/store/index_verify.c core/store/index_guard.c
 
 if HAVE_CMOCKA
 store_test_support = \
@@ -29,12 +29,15 @@ store_test_libs = \
 	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += core/store/test-names core/store/test-mailbox core/store/test-fail \
-	core/store/test-source core/store/test-sync core/store/test-model core/store/test-index
+	core/store/test-source core/store/test-sync core/store/test-model core/store/test-index core/store/test-index-damage
 TESTS += core/store/test-names core/store/test-mailbox core/store/test-fail \
-	core/store/test-source core/store/test-sync core/store/test-model core/store/test-index
+	core/store/test-source core/store/test-sync core/store/test-model core/store/test-index core/store/test-index-damage
 core_store_test_index_SOURCES = core/store/test-index.c
 core_store_test_index_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_store_test_index_LDADD = $(store_test_libs)
+core_store_test_index_damage_SOURCES = core/store/test-index-damage.c
+core_store_test_index_damage_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_store_test_index_damage_LDADD = $(store_test_libs)
 core_store_test_names_SOURCES = core/store/test-names.c $(store_test_support)
 core_store_test_names_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_store_test_names_LDADD = $(store_test_libs)
