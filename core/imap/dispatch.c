@@ -152,6 +152,7 @@ void session_dispatch(struct session *s, bool at_stream)
 	arena_clear(s->arena);
 	s->reply = (struct reply){0};
 	s->command = "";
+	s->rested = false;
 	s->tag = arena_str(s->arena, reader_tag(s->reader));
 	s->at_stream = at_stream;
 	parse_and_run(s);

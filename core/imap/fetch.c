@@ -137,7 +137,8 @@ static void set_seen(struct fetching *x)
 
 	if (x->seen.n == 0 || mailbox_read_only(s->mailbox))
 		return;
-	if (mailbox_store_flags(s->mailbox, &x->seen, FLAGS_ADD, MORTISE_FLAG_SEEN, NULL, 0, NULL, &e) != 0)
+	if (mailbox_store_flags(
+	        s->mailbox, &x->seen, FLAGS_ADD, MORTISE_FLAG_SEEN, NULL, 0, NULL, NULL, &e) != 0)
 		report_error(s, &e);
 }
 

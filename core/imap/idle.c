@@ -44,6 +44,7 @@ static void hear_news(struct session *s)
 	if (s->view == NULL)
 		return;
 	mailbox_watch_read(s->mailbox);
+	s->rested = false;
 	update_view(s, true);
 }
 
@@ -97,8 +98,7 @@ void command_idle(struct session *s, struct parse *p UNUSED)
 			session_end(s, MORTISE_E_IO);
 			return;
 		}
-		switch (stream_wait(
-		    s->stream, watch_fd, s->setup->stop_fd, least(i.end, least(i.keepalive, i.poll)))) {
+		switch (session_wait(s, watch_fd, least(i.end, least(i.keepalive, i.poll)))) {
 		case STREAM_OK:
 			if (stream_input(s->stream).n == 0 && !session_stopping(s))
 				hear_news(s);

@@ -63,6 +63,21 @@ bool session_written(struct session *s)
 	return !s->ended;
 }
 
+enum stream_result session_wait(struct session *s, int other_fd, uint64_t deadline)
+{
+	uint64_t rest = clock_ms() + s->o->rest_after;
+	enum stream_result r;
+
+	if (s->mailbox == NULL || s->rested || rest >= deadline)
+		return stream_wait(s->stream, s->setup->stop_fd, other_fd, deadline);
+	r = stream_wait(s->stream, s->setup->stop_fd, other_fd, rest);
+	if (r != STREAM_TIMEOUT)
+		return r;
+	s->rested = true;
+	mailbox_rest(s->mailbox);
+	return stream_wait(s->stream, s->setup->stop_fd, other_fd, deadline);
+}
+
 /* Waits for octets; what is due to the client goes out first. False: the session has ended. */
 static bool more_input(struct session *s, uint64_t timeout, const char *bye)
 {
@@ -70,7 +85,7 @@ static bool more_input(struct session *s, uint64_t timeout, const char *bye)
 		session_end(s, MORTISE_E_IO);
 		return false;
 	}
-	switch (stream_wait(s->stream, s->setup->stop_fd, -1, clock_ms() + timeout)) {
+	switch (session_wait(s, -1, clock_ms() + timeout)) {
 	case STREAM_OK:
 		if (stream_input(s->stream).n == 0)
 			session_stopping(s);

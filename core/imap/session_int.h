@@ -31,6 +31,7 @@ struct imap_options {
 	uint64_t append_messages;
 	uint64_t idle_timeout, input_timeout;
 	uint64_t idle_keepalive, idle_poll;
+	uint64_t rest_after;
 };
 
 #define SESSION_MAGIC 0x496d6170u /* "Imap" */
@@ -66,6 +67,7 @@ struct session {
 	/* The selected mailbox, or NULL. */
 	struct mailbox *mailbox;
 	struct view *view;
+	bool rested; /* mailbox_rest was called since the last command */
 };
 
 /* ---- session.c ---- */
@@ -76,6 +78,11 @@ struct session {
 enum reader_state session_next(struct session *s);
 /* Octets of a message literal: at least one, at most `most`; empty when the session has ended. */
 struct str session_octets(struct session *s, uint64_t most);
+/*
+ * Waits for octets, for the server's stop, for other_fd (-1: none), until the deadline. Once the session has
+ * been quiet for rest_after, the selected mailbox does what it put off.
+ */
+enum stream_result session_wait(struct session *s, int other_fd, uint64_t deadline);
 void session_end(struct session *s, int result);
 /* The same with "* BYE text" as the last line. */
 void session_bye(struct session *s, int result, const char *text);

@@ -91,7 +91,7 @@ int status_write(
 
 	if (is_selected(s, name))
 		status_of_selected(s, &status);
-	else if (store_status(s->setup->store, name, &status, e) != 0)
+	else if (store_status(s->setup->store, name, 0, &status, e) != 0)
 		return e->code;
 	buf_adds(out, "* STATUS ");
 	write_mailbox_name(out, name);

@@ -43,9 +43,10 @@ static size_t note_before(struct session *s, const struct number_set *uids, stru
 	n = 0;
 	for (i = 0; i < uids->n; i++)
 		for (uid = uids->v[i].low; uid <= uids->v[i].high; uid++) {
-			const struct message *msg = view_message(s->view, view_sequence(s->view, uid));
+			struct expected *x = &(*out)[n++];
 
-			(*out)[n++] = (struct expected){uid, msg->flags, msg->keywords};
+			x->uid = uid;
+			view_flags_told(s->view, view_sequence(s->view, uid), &x->flags, &x->keywords);
 		}
 	return n;
 }
@@ -133,7 +134,7 @@ void command_store(struct session *s, struct parse *p)
 	if (c.silent)
 		n = note_before(s, &uids, &before);
 	if (uids.n > 0 && mailbox_store_flags(s->mailbox, &uids, c.mode, c.flags.flags, c.flags.keywords,
-	                      c.flags.count, &lost, &e) != 0) {
+	                      c.flags.count, NULL, &lost, &e) != 0) {
 		reply_error(s, &e);
 		return;
 	}

@@ -224,6 +224,8 @@ static void uid_not_sticky(void **state)
 	struct client *c;
 
 	set_option(w->f, MEMORY(w->f), "assign_uids", "no");
+	put_file(w->f, ".mortise", "in the way of the index");
+	fixture_reopen(w->f);
 	c = connect_client(w);
 	append_text(c, "box", "", "Subject: 1\r\n\r\n1\r\n");
 	assert_has(talk(c, "SELECT box"), "* NO [UIDNOTSTICKY] ");

@@ -29,9 +29,10 @@ struct number_set {
 bool set_parse(struct arena *a, struct str text, uint32_t star, struct number_set *out);
 bool set_has(const struct number_set *s, uint32_t n);
 void set_write(struct buf *out, const struct number_set *s);
-/* Builder from rising numbers, or ranges of them. */
+/* Builder from rising numbers, or ranges of them; from ranges in any order when set_sort follows. */
 void set_add(struct arena *a, struct number_set *s, size_t *cap, uint32_t n);
 void set_add_range(struct arena *a, struct number_set *s, size_t *cap, uint32_t low, uint32_t high);
+void set_sort(struct number_set *s);
 /*
  * What is in both; what is in `x` and not in `y`. Linear in the number of ranges. `out` may be one of them.
  */

@@ -53,7 +53,7 @@ static int by_low(const void *a, const void *b)
 	return x->high < y->high ? -1 : x->high > y->high;
 }
 
-static void merge(struct number_set *s)
+void set_sort(struct number_set *s)
 {
 	size_t i, kept = 0;
 
@@ -96,7 +96,7 @@ bool set_parse(struct arena *a, struct str text, uint32_t star, struct number_se
 			return false;
 		text = str_from(text, 1);
 	}
-	merge(out);
+	set_sort(out);
 	return true;
 }
 
@@ -134,8 +134,8 @@ void set_add_range(struct arena *a, struct number_set *s, size_t *cap, uint32_t 
 {
 	struct set_range *last = s->n != 0 ? &s->v[s->n - 1] : NULL;
 
-	ASSERT(low != 0 && low <= high && (last == NULL || low >= last->high));
-	if (last != NULL && low - last->high <= 1) {
+	ASSERT(low != 0 && low <= high);
+	if (last != NULL && low >= last->high && low - last->high <= 1) {
 		last->high = high;
 		return;
 	}

@@ -3,10 +3,20 @@
  *
  * A batch goes to the driver as it comes. When the mailbox is open in this store already, its box is used, so
  * that no second descriptor of the same file comes and goes under its locks.
+ *
+ * Flags and keywords that the format leaves out go to the index once the messages are there.
  */
 #include "log/log.h"
 #include "store/driver.h"
+#include "store/sync.h"
 #include "base/banned.h"
+
+/* What one message is to have. */
+struct appended {
+	uint32_t flags;
+	const char **keywords;
+	size_t keyword_count;
+};
 
 struct append {
 	uint32_t magic;
@@ -16,13 +26,16 @@ struct append {
 	bool within;        /* a message was begun */
 	uint64_t announced; /* its size, or MORTISE_SIZE_UNKNOWN */
 	uint64_t written;
-	size_t count;
+	struct arena *arena;
+	VEC(struct appended) messages;
 };
 
 static void release(struct append *a)
 {
 	if (a->own)
 		mailbox_close(&a->m);
+	vec_free(&a->messages);
+	arena_free(&a->arena);
 	a->magic = 0;
 	mem_free(a);
 }
@@ -66,6 +79,7 @@ int append_begin(struct store *s, const char *name, struct append **out, struct 
 	*out = NULL;
 	a = mem_new(struct append);
 	a->magic = APPEND_MAGIC;
+	a->arena = arena_new("append");
 	if (find_mailbox(a, s, name, e) != 0 || ready(a->m, e) != 0 ||
 	    box_append_begin(a->m, &a->tx, e) != 0) {
 		release(a);
@@ -99,13 +113,12 @@ static int too_big(const struct append *a, struct err *e)
 int append_message(struct append *a, uint32_t flags, const struct str *keywords, size_t keyword_count,
     int64_t internal_date, int zone, uint64_t octets, struct err *e)
 {
-	AUTO_ARENA struct arena *arena = arena_new("append keywords");
 	struct mortise_append_info info = {.size = sizeof(info),
 	    .flags = flags & MORTISE_FLAGS_SYSTEM,
 	    .internal_date = internal_date,
 	    .zone = zone,
 	    .octets = octets};
-	const char **names;
+	struct appended is = {.flags = info.flags, .keyword_count = keyword_count};
 	size_t i;
 
 	CHECK_OBJ(a, APPEND_MAGIC);
@@ -113,20 +126,20 @@ int append_message(struct append *a, uint32_t flags, const struct str *keywords,
 		return e->code;
 	if (octets != MORTISE_SIZE_UNKNOWN && octets > a->m->store->o->message_size)
 		return too_big(a, e);
-	names = arena_array(arena, keyword_count + 1, sizeof(*names));
+	is.keywords = arena_array(a->arena, keyword_count + 1, sizeof(*is.keywords));
 	for (i = 0; i < keyword_count; i++) {
 		if (keyword_check(keywords[i], e) != 0)
 			return e->code;
-		names[i] = arena_str(arena, keywords[i]).p;
+		is.keywords[i] = arena_str(a->arena, keywords[i]).p;
 	}
-	info.keywords = names;
+	info.keywords = is.keywords;
 	info.keyword_count = keyword_count;
 	if (box_append_message(a->m, a->tx, &info, e) != 0)
 		return e->code;
 	a->within = true;
 	a->announced = octets;
 	a->written = 0;
-	a->count++;
+	*vec_push(&a->messages) = is;
 	return 0;
 }
 
@@ -146,27 +159,158 @@ int append_write(struct append *a, struct str octets, struct err *e)
 	return 0;
 }
 
+/* The record of a message that was appended. `from`: where to begin to look. */
+static struct record *arrived(struct mailbox *m, const struct mortise_ref *ref, size_t *from)
+{
+	size_t i;
+
+	if (ref->uid != 0)
+		return record_find(m, ref->uid);
+	for (i = *from; i < m->records.n; i++) {
+		struct record *r = m->records.v[i];
+
+		if (r->m.identity_size > 0 && r->m.identity_size <= ref->locator_size &&
+		    memcmp(r->m.locator, ref->locator, r->m.identity_size) == 0) {
+			*from = i + 1;
+			return r;
+		}
+	}
+	return NULL;
+}
+
+/* Does the index have to hold anything of it? */
+static bool left_out(const struct mailbox *m, const struct appended *is)
+{
+	size_t i;
+
+	if ((is->flags & ~m->info.permanent_flags) != 0)
+		return true;
+	for (i = 0; i < is->keyword_count; i++) {
+		int bit = keyword_bit(m, str_of(is->keywords[i]));
+
+		if (bit < 0 || !m->keywords[bit].kept)
+			return true;
+	}
+	return false;
+}
+
+struct completing {
+	const struct append *a;
+	const uint32_t *uids;
+};
+
+static void stage_complete(struct sync *s, void *arg)
+{
+	const struct completing *c = arg;
+	size_t i, j;
+
+	for (i = 0; i < c->a->messages.n; i++) {
+		const struct appended *is = &c->a->messages.v[i];
+		struct record *r = record_find(s->m, c->uids[i]);
+		uint64_t keywords;
+		bool lost = false;
+
+		if (r == NULL || !left_out(s->m, is))
+			continue;
+		keywords = r->m.keywords;
+		for (j = 0; j < is->keyword_count; j++) {
+			int bit = keyword_keep(s->m, str_of(is->keywords[j]), &lost);
+
+			if (bit >= 0)
+				keywords |= UINT64_C(1) << bit;
+		}
+		sync_stage_flags(s, r, r->m.flags | is->flags, keywords);
+	}
+}
+
+/* The messages are there. What the engine knows of them, and adds, may come later if it cannot be now. */
+static void take_in(const struct append *a, struct mortise_ref *refs, uint32_t *uids)
+{
+	struct mailbox *m = a->m;
+	struct completing c = {.a = a, .uids = uids};
+	struct err e = ERR_INIT;
+	size_t from = m->loaded ? m->records.n : m->counts.messages, i;
+	bool more = false, numbered = true;
+
+	if (sync_now(m, &e) < 0) {
+		log_debug("store", "%s: not synced after an append: %s", m->target.place.name, e.admin);
+		return;
+	}
+	for (i = 0; i < a->messages.n; i++) {
+		more = more || left_out(m, &a->messages.v[i]);
+		numbered = numbered && refs[i].uid != 0;
+	}
+	if (!more && numbered)
+		return;
+	if (records_load(m, &e) == 0) {
+		for (i = 0; i < a->messages.n; i++) {
+			const struct record *r = arrived(m, &refs[i], &from);
+
+			uids[i] = r != NULL ? r->m.uid : 0;
+		}
+		if (more)
+			sync_with(m, stage_complete, &c, &e);
+	}
+	if (e.code != 0)
+		log_err(MSG_STORE_INDEX, &e, m->target.place.name);
+}
+
 int append_commit(struct append **ap, uint32_t *uidvalidity, struct arena *arena, uint32_t **uids,
     size_t *count, struct err *e)
 {
 	struct append *a = *ap;
-	int r;
+	struct mortise_ref *refs;
+	size_t i;
 
 	CHECK_OBJ(a, APPEND_MAGIC);
 	*count = 0;
 	*uidvalidity = 0;
 	*uids = NULL;
-	if (end_message(a, e) != 0 || a->count == 0) {
+	if (end_message(a, e) != 0 || a->messages.n == 0) {
 		append_abort(ap);
 		return e->code;
 	}
 	*ap = NULL;
-	*uids = arena_array(arena, a->count, sizeof(**uids));
-	r = box_append_commit(a->m, a->tx, uidvalidity, *uids, a->count, e);
-	if (r == 0)
-		*count = a->count;
+	*uids = arena_array(arena, a->messages.n, sizeof(**uids));
+	refs = arena_array(a->arena, a->messages.n, sizeof(*refs));
+	if (box_append_commit(a->m, a->tx, uidvalidity, refs, a->messages.n, e) == 0) {
+		for (i = 0; i < a->messages.n; i++)
+			(*uids)[i] = refs[i].uid;
+		take_in(a, refs, *uids);
+		if (*uidvalidity == 0)
+			*uidvalidity = a->m->uidvalidity;
+		*count = a->messages.n;
+	}
 	release(a);
-	return r;
+	return e->code;
+}
+
+int append_copies(
+    struct append *a, struct mailbox *from, const struct message *const *messages, size_t n, struct err *e)
+{
+	struct mortise_ref *refs = arena_array(a->arena, n + 1, sizeof(*refs));
+	struct mortise_append_info *infos = arena_array(a->arena, n + 1, sizeof(*infos));
+	size_t i;
+
+	CHECK_OBJ(a, APPEND_MAGIC);
+	for (i = 0; i < n; i++) {
+		const struct message *msg = messages[i];
+		struct appended is = {.flags = msg->flags};
+
+		is.keywords = keyword_names(from, msg->keywords, a->arena, &is.keyword_count);
+		refs[i] = record_ref(record_of(msg));
+		infos[i] = (struct mortise_append_info){.size = sizeof(infos[i]),
+		    .flags = msg->flags,
+		    .keywords = is.keywords,
+		    .keyword_count = is.keyword_count,
+		    .internal_date = msg->internal_date,
+		    .zone = msg->zone,
+		    .octets = msg->octets};
+		*vec_push(&a->messages) = is;
+	}
+	if (box_append_copy(a->m, a->tx, from, refs, infos, n, e) != 0)
+		a->messages.n -= n;
+	return e->code;
 }
 
 void append_abort(struct append **ap)

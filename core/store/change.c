@@ -93,9 +93,11 @@ int change_begin(struct mailbox *m, struct err *e)
 		unlock(m);
 		return e->code;
 	}
-	if (m->recent_waiting > 0 && (m->flags & MAILBOX_KEEP_RECENT) == 0)
+	if (m->counts.recent > 0 && (m->flags & MAILBOX_KEEP_RECENT) == 0)
 		sync_seen_recent(m);
-	return 0;
+	if (records_load(m, e) != 0)
+		unlock(m);
+	return e->code;
 }
 
 void change_end(struct mailbox *m)

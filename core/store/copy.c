@@ -7,17 +7,6 @@
 #include "store/driver.h"
 #include "base/banned.h"
 
-/* Keyword names of a record, in the arena. */
-static size_t keyword_names(const struct mailbox *m, uint64_t bits, struct str **out, struct arena *a)
-{
-	size_t n = 0;
-
-	*out = arena_array(a, KEYWORDS_MAX, sizeof(**out));
-	for (; bits != 0; bits &= bits - 1)
-		(*out)[n++] = str_of(m->keywords[__builtin_ctzll(bits)].name);
-	return n;
-}
-
 static int copy_text(struct append *to, struct source *from, bool same_box, struct err *e)
 {
 	AUTO_BUF struct buf own = BUF_INIT;
@@ -43,14 +32,17 @@ static int copy_text(struct append *to, struct source *from, bool same_box, stru
 static int copy_one(struct mailbox *m, const struct message *msg, struct append *to, struct err *e)
 {
 	AUTO_ARENA struct arena *a = arena_new("copy");
+	struct str names[KEYWORDS_MAX];
 	struct source *text;
-	struct str *names;
+	const char **keywords;
 	uint64_t octets;
-	size_t n;
+	size_t n, i;
 
 	if (mailbox_read(m, msg, &text, e) != 0)
 		return e->code;
-	n = keyword_names(m, msg->keywords, &names, a);
+	keywords = keyword_names(m, msg->keywords, a, &n);
+	for (i = 0; i < n; i++)
+		names[i] = str_of(keywords[i]);
 	if (source_size(text, &octets, e) == 0 &&
 	    append_message(to, msg->flags, names, n, msg->internal_date, msg->zone, octets, e) == 0)
 		copy_text(to, text, append_is_to(to, m), e);
@@ -58,27 +50,40 @@ static int copy_one(struct mailbox *m, const struct message *msg, struct append 
 	return e->code;
 }
 
+static int copy_all(
+    struct mailbox *m, const struct message *const *chosen, size_t n, struct append *to, struct err *e)
+{
+	struct err failed = ERR_INIT;
+	size_t i;
+
+	if (n == 0 || append_copies(to, m, chosen, n, &failed) == 0)
+		return 0;
+	if (failed.code != MORTISE_E_UNSUPPORTED)
+		return err_take(e, &failed);
+	for (i = 0; i < n && e->code == 0; i++)
+		copy_one(m, chosen[i], to, e);
+	return e->code;
+}
+
 int mailbox_copy(struct mailbox *m, const struct number_set *uids, const char *to, struct arena *a,
     struct copy_result *out, struct err *e)
 {
-	VEC(struct record *) chosen = VEC_INIT;
+	VEC(const struct message *) chosen = VEC_INIT;
 	struct append *batch = NULL;
 	size_t i, count = 0;
 
 	CHECK_OBJ(m, MAILBOX_MAGIC);
 	*out = (struct copy_result){0};
-	if (mailbox_must_live(m, e) != 0)
+	if (mailbox_must_live(m, e) != 0 || records_load(m, e) != 0)
 		return e->code;
 	for (i = 0; i < m->records.n; i++)
 		if (set_has(uids, m->records.v[i]->m.uid))
-			*vec_push(&chosen) = m->records.v[i];
+			*vec_push(&chosen) = &m->records.v[i]->m;
 	if (append_begin(m->store, to, &batch, e) == 0) {
 		out->from = arena_array(a, chosen.n + 1, sizeof(*out->from));
-		for (i = 0; i < chosen.n && e->code == 0; i++) {
-			out->from[i] = chosen.v[i]->m.uid;
-			copy_one(m, &chosen.v[i]->m, batch, e);
-		}
-		if (e->code != 0)
+		for (i = 0; i < chosen.n; i++)
+			out->from[i] = chosen.v[i]->uid;
+		if (copy_all(m, chosen.v, chosen.n, batch, e) != 0)
 			append_abort(&batch);
 		else if (append_commit(&batch, &out->uidvalidity, a, &out->to, &count, e) == 0)
 			out->count = count;

@@ -10,6 +10,7 @@
 
 #include "base/io.h"
 #include "base/path.h"
+#include "log/log.h"
 #include "store/driver.h"
 #include "base/banned.h"
 
@@ -70,6 +71,17 @@ static int remove_locked(struct store *s, struct target *t, struct err *e)
 	return e->code;
 }
 
+static void forget_rows(struct store *s, const struct target *t)
+{
+	AUTO_BUF struct buf identity = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct index *x = store_index(s, &e);
+
+	target_identity(t, &identity);
+	if (x == NULL || index_forget(x, buf_str(&identity), &e) != 0)
+		log_err(MSG_STORE_INDEX, &e, t->place.name);
+}
+
 int store_delete(struct store *s, const char *name, struct err *e)
 {
 	AUTO_ARENA struct arena *a = arena_new("delete");
@@ -93,6 +105,8 @@ int store_delete(struct store *s, const char *name, struct err *e)
 		err_fail(e, MORTISE_E_UNSUPPORTED, "This format does not delete mailboxes");
 	else
 		remove_locked(s, &t, e);
+	if (e->code == 0 && t.object == OBJECT_MAILBOX)
+		forget_rows(s, &t);
 	target_close(&t);
 	return e->code;
 }

@@ -216,13 +216,62 @@ int box_append_write(struct mailbox *m, void *tx, const void *p, size_t n, struc
 	return leave(&f, driver_ops(m->driver)->append_write(&f.c.pub, tx, p, n), e);
 }
 
+static int commit_uids(
+    struct frame *f, struct mailbox *m, void *tx, uint32_t *uidvalidity, struct mortise_ref *refs, size_t n)
+{
+	uint32_t *uids = mem_array(n, sizeof(*uids));
+	int r = driver_ops(m->driver)->append_commit(&f->c.pub, tx, uidvalidity, uids, n);
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		refs[i].uid = uids[i];
+	mem_free(uids);
+	return r;
+}
+
 int box_append_commit(
-    struct mailbox *m, void *tx, uint32_t *uidvalidity, uint32_t *uids, size_t n, struct err *e)
+    struct mailbox *m, void *tx, uint32_t *uidvalidity, struct mortise_ref *refs, size_t n, struct err *e)
 {
 	struct frame f;
 
 	enter_box(&f, m, "append_commit");
-	return leave(&f, driver_ops(m->driver)->append_commit(&f.c.pub, tx, uidvalidity, uids, n), e);
+	if (driver_ops(m->driver)->append_commit_refs == NULL)
+		return leave(&f, commit_uids(&f, m, tx, uidvalidity, refs, n), e);
+	return leave(&f, driver_ops(m->driver)->append_commit_refs(&f.c.pub, tx, uidvalidity, refs, n), e);
+}
+
+int box_append_copy(struct mailbox *m, void *tx, struct mailbox *from, const struct mortise_ref *refs,
+    const struct mortise_append_info *infos, size_t n, struct err *e)
+{
+	struct frame f;
+
+	if (m->driver != from->driver || from->box == NULL || driver_ops(m->driver)->append_copy == NULL)
+		return err_fail(e, MORTISE_E_UNSUPPORTED, "These messages are copied one by one");
+	from->calls++;
+	enter_box(&f, m, "append_copy");
+	return leave(&f, driver_ops(m->driver)->append_copy(&f.c.pub, tx, from->box, refs, infos, n), e);
+}
+
+int box_adopt(struct mailbox *m, uint32_t uidvalidity, uint32_t uidnext, struct err *e)
+{
+	struct frame f;
+
+	if (driver_ops(m->driver)->adopt == NULL)
+		return err_fail(e, MORTISE_E_UNSUPPORTED, "This format cannot take UIDs over");
+	enter_box(&f, m, "adopt");
+	return leave(&f, driver_ops(m->driver)->adopt(&f.c.pub, m->box, uidvalidity, uidnext), e);
+}
+
+void box_checkpoint(struct mailbox *m)
+{
+	struct err e = ERR_INIT;
+	struct frame f;
+
+	if (m->box == NULL || driver_ops(m->driver)->checkpoint == NULL || mailbox_read_only(m))
+		return;
+	enter_box(&f, m, "checkpoint");
+	if (leave(&f, driver_ops(m->driver)->checkpoint(&f.c.pub, m->box), &e) != 0)
+		log_debug("store", "%s: checkpoint: %s", m->target.place.name, e.admin);
 }
 
 void box_append_abort(struct mailbox *m, void *tx)

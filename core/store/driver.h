@@ -30,8 +30,14 @@ int box_watch(struct mailbox *m, struct mortise_watch *w, struct err *e);
 int box_append_begin(struct mailbox *m, void **tx, struct err *e);
 int box_append_message(struct mailbox *m, void *tx, const struct mortise_append_info *i, struct err *e);
 int box_append_write(struct mailbox *m, void *tx, const void *p, size_t n, struct err *e);
+/* refs: UIDs or, where the engine gives them, locators. */
 int box_append_commit(
-    struct mailbox *m, void *tx, uint32_t *uidvalidity, uint32_t *uids, size_t n, struct err *e);
+    struct mailbox *m, void *tx, uint32_t *uidvalidity, struct mortise_ref *refs, size_t n, struct err *e);
+/* Messages of `from`, a box of the same driver. UNSUPPORTED: to be copied in the other way. */
+int box_append_copy(struct mailbox *m, void *tx, struct mailbox *from, const struct mortise_ref *refs,
+    const struct mortise_append_info *infos, size_t n, struct err *e);
+int box_adopt(struct mailbox *m, uint32_t uidvalidity, uint32_t uidnext, struct err *e);
+void box_checkpoint(struct mailbox *m);
 void box_append_abort(struct mailbox *m, void *tx);
 
 #endif

@@ -1,8 +1,28 @@
 #include "store/driver.h"
+#include "store/sync.h"
 #include "base/banned.h"
 
-int expunge_records(struct mailbox *m, struct record *const *r, size_t n, struct err *e)
+struct doomed {
+	const uint32_t *uids;
+	size_t n;
+};
+
+static void stage(struct sync *s, void *arg)
 {
+	const struct doomed *d = arg;
+	size_t i;
+
+	for (i = 0; i < d->n; i++) {
+		struct record *r = record_find(s->m, d->uids[i]);
+
+		if (r != NULL)
+			sync_stage_vanished(s, r);
+	}
+}
+
+int expunge_uids(struct mailbox *m, const uint32_t *uids, size_t n, struct err *e)
+{
+	struct doomed d = {.uids = uids, .n = n};
 	struct mortise_ref *refs;
 	size_t i;
 
@@ -10,20 +30,16 @@ int expunge_records(struct mailbox *m, struct record *const *r, size_t n, struct
 		return 0;
 	refs = mem_array(n, sizeof(*refs));
 	for (i = 0; i < n; i++)
-		refs[i] = record_ref(r[i]);
-	if (box_expunge(m, refs, n, e) == 0) {
-		for (i = 0; i < n; i++)
-			r[i]->m.expunged = true;
-		records_drop_expunged(m);
-		m->changes++;
-	}
+		refs[i] = record_ref(record_find(m, uids[i]));
+	if (box_expunge(m, refs, n, e) == 0)
+		sync_after(m, stage, &d);
 	mem_free(refs);
 	return e->code;
 }
 
 int mailbox_expunge(struct mailbox *m, const struct number_set *uids, uint32_t *count, struct err *e)
 {
-	VEC(struct record *) doomed = VEC_INIT;
+	VEC(uint32_t) doomed = VEC_INIT;
 	size_t i;
 	int r;
 
@@ -34,13 +50,13 @@ int mailbox_expunge(struct mailbox *m, const struct number_set *uids, uint32_t *
 	if (change_begin(m, e) != 0)
 		return e->code;
 	for (i = 0; i < m->records.n; i++) {
-		struct record *record = m->records.v[i];
+		const struct record *record = m->records.v[i];
 
 		if ((record->m.flags & MORTISE_FLAG_DELETED) != 0 &&
 		    (uids == NULL || set_has(uids, record->m.uid)))
-			*vec_push(&doomed) = record;
+			*vec_push(&doomed) = record->m.uid;
 	}
-	r = expunge_records(m, doomed.v, doomed.n, e);
+	r = expunge_uids(m, doomed.v, doomed.n, e);
 	if (r == 0)
 		*count = (uint32_t)doomed.n;
 	vec_free(&doomed);

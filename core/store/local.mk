@@ -7,7 +7,8 @@ core_store_libstore_a_SOURCES = \
 	core/store/create.c core/store/delete.c core/store/rename.c \
 	core/store/mailbox.h core/store/mailbox_int.h core/store/mailbox.c \
 	core/store/driver.h core/store/driver.c \
-	core/store/records.c core/store/keywords.c core/store/sync.c \
+	core/store/records.c core/store/keywords.c core/store/rows.c \
+	core/store/sync.h core/store/sync.c core/store/apply.c core/store/store_index.c \
 	core/store/change.c core/store/journal.c core/store/flags.c core/store/expunge.c \
 	core/store/append.c core/store/copy.c core/store/status.c core/store/derived.h core/store/derived.c \
 	core/store/special_use.h core/store/special_use.c \

@@ -10,9 +10,10 @@
 #include "base/io.h"
 #include "log/log.h"
 #include "store/driver.h"
+#include "store/sync.h"
 #include "base/banned.h"
 
-/* UIDVALIDITY where nobody keeps one: rises with the clock, and within a second by itself. */
+/* UIDVALIDITY of an INBOX that is not there: rises with the clock, and within a second by itself. */
 static uint32_t fresh_uidvalidity(void)
 {
 	static uint32_t last;
@@ -22,17 +23,35 @@ static uint32_t fresh_uidvalidity(void)
 	return last;
 }
 
+/* What the index knows of it. The format's own UIDVALIDITY, when it says it here, decides whether it is that.
+ */
+static int find_rows(struct mailbox *m, struct err *e)
+{
+	AUTO_BUF struct buf identity = BUF_INIT;
+
+	m->index = store_index(m->store, e);
+	if (m->index == NULL)
+		return e->code;
+	target_identity(&m->target, &identity);
+	if (index_mailbox(m->index, buf_str(&identity), &m->number, e) != 0 || mailbox_refresh(m, e) < 0)
+		return e->code;
+	if (m->info.uidvalidity != 0) {
+		if (m->generation != 0 && m->uidvalidity != m->info.uidvalidity)
+			mailbox_void(m);
+		m->uidvalidity = m->info.uidvalidity;
+	}
+	if (m->info.uidnext > m->uidnext)
+		m->uidnext = m->info.uidnext;
+	return 0;
+}
+
 static int open_box(struct mailbox *m, struct err *e)
 {
 	if (box_open(m, (m->flags & MAILBOX_READ_ONLY) != 0, e) != 0)
 		return e->code;
 	if (m->info.keyword_limit > KEYWORDS_MAX)
 		m->info.keyword_limit = KEYWORDS_MAX;
-	if (m->info.uidvalidity != 0)
-		m->uidvalidity = m->info.uidvalidity;
-	if (m->info.uidnext > m->uidnext)
-		m->uidnext = m->info.uidnext;
-	return 0;
+	return find_rows(m, e);
 }
 
 static void link_open(struct mailbox *m)
@@ -78,8 +97,6 @@ int mailbox_attach(
 	} else if (open_box(m, e) != 0) {
 		mailbox_close(&m);
 		return e->code;
-	} else if (m->uidvalidity == 0) {
-		m->uidvalidity = fresh_uidvalidity();
 	}
 	*out = m;
 	return 0;
@@ -105,6 +122,36 @@ int mailbox_open(struct store *s, const char *name, unsigned flags, struct mailb
 	return 0;
 }
 
+/* What was put off, by the driver and for the index. */
+static void settle(struct mailbox *m)
+{
+	struct err e = ERR_INIT;
+
+	if (m->box == NULL || m->gone)
+		return;
+	if (m->measured > 0 && sync_now(m, &e) < 0)
+		log_debug("store", "%s: sizes stay unknown: %s", m->target.place.name, e.admin);
+	box_checkpoint(m);
+	index_wire_flush(m->index);
+	if (m->unsaved && !m->unindexed)
+		index_checkpoint(m->index, m->number, false);
+	m->unsaved = false;
+}
+
+void mailbox_rest(struct mailbox *m)
+{
+	CHECK_OBJ(m, MAILBOX_MAGIC);
+	settle(m);
+	if (m->index != NULL)
+		index_tidy(m->index);
+}
+
+/* The index keeps what is promised now. */
+static bool mailbox_remembers(const struct mailbox *m)
+{
+	return m->box != NULL && !m->unindexed && index_persistent(m->index);
+}
+
 void mailbox_close(struct mailbox **mp)
 {
 	struct mailbox *m;
@@ -114,11 +161,12 @@ void mailbox_close(struct mailbox **mp)
 		return;
 	TAKE_OBJ(m, mp, MAILBOX_MAGIC);
 	sources_orphan(m);
+	settle(m);
 	box_close(m);
 	unlink_open(m);
 	target_close(&m->target);
 	io_close(&m->watch);
-	cache_free(&m->cache);
+	buf_free(&m->wire);
 	vec_free(&m->records);
 	while ((s = m->slabs) != NULL) {
 		m->slabs = s->next;
@@ -224,25 +272,31 @@ uint32_t mailbox_uidnext(const struct mailbox *m)
 uint64_t mailbox_highestmodseq(const struct mailbox *m)
 {
 	CHECK_OBJ(m, MAILBOX_MAGIC);
-	return 0;
+	return mailbox_remembers(m) ? m->modseq : 0;
 }
 
 bool mailbox_uids_stick(const struct mailbox *m)
 {
 	CHECK_OBJ(m, MAILBOX_MAGIC);
-	return !m->counted_uids;
+	return !m->counted_uids || mailbox_remembers(m);
 }
 
 uint32_t mailbox_permanent_flags(const struct mailbox *m)
 {
 	CHECK_OBJ(m, MAILBOX_MAGIC);
-	return mailbox_read_only(m) ? 0 : m->info.permanent_flags & MORTISE_FLAGS_SYSTEM;
+	if (mailbox_read_only(m))
+		return 0;
+	return mailbox_remembers(m) ? MORTISE_FLAGS_SYSTEM : m->info.permanent_flags & MORTISE_FLAGS_SYSTEM;
 }
 
 bool mailbox_may_create_keywords(const struct mailbox *m)
 {
 	CHECK_OBJ(m, MAILBOX_MAGIC);
-	if (mailbox_read_only(m) || !m->info.may_create_keywords)
+	if (mailbox_read_only(m))
+		return false;
+	if (mailbox_remembers(m))
+		return m->keyword_count < KEYWORDS_MAX;
+	if (!m->info.may_create_keywords)
 		return false;
 	return m->box == NULL || (keywords_room(m) && driver_ops(m->driver)->add_keyword != NULL);
 }

@@ -14,8 +14,9 @@
  *
  * Writing is always: exclusive lock → sync → change (driver syncs) → index → unlock → answer.
  *
- * The index: in memory behind this header; LMDB takes its place without the header changing. HIGHESTMODSEQ
- * and MODSEQ are already in the records (0: not kept).
+ * The index (index.h) remembers between sessions what the format cannot hold: mod-sequences, vanished UIDs,
+ * save dates, and UIDs, flags and keywords where the format has none. Without one that can be written the
+ * mailbox works all the same; mailbox_highestmodseq is 0 then.
  */
 #ifndef MORTISE_STORE_MAILBOX_H
 #define MORTISE_STORE_MAILBOX_H
@@ -47,6 +48,7 @@ struct message {
 	int32_t zone;
 	uint64_t octets; /* MORTISE_SIZE_UNKNOWN until mailbox_octets */
 	uint64_t modseq;
+	int64_t save_date;                   /* seconds since 1970; 0: not known */
 	bool expunged;                       /* a ghost */
 	bool recent;                         /* this session is the first to see it */
 	uint8_t locator_size, identity_size; /* what the locator begins with, as the driver said */
@@ -63,10 +65,18 @@ uint32_t mailbox_uidnext(const struct mailbox *m);
 /* UIDs outlive this session; false: the format cannot keep them and they were counted for it. */
 bool mailbox_uids_stick(const struct mailbox *m);
 uint64_t mailbox_highestmodseq(const struct mailbox *m); /* 0: NOMODSEQ */
+/*
+ * UIDs expunged after `since` (a mod-sequence), within `known` when not NULL. What is too long ago to be
+ * remembered counts as expunged, if it is not there: all such UIDs up to UIDNEXT.
+ */
+int mailbox_vanished(struct mailbox *m, uint64_t since, const struct number_set *known, struct arena *a,
+    struct number_set *out, struct err *e);
 uint32_t mailbox_permanent_flags(const struct mailbox *m);
 bool mailbox_may_create_keywords(const struct mailbox *m);
 size_t mailbox_keyword_count(const struct mailbox *m);
 const char *mailbox_keyword(const struct mailbox *m, size_t bit);
+/* For when the session is quiet: what drivers and index put off is done. */
+void mailbox_rest(struct mailbox *m);
 /* Asks the driver what changed. 1 something did, 0 nothing, or a code. */
 int mailbox_sync(struct mailbox *m, struct err *e);
 /* The same name at another place or format now (deleted, replaced): the session must be told. */
@@ -76,14 +86,17 @@ struct mailbox_status {
 	uint32_t messages, recent, unseen, deleted, uidnext, uidvalidity;
 	uint64_t size, highestmodseq;
 };
-/* STATUS of a mailbox that is not open here. */
-int store_status(struct store *s, const char *name, struct mailbox_status *out, struct err *e);
+/*
+ * STATUS of a mailbox that is not open here. `size` is there with STATUS_SIZE only: where the format does not
+ * say how large messages are, all of them may have to be read.
+ */
+#define STATUS_SIZE 0x01u
+int store_status(struct store *s, const char *name, unsigned want, struct mailbox_status *out, struct err *e);
 
 /* Text of a message; EXPUNGED for ghosts whose text is gone. */
 int mailbox_read(struct mailbox *m, const struct message *msg, struct source **out, struct err *e);
 int mailbox_octets(struct mailbox *m, const struct message *msg, uint64_t *octets, struct err *e);
-/* Cached wire forms; computed and kept on first use. Windows into the mailbox's memory until its next call.
- */
+/* Wire forms; computed and kept on first use. Windows into the mailbox's memory until its next call. */
 int mailbox_envelope(struct mailbox *m, const struct message *msg, struct str *out, struct err *e);
 int mailbox_structure(
     struct mailbox *m, const struct message *msg, bool extended, struct str *out, struct err *e);
@@ -94,11 +107,20 @@ int mailbox_parts(
 /* ---- changing ---- */
 enum flag_mode { FLAGS_REPLACE, FLAGS_ADD, FLAGS_REMOVE };
 /*
- * Keywords are names; unknown ones are created when the mailbox can (else they stay in this session only and
- * are reported by *lost). uids are those of live messages; others are skipped. One sync to disk.
+ * Keywords are names; unknown ones are created, in the format if it can hold them, else in the index; *lost:
+ * there was no room for one. uids are those of live messages; others are skipped. One sync to disk.
+ *
+ * `unless` (NULL: unconditional) is for STORE UNCHANGEDSINCE: messages with a mod-sequence above its `since`
+ * are left as they are and come back in `modified`. That is looked at under the mailbox's lock: of two racing
+ * STOREs one wins.
  */
+struct store_unless {
+	uint64_t since;
+	struct arena *arena;
+	struct number_set modified;
+};
 int mailbox_store_flags(struct mailbox *m, const struct number_set *uids, enum flag_mode mode, uint32_t flags,
-    const struct str *keywords, size_t keyword_count, bool *lost, struct err *e);
+    const struct str *keywords, size_t keyword_count, struct store_unless *unless, bool *lost, struct err *e);
 /* Removes messages with \Deleted, within `uids` when not NULL. *count: how many. */
 int mailbox_expunge(struct mailbox *m, const struct number_set *uids, uint32_t *count, struct err *e);
 
@@ -151,6 +173,8 @@ struct view_events {
 /* Flags of these UIDs were just told in another way (STORE.SILENT): do not repeat unless they differ. */
 int view_update(struct view *v, unsigned how, const struct view_events *ev, struct err *e);
 void view_told_flags(struct view *v, const struct number_set *uids);
+/* What the client believes. Flags that no message can have: something it was not told yet. */
+void view_flags_told(const struct view *v, uint32_t sequence, uint32_t *flags, uint64_t *keywords);
 /* Whether the keyword list grew since it was last told; it counts as told then. */
 bool view_new_keywords(struct view *v);
 

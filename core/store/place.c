@@ -245,3 +245,10 @@ bool target_same(const struct target *a, const struct target *b)
 		return strcmp(a->place.name, b->place.name) == 0;
 	return a->st.st_dev == b->st.st_dev && a->st.st_ino == b->st.st_ino;
 }
+
+void target_identity(const struct target *t, struct buf *out)
+{
+	buf_adds(out, t->driver->pub.module);
+	buf_addc(out, '\0');
+	buf_printf(out, "%s/%s", t->directory, t->place.path);
+}

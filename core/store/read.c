@@ -36,8 +36,13 @@ int mailbox_octets(struct mailbox *m, const struct message *msg, uint64_t *octet
 		return e->code;
 	if (source_size(s, octets, e) == 0) {
 		r = live(m, msg);
-		if (r != NULL)
+		if (r != NULL) {
 			r->m.octets = *octets;
+			r->measured = true;
+			m->measured++;
+			m->counts.unmeasured--;
+			m->counts.octets += *octets;
+		}
 	}
 	source_close(&s);
 	return e->code;

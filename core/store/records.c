@@ -41,22 +41,26 @@ void record_leave(struct mailbox *m, struct record *r)
 		record_free(m, r);
 }
 
-struct record *record_find(const struct mailbox *m, uint32_t uid)
+size_t record_position(const struct mailbox *m, uint32_t uid)
 {
 	size_t low = 0, high = m->records.n;
 
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
-		struct record *r = m->records.v[mid];
 
-		if (r->m.uid == uid)
-			return r;
-		if (r->m.uid < uid)
+		if (m->records.v[mid]->m.uid < uid)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	return NULL;
+	return low;
+}
+
+struct record *record_find(const struct mailbox *m, uint32_t uid)
+{
+	size_t i = record_position(m, uid);
+
+	return i < m->records.n && m->records.v[i]->m.uid == uid ? m->records.v[i] : NULL;
 }
 
 void records_drop_expunged(struct mailbox *m)
@@ -70,11 +74,10 @@ void records_drop_expunged(struct mailbox *m)
 			m->records.v[kept++] = r;
 			continue;
 		}
-		if (r->unseen_here) {
-			r->unseen_here = false;
-			m->recent_waiting--;
+		if (r->measured) {
+			r->measured = false;
+			m->measured--;
 		}
-		cache_forget(m, r->m.uid);
 		if (r->views == 0)
 			record_free(m, r);
 	}

@@ -12,6 +12,7 @@
 
 #include "base/io.h"
 #include "base/path.h"
+#include "log/log.h"
 #include "store/driver.h"
 #include "base/banned.h"
 
@@ -75,6 +76,20 @@ static int move(struct store *s, struct target *from, const struct target *to, s
 	return move_locked(s, from, to, e);
 }
 
+/* What the index knows goes along. If it cannot, the mailboxes are new ones to it. */
+static void move_rows(struct store *s, const struct target *from, const struct target *to)
+{
+	AUTO_BUF struct buf old = BUF_INIT;
+	AUTO_BUF struct buf new = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct index *x = store_index(s, &e);
+
+	buf_printf(&old, "%s/%s", from->directory, from->place.path);
+	buf_printf(&new, "%s/%s", to->directory, to->place.path);
+	if (x == NULL || index_rename_below(x, buf_str(&old), buf_str(&new), &e) != 0)
+		log_err(MSG_STORE_INDEX, &e, from->place.name);
+}
+
 static int rename_found(struct store *s, struct target *from, const struct name *name, struct err *e)
 {
 	unsigned made = 0;
@@ -84,8 +99,12 @@ static int rename_found(struct store *s, struct target *from, const struct name 
 		return e->code;
 	if (to.object != OBJECT_MISSING)
 		err_fail(e, MORTISE_E_EXISTS, "Mailbox already exists");
-	else if (target_parents(s, &to, &made, e) == 0 && move(s, from, &to, e) != 0)
-		target_parents_undo(s, &to, made);
+	else if (target_parents(s, &to, &made, e) == 0) {
+		if (move(s, from, &to, e) != 0)
+			target_parents_undo(s, &to, made);
+		else
+			move_rows(s, from, &to);
+	}
 	target_close(&to);
 	return e->code;
 }
@@ -93,18 +112,15 @@ static int rename_found(struct store *s, struct target *from, const struct name 
 /* Everything that was in INBOX a moment ago, and is now in `to` as well, leaves INBOX. */
 static int empty(struct mailbox *inbox, const struct copy_result *done, struct err *e)
 {
-	VEC(struct record *) moved = VEC_INIT;
+	VEC(uint32_t) moved = VEC_INIT;
 	size_t i;
 
 	if (change_begin(inbox, e) != 0)
 		return e->code;
-	for (i = 0; i < done->count; i++) {
-		struct record *r = record_find(inbox, done->from[i]);
-
-		if (r != NULL)
-			*vec_push(&moved) = r;
-	}
-	expunge_records(inbox, moved.v, moved.n, e);
+	for (i = 0; i < done->count; i++)
+		if (record_find(inbox, done->from[i]) != NULL)
+			*vec_push(&moved) = done->from[i];
+	expunge_uids(inbox, moved.v, moved.n, e);
 	vec_free(&moved);
 	change_end(inbox);
 	return e->code;

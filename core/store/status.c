@@ -1,25 +1,38 @@
 #include "store/mailbox_int.h"
 #include "base/banned.h"
 
-static int count(struct mailbox *m, struct mailbox_status *out, struct err *e)
+static int size(struct mailbox *m, uint64_t *out, struct err *e)
 {
+	uint64_t octets;
 	size_t i;
 
-	*out = (struct mailbox_status){
-	    .messages = (uint32_t)m->records.n, .uidnext = m->uidnext, .uidvalidity = m->uidvalidity};
+	*out = m->counts.octets;
+	if (m->counts.unmeasured == 0)
+		return 0;
+	if (records_load(m, e) != 0)
+		return e->code;
+	*out = 0;
 	for (i = 0; i < m->records.n; i++) {
-		const struct message *msg = &m->records.v[i]->m;
-
-		out->recent += msg->recent ? 1 : 0;
-		out->unseen += (msg->flags & MORTISE_FLAG_SEEN) == 0 ? 1 : 0;
-		out->deleted += (msg->flags & MORTISE_FLAG_DELETED) != 0 ? 1 : 0;
-		if (msg->octets != MORTISE_SIZE_UNKNOWN)
-			out->size += msg->octets;
+		if (mailbox_octets(m, &m->records.v[i]->m, &octets, e) != 0)
+			return e->code;
+		*out += octets;
 	}
-	return e->code;
+	return 0;
 }
 
-int store_status(struct store *s, const char *name, struct mailbox_status *out, struct err *e)
+static int count(struct mailbox *m, unsigned want, struct mailbox_status *out, struct err *e)
+{
+	*out = (struct mailbox_status){.messages = m->counts.messages,
+	    .recent = m->counts.recent,
+	    .unseen = m->counts.unseen,
+	    .deleted = m->counts.deleted,
+	    .uidnext = m->uidnext,
+	    .uidvalidity = m->uidvalidity,
+	    .highestmodseq = mailbox_highestmodseq(m)};
+	return (want & STATUS_SIZE) != 0 ? size(m, &out->size, e) : 0;
+}
+
+int store_status(struct store *s, const char *name, unsigned want, struct mailbox_status *out, struct err *e)
 {
 	struct mailbox *m;
 
@@ -27,7 +40,7 @@ int store_status(struct store *s, const char *name, struct mailbox_status *out, 
 	*out = (struct mailbox_status){0};
 	if (mailbox_open(s, name, MAILBOX_READ_ONLY | MAILBOX_KEEP_RECENT, &m, e) != 0)
 		return e->code;
-	count(m, out, e);
+	count(m, want, out, e);
 	mailbox_close(&m);
 	return e->code;
 }

@@ -19,7 +19,10 @@ static const struct mortise_option store_option_table[] = {
                   "empty, and the first message makes it at the first place whose directory is there."),
     MORTISE_OPTION(struct store_options, state_dir, PATH, "~/.mortise",
         .help = "directory for what the server keeps beside the mailboxes",
-        .detail = "Rewrite journals live here. Mail can be read without it."),
+        .detail =
+            "Rewrite journals live here, and the index: what the mailboxes cannot hold (mod-sequences, save "
+            "dates, annotations; UIDs of formats that have none) and what is costly to compute. Mail can be "
+            "read and written without it."),
     MORTISE_OPTION(struct store_options, subscriptions, PATH, "~/.mailboxlist",
         .help = "file with the names of subscribed mailboxes"),
     MORTISE_OPTION(struct store_options, default_driver, STRING, "unix",
@@ -60,8 +63,18 @@ static const struct mortise_option store_option_table[] = {
         .help = "mailbox for the special use \\Sent until a client gives it to another"),
     MORTISE_OPTION(struct store_options, trash, STRING, "Trash",
         .help = "mailbox for the special use \\Trash until a client gives it to another"),
-    MORTISE_OPTION(struct store_options, cache_size, SIZE, "4M", .min = "64k",
-        .help = "memory for envelopes and body structures of one open mailbox"),
+    MORTISE_OPTION(struct store_options, index_state_size, SIZE, "1G", .min = "1M",
+        .help = "largest file of what mailboxes cannot hold (index.state)"),
+    MORTISE_OPTION(struct store_options, index_cache_size, SIZE, "4G", .min = "1M",
+        .help = "largest file of what can be computed again (index.cache)"),
+    MORTISE_OPTION(struct store_options, index_checkpoint, DURATION, "5m",
+        .help = "time between two checkpoints of a mailbox in index.state",
+        .detail =
+            "What changed since the last one is found again after the machine went down; clients then ask "
+            "once for all flags of the mailbox."),
+    MORTISE_OPTION(struct store_options, index_vanished, UINT, "100000", .min = "100",
+        .help = "expunged ranges of UIDs that are remembered for a mailbox",
+        .detail = "A client that was away for longer is told of all UIDs that are not there."),
 };
 
 const struct conf_group store_conf_group = {
@@ -176,6 +189,10 @@ int store_open_drivers(const struct store_options *o, const struct store_user *u
 	s->drivers = drivers;
 	s->driver_count = driver_count;
 	s->root = s->journals = -1;
+	s->index = (struct index_options){.state_size = o->index_state_size,
+	    .cache_size = o->index_cache_size,
+	    .checkpoint = o->index_checkpoint,
+	    .vanished = o->index_vanished};
 	if (fill(s, e) != 0) {
 		store_close(&s);
 		return e->code;
@@ -203,6 +220,7 @@ void store_close(struct store **sp)
 	ASSERT(s->open == NULL);
 	io_close(&s->root);
 	io_close(&s->journals);
+	store_index_close(s);
 	arena_free(&s->arena);
 	s->magic = 0;
 	mem_free(s);
@@ -301,6 +319,11 @@ int store_root(struct store *s, bool create, struct err *e)
 	return err_errno(e, "open %s", s->root_path);
 }
 
+int store_state(const struct store *s)
+{
+	return make_directory(s, s->state_path, 0700);
+}
+
 int store_journals(struct store *s, bool create)
 {
 	AUTO_BUF struct buf path = BUF_INIT;
@@ -312,8 +335,7 @@ int store_journals(struct store *s, bool create)
 	s->journals = open(buf_cstr(&path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (s->journals >= 0 || !create)
 		return s->journals;
-	if (errno == ENOENT && make_directory(s, s->state_path, 0700) == 0 &&
-	    (mkdir(buf_cstr(&path), 0700) == 0 || errno == EEXIST))
+	if (errno == ENOENT && store_state(s) == 0 && (mkdir(buf_cstr(&path), 0700) == 0 || errno == EEXIST))
 		s->journals = open(buf_cstr(&path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (s->journals < 0) {
 		s->journals_tried = true;

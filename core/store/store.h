@@ -28,7 +28,7 @@ struct store;
 struct store_options {
 	const char *mail_dir;               /* "~/mail": root of the personal namespace */
 	struct mortise_list inbox;          /* places of INBOX in order: "/var/mail/%u", "~/mbox" */
-	const char *state_dir;              /* "~/.mortise": journals, later the index */
+	const char *state_dir;              /* "~/.mortise": journals and the index */
 	const char *subscriptions;          /* "~/.mailboxlist" */
 	const char *default_driver;         /* for CREATE and empty files: "unix" */
 	uint32_t file_mode, directory_mode; /* 0600, 0700 */
@@ -40,8 +40,8 @@ struct store_options {
 	uint64_t message_size;                              /* largest message taken: 1 GiB */
 	uint64_t subscription_limit;                        /* names in the subscription file */
 	const char *archive, *drafts, *junk, *sent, *trash; /* names with these special uses */
-	uint64_t cache_size; /* octets of envelopes and structures kept for one open mailbox: 4 MiB */
-	bool dot_folders;    /* Maildir++ */
+	bool dot_folders; /* Maildir++ */
+	uint64_t index_state_size, index_cache_size, index_checkpoint, index_vanished; /* see index.h */
 };
 extern const struct conf_group store_conf_group;
 

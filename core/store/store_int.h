@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "base/vec.h"
+#include "store/index.h"
 #include "store/store.h"
 
 #define STORE_MAGIC 0x53746f72u /* "Stor" */
@@ -25,6 +26,7 @@
 #define PROBE_SIZE 4096u        /* octets of a file that drivers are shown */
 
 struct mailbox;
+struct shared_index;
 
 /* A place where INBOX may be: an absolute path, cut in two. */
 struct inbox_place {
@@ -48,6 +50,8 @@ struct store {
 	int journals;          /* directory of rewrite journals, or -1 */
 	bool journals_tried;   /* making it failed: do not try (and log) again */
 	struct timespec quiet; /* mtime of the journal directory when it was found empty */
+	struct index_options index;
+	struct shared_index *shared; /* NULL until it is needed */
 	const char *subscriptions_path;
 	int (*stop)(void *arg);
 	void *stop_arg;
@@ -60,6 +64,10 @@ int store_open_drivers(const struct store_options *o, const struct store_user *u
 int store_stopped(const struct store *s, struct err *e); /* 0, or the stop code with e set */
 /* The mail directory's descriptor; made when `create`. NOTFOUND while it is not there. */
 int store_root(struct store *s, bool create, struct err *e);
+int store_state(const struct store *s); /* makes the state directory: 0, or -1 with errno */
+/* Opened when it is first asked for; NULL with e set: none can be had, not even in memory. */
+struct index *store_index(struct store *s, struct err *e);
+void store_index_close(struct store *s);
 /* For call_env: the journal directory, made when `create`, or -1. */
 int store_journals(struct store *s, bool create);
 /* Whether any journal is waiting there (one fstat when nothing changed since it was found empty). */
@@ -122,6 +130,8 @@ int target_parents(struct store *s, const struct target *t, unsigned *made, stru
 void target_parents_undo(struct store *s, const struct target *t, unsigned made);
 /* fsync of the directory that holds it. */
 int target_sync_parent(struct store *s, const struct target *t, struct err *e);
+/* What the index knows a mailbox by: the driver's name, a NUL, the absolute path. */
+void target_identity(const struct target *t, struct buf *out);
 bool target_same(const struct target *a, const struct target *b);
 static inline unsigned store_how(const struct store *s)
 {

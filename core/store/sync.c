@@ -1,9 +1,8 @@
 /*
- * sync.c: what changed in the mailbox since we last looked.
+ * sync.c: what changed in the mailbox since we last looked: staging.
  *
- * The driver's report is collected in a struct sync and applied as a whole when the driver succeeded. A full
- * scan is compared with what is known in one walk, both being in order of UID; without UIDs of the driver's
- * the identities, which locators begin with, are compared through a hash table.
+ * A full scan is compared with what is known in one walk, both being in order of UID; without UIDs of the
+ * driver's the identities are compared through a hash table.
  *
  * A message below a UID that was already seen cannot be shown to a session (its sequence number would be
  * taken): it is left out, with a line in the log, and appears when the mailbox is next opened.
@@ -11,40 +10,75 @@
 #include "base/clock.h"
 #include "log/log.h"
 #include "store/driver.h"
+#include "store/sync.h"
 #include "base/banned.h"
 
-struct change {
-	struct record *r;
-	struct mortise_message m;
-};
+/* Other processes' commits can come between so often that we give up for now. */
+#define SYNC_TRIES 64u
 
-struct sync {
-	struct mailbox *m;
-	struct err err;
-	bool full;
-	uint32_t uidvalidity;
-	size_t position; /* full scan: the first record that has not been compared */
-	uint32_t last;   /* highest UID known or added */
-	uint32_t uidnext;
-	VEC(struct record *) added;
-	VEC(struct change) changed;
-	VEC(struct record *) vanished;
-	struct record **table; /* by identity; table_size a power of two */
-	size_t table_size;
-	bool keywords; /* the table changed */
-};
-
-static void finish(struct sync *s)
+void sync_begin(struct sync *s, struct mailbox *m)
 {
+	*s = (struct sync){.m = m, .last = m->highest, .cursor = m->cursor};
+}
+
+void sync_end(struct sync *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->added.n; i++)
+		record_free(s->m, s->added.v[i]);
+	for (i = 0; i < s->changed.n; i++)
+		s->changed.v[i].r->staged = 0;
+	for (i = 0; i < s->vanished.n; i++)
+		s->vanished.v[i]->leaving = false;
 	vec_free(&s->added);
 	vec_free(&s->changed);
 	vec_free(&s->vanished);
 	mem_free(s->table);
 }
 
-/* ---- locators ---- */
-/* What drivers before 0.3 could not say is 0. */
-static struct mortise_message whole(const struct mortise_message *m)
+/* ---- staging ---- */
+void sync_stage(struct sync *s, struct record *r, const struct message *next, bool unseen_here)
+{
+	bool claimed = false;
+	struct stage *x;
+
+	if (r->staged == 0) {
+		x = vec_push(&s->changed);
+		r->staged = (uint32_t)s->changed.n;
+	} else {
+		x = &s->changed.v[r->staged - 1];
+		claimed = x->claimed;
+	}
+	*x = (struct stage){.r = r, .next = *next, .unseen_here = unseen_here, .claimed = claimed};
+}
+
+/* The record as it will be. */
+static struct message staged(const struct sync *s, const struct record *r)
+{
+	return r->staged != 0 ? s->changed.v[r->staged - 1].next : r->m;
+}
+
+void sync_stage_flags(struct sync *s, struct record *r, uint32_t flags, uint64_t keywords)
+{
+	struct message next = staged(s, r);
+
+	next.flags = flags;
+	next.keywords = keywords;
+	sync_stage(s, r, &next, r->unseen_here);
+}
+
+void sync_stage_vanished(struct sync *s, struct record *r)
+{
+	if (r->leaving)
+		return;
+	r->leaving = true;
+	*vec_push(&s->vanished) = r;
+}
+
+/* ---- identities ---- */
+/* The driver's words, whatever its version: where it names no identity, all of the locator is. */
+static struct mortise_message said(const struct mortise_message *m)
 {
 	struct mortise_message own = {.size = sizeof(own)};
 
@@ -98,7 +132,10 @@ static int check_message(struct sync *s, const struct mortise_message *m)
 		return err_fault(&s->err, MORTISE_E_INTERNAL, "driver \"%s\": message without identity",
 		    s->m->driver->pub.name);
 	if ((m->uid == 0) != s->m->counted_uids) {
-		if (s->m->records.n > 0 || s->added.n > 0)
+		/* Another version of the driver may do it in the other way. */
+		if (s->m->counts.messages > 0 && s->added.n == 0 && s->full && !s->m->told)
+			mailbox_void(s->m);
+		if (s->m->counts.messages > 0 || s->added.n > 0)
 			return err_fault(&s->err, MORTISE_E_INTERNAL,
 			    "driver \"%s\": UIDs for some messages only", s->m->driver->pub.name);
 		s->m->counted_uids = m->uid == 0;
@@ -106,44 +143,38 @@ static int check_message(struct sync *s, const struct mortise_message *m)
 	return 0;
 }
 
-static struct record *known(struct sync *s, const struct mortise_message *m)
-{
-	return m->uid != 0 ? record_find(s->m, m->uid) : by_identity(s, m->locator, m->identity_size);
-}
-
-/* Puts what the driver says into a record; keeps what only the session knows. */
-static void fill(struct mailbox *m, struct record *r, const struct mortise_message *from)
+/* Puts what the driver says into a message; keeps what only the engine knows. */
+static void fill(const struct mailbox *m, struct message *to, const struct mortise_message *from)
 {
 	uint32_t kept = m->info.permanent_flags & MORTISE_FLAGS_SYSTEM;
 	uint64_t keywords = keywords_translate(m, from->keywords), mine = ~keywords_kept(m);
 
-	r->m.flags = (from->flags & MORTISE_FLAGS_SYSTEM) | (r->m.flags & ~kept & MORTISE_FLAGS_SYSTEM);
-	r->m.keywords = keywords | (r->m.keywords & mine);
-	r->m.internal_date = from->internal_date;
-	r->m.zone = from->zone;
-	if (from->octets != MORTISE_SIZE_UNKNOWN || r->m.octets == 0)
-		r->m.octets = from->octets;
-	r->m.locator_size = from->locator_size;
-	r->m.identity_size = (uint8_t)from->identity_size;
-	memcpy(r->m.locator, from->locator, from->locator_size);
+	to->flags = (from->flags & MORTISE_FLAGS_SYSTEM) | (to->flags & ~kept & MORTISE_FLAGS_SYSTEM);
+	to->keywords = keywords | (to->keywords & mine);
+	to->internal_date = from->internal_date;
+	to->zone = from->zone;
+	if (from->octets != MORTISE_SIZE_UNKNOWN || to->octets == 0)
+		to->octets = from->octets;
+	to->locator_size = from->locator_size;
+	to->identity_size = (uint8_t)from->identity_size;
+	memcpy(to->locator, from->locator, from->locator_size);
 }
 
-static bool differs(const struct mailbox *m, const struct record *r, const struct mortise_message *from)
+static bool same_message(const struct message *a, const struct message *b)
 {
-	struct record now = *r;
-
-	fill((struct mailbox *)(uintptr_t)m, &now, from);
-	return now.m.flags != r->m.flags || now.m.keywords != r->m.keywords ||
-	       now.m.internal_date != r->m.internal_date || now.m.zone != r->m.zone ||
-	       now.m.octets != r->m.octets || now.m.locator_size != r->m.locator_size ||
-	       memcmp(now.m.locator, r->m.locator, now.m.locator_size) != 0 ||
-	       r->unseen_here != ((from->flags & MORTISE_FLAG_RECENT) != 0);
+	return a->flags == b->flags && a->keywords == b->keywords && a->internal_date == b->internal_date &&
+	       a->zone == b->zone && a->octets == b->octets && a->locator_size == b->locator_size &&
+	       a->identity_size == b->identity_size && memcmp(a->locator, b->locator, a->locator_size) == 0;
 }
 
-static void stage_change(struct sync *s, struct record *r, const struct mortise_message *m)
+static void stage_said(struct sync *s, struct record *r, const struct mortise_message *m)
 {
-	if (differs(s->m, r, m))
-		*vec_push(&s->changed) = (struct change){.r = r, .m = *m};
+	bool unseen = (m->flags & MORTISE_FLAG_RECENT) != 0;
+	struct message next = staged(s, r);
+
+	fill(s->m, &next, m);
+	if (r->staged != 0 || r->unseen_here != unseen || !same_message(&next, &r->m))
+		sync_stage(s, r, &next, unseen);
 }
 
 static void stage_new(struct sync *s, const struct mortise_message *m)
@@ -151,8 +182,9 @@ static void stage_new(struct sync *s, const struct mortise_message *m)
 	struct record *r = record_new(s->m);
 
 	r->m.uid = m->uid;
-	fill(s->m, r, m);
+	fill(s->m, &r->m, m);
 	r->m.recent = r->unseen_here = (m->flags & MORTISE_FLAG_RECENT) != 0;
+	r->m.save_date = s->m->modseq != 0 ? save_date_now() : 0;
 	r->scan = s->m->scans;
 	*vec_push(&s->added) = r;
 	if (m->uid != 0)
@@ -161,67 +193,78 @@ static void stage_new(struct sync *s, const struct mortise_message *m)
 		table_put(s, r);
 }
 
+/*
+ * Whether the session must be told that this is another mailbox now: nothing more is of interest then. One in
+ * which no message was ever seen may get its UIDVALIDITY while it is open: an empty spool gets it with its
+ * first message, from whichever session comes first. So may one that nobody has looked at yet.
+ */
+static bool replaced(const struct sync *s)
+{
+	const struct mailbox *m = s->m;
+
+	if (!m->told || (m->highest == 0 && m->counts.messages == 0 && !m->counted_uids))
+		return false;
+	return s->uidvalidity != 0 && m->uidvalidity != 0 && s->uidvalidity != m->uidvalidity;
+}
+
 static int sink_full_scan(void *engine, uint32_t uidvalidity)
 {
 	struct sync *s = engine;
+	struct mailbox *m = s->m;
 
 	s->full = true;
-	s->m->scans++;
+	m->scans++;
 	if (uidvalidity != 0)
 		s->uidvalidity = uidvalidity;
-	return 0;
+	if (s->uidvalidity != 0 && m->uidvalidity != 0 && s->uidvalidity != m->uidvalidity && !replaced(s)) {
+		mailbox_void(m);
+		s->last = 0;
+	}
+	return records_load(m, &s->err);
 }
 
 static int sink_keywords(void *engine, const char *const *names, size_t count)
 {
 	struct sync *s = engine;
-	uint64_t before = s->m->changes;
-	int r = keywords_from_driver(s->m, names, count, &s->err);
 
-	s->keywords = s->keywords || s->m->changes != before;
-	return r;
+	return keywords_from_driver(s->m, names, count, &s->err);
 }
 
-/*
- * Whether the session must be told that this is another mailbox now: nothing more is of interest then. One in
- * which no message was ever seen may get its UIDVALIDITY while it is open: an empty spool gets it with its
- * first message, from whichever session comes first.
- */
-static bool replaced(const struct sync *s)
+/* With full_scan: those passed over have vanished. */
+static struct record *next_known(struct sync *s, uint32_t uid)
 {
-	if (s->m->highest == 0 && s->m->records.n == 0 && !s->m->counted_uids)
-		return false;
-	return s->uidvalidity != 0 && s->m->uidvalidity != 0 && s->uidvalidity != s->m->uidvalidity;
+	struct mailbox *m = s->m;
+
+	while (s->position < m->records.n && m->records.v[s->position]->m.uid < uid)
+		sync_stage_vanished(s, m->records.v[s->position++]);
+	if (s->position == m->records.n || m->records.v[s->position]->m.uid != uid)
+		return NULL;
+	return m->records.v[s->position++];
 }
 
-static void added_by_uid(struct sync *s, const struct mortise_message *m)
+static int added_by_uid(struct sync *s, const struct mortise_message *m)
 {
-	struct mailbox *box = s->m;
-	struct record *r;
+	struct record *r = NULL;
 
-	if (!s->full) {
-		r = record_find(box, m->uid);
-	} else {
-		while (s->position < box->records.n && box->records.v[s->position]->m.uid < m->uid)
-			*vec_push(&s->vanished) = box->records.v[s->position++];
-		r = s->position < box->records.n ? box->records.v[s->position] : NULL;
-		if (r != NULL && r->m.uid == m->uid)
-			s->position++;
-		else
-			r = NULL;
-	}
+	if (s->full)
+		r = next_known(s, m->uid);
+	else if (m->uid <= s->last && records_load(s->m, &s->err) == 0)
+		r = record_find(s->m, m->uid);
+	if (s->err.code != 0)
+		return s->err.code;
 	if (r != NULL)
-		stage_change(s, r, m);
+		stage_said(s, r, m);
 	else if (m->uid > s->last)
 		stage_new(s, m);
 	else
 		log_msg(MSG_STORE_UID_ORDER, "%s: message with UID %u found below UID %u",
-		    box->target.place.name, m->uid, s->last);
+		    s->m->target.place.name, m->uid, s->last);
+	return 0;
 }
 
-static int sink_added(void *engine, const struct mortise_message *said)
+static int sink_added(void *engine, const struct mortise_message *message)
 {
-	const struct mortise_message own = whole(said), *m = &own;
+	struct mortise_message own = said(message), *m = &own;
 	struct sync *s = engine;
 	struct record *r;
 
@@ -229,10 +272,10 @@ static int sink_added(void *engine, const struct mortise_message *said)
 		return s->err.code;
 	if (replaced(s))
 		return 0;
-	if (m->uid != 0) {
-		added_by_uid(s, m);
-		return 0;
-	}
+	if (m->uid != 0)
+		return added_by_uid(s, m);
+	if (records_load(s->m, &s->err) != 0)
+		return s->err.code;
 	r = by_identity(s, m->locator, m->identity_size);
 	if (r == NULL) {
 		stage_new(s, m);
@@ -240,32 +283,39 @@ static int sink_added(void *engine, const struct mortise_message *said)
 	}
 	r->scan = s->m->scans;
 	if (r->m.uid != 0)
-		stage_change(s, r, m);
+		stage_said(s, r, m);
 	return 0;
 }
 
-static int sink_changed(void *engine, const struct mortise_message *said)
+static int sink_changed(void *engine, const struct mortise_message *message)
 {
-	const struct mortise_message own = whole(said), *m = &own;
+	struct mortise_message own = said(message), *m = &own;
 	struct sync *s = engine;
 	struct record *r;
 
 	if (check_message(s, m) != 0)
 		return s->err.code;
-	r = replaced(s) ? NULL : known(s, m);
-	if (r != NULL)
-		stage_change(s, r, m);
+	if (replaced(s))
+		return 0;
+	if (records_load(s->m, &s->err) != 0)
+		return s->err.code;
+	r = m->uid != 0 ? record_find(s->m, m->uid) : by_identity(s, m->locator, m->identity_size);
+	if (r != NULL && r->m.uid != 0)
+		stage_said(s, r, m);
 	return 0;
 }
 
 static int sink_vanished(void *engine, uint32_t uid)
 {
 	struct sync *s = engine;
-	struct record *r = record_find(s->m, uid);
+	struct record *r;
 	size_t i;
 
+	if (records_load(s->m, &s->err) != 0)
+		return s->err.code;
+	r = record_find(s->m, uid);
 	if (r != NULL) {
-		*vec_push(&s->vanished) = r;
+		sync_stage_vanished(s, r);
 		return 0;
 	}
 	for (i = 0; uid != 0 && i < s->added.n; i++)
@@ -286,15 +336,6 @@ static int sink_uidnext(void *engine, uint32_t uidnext)
 	return 0;
 }
 
-/* ---- applying ---- */
-static void forget(struct sync *s)
-{
-	size_t i;
-
-	for (i = 0; i < s->added.n; i++)
-		record_free(s->m, s->added.v[i]);
-}
-
 static void full_scan_rest(struct sync *s)
 {
 	struct mailbox *m = s->m;
@@ -302,117 +343,124 @@ static void full_scan_rest(struct sync *s)
 
 	if (!s->full)
 		return;
-	if (!m->counted_uids)
-		for (i = s->position; i < m->records.n; i++)
-			*vec_push(&s->vanished) = m->records.v[i];
-	else
-		for (i = 0; i < m->records.n; i++)
-			if (m->records.v[i]->scan != m->scans)
-				*vec_push(&s->vanished) = m->records.v[i];
+	for (i = m->counted_uids ? 0 : s->position; i < m->records.n; i++)
+		if (!m->counted_uids || m->records.v[i]->scan != m->scans)
+			sync_stage_vanished(s, m->records.v[i]);
 }
 
-static void apply_change(struct mailbox *m, const struct change *c)
-{
-	struct record *r = c->r;
-	bool unseen = (c->m.flags & MORTISE_FLAG_RECENT) != 0;
-
-	fill(m, r, &c->m);
-	if (r->unseen_here && !unseen) {
-		r->m.recent = false; /* another session saw it before we could say that we had */
-		m->recent_waiting--;
-	} else if (!r->unseen_here && unseen) {
-		m->recent_waiting++;
-	}
-	r->unseen_here = unseen;
-}
-
-static int apply_new(struct sync *s, struct err *e)
-{
-	struct mailbox *m = s->m;
-	size_t i;
-
-	if (m->counted_uids && s->added.n > UINT32_MAX - m->uidnext)
-		return err_fault(e, MORTISE_E_LIMIT, "%s: no UIDs are left", m->target.place.name);
-	vec_reserve(&m->records, m->records.n + s->added.n);
-	for (i = 0; i < s->added.n; i++) {
-		struct record *r = s->added.v[i];
-
-		if (m->counted_uids)
-			r->m.uid = m->uidnext++;
-		if (r->unseen_here)
-			m->recent_waiting++;
-		*vec_push(&m->records) = r;
-	}
-	return 0;
-}
-
-static int apply(struct sync *s, struct err *e)
-{
-	struct mailbox *m = s->m;
-	size_t i;
-
-	full_scan_rest(s);
-	if (apply_new(s, e) != 0)
-		return e->code;
-	for (i = 0; i < s->changed.n; i++)
-		apply_change(m, &s->changed.v[i]);
-	for (i = 0; i < s->vanished.n; i++)
-		s->vanished.v[i]->m.expunged = true;
-	if (s->vanished.n > 0)
-		records_drop_expunged(m);
-	if (s->uidnext > m->uidnext)
-		m->uidnext = s->uidnext;
-	if (s->last > m->highest)
-		m->highest = s->last;
-	if (m->highest >= m->uidnext)
-		m->uidnext = m->highest < UINT32_MAX ? m->highest + 1 : UINT32_MAX;
-	if (s->uidvalidity != 0)
-		m->uidvalidity = s->uidvalidity;
-	if (s->added.n + s->changed.n + s->vanished.n == 0)
-		return s->keywords ? 1 : 0;
-	m->changes++;
-	return 1;
-}
-
+/* ---- the whole ---- */
 static int gone(struct mailbox *m, struct err *e, const char *text)
 {
 	m->gone = true;
 	return err_fail(e, MORTISE_E_NOTFOUND, "%s", text);
 }
 
-int sync_now(struct mailbox *m, struct err *e)
+static int ask_driver(struct sync *s, struct err *e)
 {
-	struct sync s = {.m = m, .last = m->highest};
 	const struct mortise_sink sink = {.size = sizeof(sink),
-	    .engine = &s,
+	    .engine = s,
 	    .full_scan = sink_full_scan,
 	    .keywords = sink_keywords,
 	    .added = sink_added,
 	    .changed = sink_changed,
 	    .vanished = sink_vanished,
 	    .uidnext = sink_uidnext};
-	struct mortise_cursor cursor = m->cursor;
 	struct err failed = ERR_INIT;
+	int r = box_sync(s->m, &s->cursor, &sink, &failed);
+
+	if (s->err.code != 0)
+		return err_take(e, &s->err);
+	if (r == MORTISE_E_NOTFOUND)
+		return gone(s->m, e, "The mailbox is no longer there");
+	if (r != 0)
+		return err_take(e, &failed);
+	if (replaced(s))
+		return gone(s->m, e, "The mailbox was replaced by another one");
+	full_scan_rest(s);
+	return 0;
+}
+
+/* Sizes that were found out since go to the index with whatever else does. */
+static void stage_measured(struct sync *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->m->records.n; i++) {
+		struct record *r = s->m->records.v[i];
+
+		if (r->measured)
+			sync_stage(s, r, &r->m, r->unseen_here);
+	}
+}
+
+static int once(struct mailbox *m, sync_stage_fn *stage, void *arg, struct err *e)
+{
+	struct sync s;
 	int r;
 
-	r = box_sync(m, &cursor, &sink, &failed);
-	if (s.err.code != 0) {
-		r = err_take(e, &s.err);
-	} else if (r == MORTISE_E_NOTFOUND) {
-		r = gone(m, e, "The mailbox is no longer there");
-	} else if (r != 0) {
-		err_take(e, &failed);
-	} else if (replaced(&s)) {
-		r = gone(m, e, "The mailbox was replaced by another one");
-	} else {
-		r = apply(&s, e);
-		if (r >= 0)
-			m->cursor = cursor;
-	}
-	if (r < 0)
-		forget(&s);
-	finish(&s);
+	sync_begin(&s, m);
+	if (m->measured > 0)
+		stage_measured(&s);
+	if (stage != NULL)
+		stage(&s, arg);
+	r = ask_driver(&s, e);
+	if (r == 0)
+		r = sync_commit(&s, e);
+	if (r == 0)
+		r = sync_apply(&s);
+	sync_end(&s);
 	return r;
+}
+
+int sync_with(struct mailbox *m, sync_stage_fn *stage, void *arg, struct err *e)
+{
+	bool changed = false;
+	unsigned i;
+
+	for (i = 0; i < SYNC_TRIES; i++) {
+		int r = mailbox_refresh(m, e);
+
+		if (r < 0 || (stage != NULL && records_load(m, e) != 0))
+			return e->code;
+		changed = changed || r > 0;
+		r = once(m, stage, arg, e);
+		if (r != SYNC_AGAIN)
+			return r < 0 ? r : r > 0 || changed;
+	}
+	return err_fault(e, MORTISE_E_TEMP, "%s: changed by others all the time", m->target.place.name);
+}
+
+void sync_after(struct mailbox *m, sync_stage_fn *stage, void *arg)
+{
+	struct err e = ERR_INIT;
+
+	if (sync_with(m, stage, arg, &e) < 0)
+		log_debug("store", "%s: not synced after a change: %s", m->target.place.name, e.admin);
+}
+
+int sync_now(struct mailbox *m, struct err *e)
+{
+	return sync_with(m, NULL, NULL, e);
+}
+
+int64_t save_date_now(void)
+{
+	return clock_seconds();
+}
+
+/* ---- \Recent ---- */
+static void stage_seen(struct sync *s, void *arg UNUSED)
+{
+	size_t i;
+
+	for (i = 0; i < s->m->records.n; i++) {
+		struct record *r = s->m->records.v[i];
+
+		if (!r->unseen_here)
+			continue;
+		sync_stage(s, r, &r->m, false);
+		s->changed.v[r->staged - 1].claimed = true;
+	}
 }
 
 void sync_seen_recent(struct mailbox *m)
@@ -421,16 +469,14 @@ void sync_seen_recent(struct mailbox *m)
 	VEC(struct mortise_ref) refs = VEC_INIT;
 	size_t i;
 
-	for (i = 0; i < m->records.n; i++)
-		if (m->records.v[i]->unseen_here)
-			*vec_push(&refs) = record_ref(m->records.v[i]);
-	if (refs.n > 0 && box_seen_recent(m, refs.v, refs.n, &e) == 0) {
+	if (records_load(m, &e) == 0)
 		for (i = 0; i < m->records.n; i++)
-			m->records.v[i]->unseen_here = false;
-		m->recent_waiting = 0;
-	} else if (e.code != 0) {
+			if (m->records.v[i]->unseen_here)
+				*vec_push(&refs) = record_ref(m->records.v[i]);
+	if (refs.n > 0 && box_seen_recent(m, refs.v, refs.n, &e) == 0)
+		sync_with(m, stage_seen, NULL, &e);
+	if (e.code != 0)
 		log_debug("store", "%s: \\Recent stays: %s", m->target.place.name, e.admin);
-	}
 	vec_free(&refs);
 }
 
@@ -439,7 +485,7 @@ static void claim_recent(struct mailbox *m)
 {
 	struct err e = ERR_INIT;
 
-	if (m->recent_waiting == 0 || mailbox_read_only(m) || (m->flags & MAILBOX_KEEP_RECENT) != 0 ||
+	if (m->counts.recent == 0 || mailbox_read_only(m) || (m->flags & MAILBOX_KEEP_RECENT) != 0 ||
 	    driver_ops(m->driver)->seen_recent == NULL)
 		return;
 	if (box_lock(m, MORTISE_LOCK_EXCLUSIVE, clock_ms(), &e) != 0)
@@ -464,7 +510,8 @@ int mailbox_sync(struct mailbox *m, struct err *e)
 	if (mailbox_recover(m, e) != 0)
 		return e->code;
 	r = sync_now(m, e);
-	if (r > 0)
+	if (r > 0 || (r == 0 && !m->claimed))
 		claim_recent(m);
+	m->claimed = true;
 	return r;
 }

@@ -35,7 +35,7 @@ static void test_open(void **state)
 	assert_int_equal(mailbox_uidnext(m), 4);
 	assert_int_equal(mailbox_permanent_flags(m), MORTISE_FLAGS_SYSTEM);
 	assert_true(mailbox_may_create_keywords(m));
-	assert_int_equal(mailbox_highestmodseq(m), 0);
+	assert_true(mailbox_highestmodseq(m) >= 3);
 	assert_ptr_equal(view_mailbox(v), m);
 	assert_int_equal(view_count(v), 3);
 	assert_int_equal(view_recent(v), 3);
@@ -61,7 +61,7 @@ static void test_recent(void **state)
 	struct view *v, *w;
 
 	three(f, "x");
-	ok(f, store_status(f->s, "x", &st, &f->e));
+	ok(f, store_status(f->s, "x", 0, &st, &f->e));
 	assert_int_equal(st.recent, 3);
 	v = open_view(f, f->s, "x", MAILBOX_READ_ONLY | MAILBOX_KEEP_RECENT, &m);
 	assert_int_equal(view_recent(v), 3);
@@ -72,7 +72,7 @@ static void test_recent(void **state)
 	assert_true(view_message(v, 1)->recent);
 	w = open_view(f, other, "x", 0, &n);
 	assert_int_equal(view_recent(w), 0);
-	ok(f, store_status(f->s, "x", &st, &f->e));
+	ok(f, store_status(f->s, "x", 0, &st, &f->e));
 	assert_int_equal(st.recent, 0);
 	append_one(f, "x", ONE, 0);
 	assert_string_equal(update_text(f, w, 0), "exists 4 recent 1 ");
@@ -90,13 +90,13 @@ static void test_status(void **state)
 	struct mailbox_status st;
 
 	three(f, "x");
-	ok(f, store_status(f->s, "x", &st, &f->e));
+	ok(f, store_status(f->s, "x", STATUS_SIZE, &st, &f->e));
 	assert_int_equal(st.messages, 3);
 	assert_int_equal(st.unseen, 2);
 	assert_int_equal(st.deleted, 1);
 	assert_int_equal(st.uidnext, 4);
 	assert_int_equal(st.size, strlen(ONE TWO THREE));
-	fails(f, store_status(f->s, "y", &st, &f->e), MORTISE_E_NOTFOUND);
+	fails(f, store_status(f->s, "y", 0, &st, &f->e), MORTISE_E_NOTFOUND);
 }
 
 static void test_flags(void **state)
@@ -114,25 +114,26 @@ static void test_flags(void **state)
 	w = open_view(f, other, "x", 0, &n);
 	all = uid_set(f, "1:*");
 	one = uid_set(f, "1");
-	ok(f, mailbox_store_flags(m, &all, FLAGS_ADD, MORTISE_FLAG_FLAGGED, names, 1, &lost, &f->e));
+	ok(f, mailbox_store_flags(m, &all, FLAGS_ADD, MORTISE_FLAG_FLAGGED, names, 1, NULL, &lost, &f->e));
 	assert_false(lost);
 	assert_int_equal(mailbox_keyword_count(m), 1);
 	assert_string_equal(mailbox_keyword(m, 0), "$Forwarded");
 	assert_string_equal(update_text(f, v, 0), "keywords flags 1=F+0 flags 2=SF+0 flags 3=DF+0 ");
 	assert_string_equal(update_text(f, v, 0), "");
 	assert_string_equal(update_text(f, w, 0), "keywords flags 1=F+0 flags 2=SF+0 flags 3=DF+0 ");
-	ok(f, mailbox_store_flags(m, &one, FLAGS_REPLACE, MORTISE_FLAG_SEEN, names + 1, 1, &lost, &f->e));
-	ok(f, mailbox_store_flags(m, &all, FLAGS_REMOVE, MORTISE_FLAG_FLAGGED, names, 1, &lost, &f->e));
+	ok(f,
+	    mailbox_store_flags(m, &one, FLAGS_REPLACE, MORTISE_FLAG_SEEN, names + 1, 1, NULL, &lost, &f->e));
+	ok(f, mailbox_store_flags(m, &all, FLAGS_REMOVE, MORTISE_FLAG_FLAGGED, names, 1, NULL, &lost, &f->e));
 	view_told_flags(v, &one);
 	assert_string_equal(update_text(f, v, 0), "keywords flags 2=S flags 3=D ");
 	assert_string_equal(update_text(f, w, 0), "keywords flags 1=S+1 flags 2=S flags 3=D ");
 	/* The same keyword in other letters is the same. */
 	names[0] = STR("WORK");
-	ok(f, mailbox_store_flags(n, &all, FLAGS_ADD, 0, names, 1, &lost, &f->e));
+	ok(f, mailbox_store_flags(n, &all, FLAGS_ADD, 0, names, 1, NULL, &lost, &f->e));
 	assert_int_equal(mailbox_keyword_count(n), 2);
 	assert_string_equal(update_text(f, w, 0), "flags 2=S+1 flags 3=D+1 ");
 	/* \Recent cannot be stored. */
-	ok(f, mailbox_store_flags(m, &one, FLAGS_REPLACE, MORTISE_FLAG_RECENT, NULL, 0, NULL, &f->e));
+	ok(f, mailbox_store_flags(m, &one, FLAGS_REPLACE, MORTISE_FLAG_RECENT, NULL, 0, NULL, NULL, &f->e));
 	assert_int_equal(view_message(v, 1)->flags, 0);
 	view_close(&v);
 	view_close(&w);
@@ -159,30 +160,30 @@ static void test_keyword_limits(void **state)
 	all = uid_set(f, "2");
 	for (i = 0; i < ARRAY_LEN(bad); i++) {
 		name = str_of(bad[i]);
-		fails(
-		    f, mailbox_store_flags(m, &all, FLAGS_ADD, 0, &name, 1, &lost, &f->e), MORTISE_E_INVALID);
+		fails(f, mailbox_store_flags(m, &all, FLAGS_ADD, 0, &name, 1, NULL, &lost, &f->e),
+		    MORTISE_E_INVALID);
 	}
 	name = str_mem(memset(arena_alloc(f->a, 300), 'k', 300), 300);
-	fails(f, mailbox_store_flags(m, &all, FLAGS_ADD, 0, &name, 1, &lost, &f->e), MORTISE_E_INVALID);
+	fails(f, mailbox_store_flags(m, &all, FLAGS_ADD, 0, &name, 1, NULL, &lost, &f->e), MORTISE_E_INVALID);
 	for (i = 0; i < 100; i++) {
 		name = str_of(arena_printf(f->a, "k%zu", i));
-		ok(f, mailbox_store_flags(m, &all, FLAGS_ADD, 0, &name, 1, &lost, &f->e));
-		assert_int_equal(lost, i >= 5);
-		assert_int_equal(mailbox_may_create_keywords(m), i < 4);
+		ok(f, mailbox_store_flags(m, &all, FLAGS_ADD, 0, &name, 1, NULL, &lost, &f->e));
+		assert_int_equal(lost, i >= 64);
+		assert_int_equal(mailbox_may_create_keywords(m), i < 63);
 	}
 	assert_int_equal(mailbox_keyword_count(m), 64);
 	assert_true(view_message(v, 2)->keywords == UINT64_MAX);
 	view_close(&v);
 	mailbox_close(&m);
-	/* Only what the mailbox holds is there in the next session. */
+	/* What the mailbox cannot hold is there in the next session as well. */
 	v = open_view(f, f->s, "x", 0, &m);
-	assert_int_equal(mailbox_keyword_count(m), 5);
-	assert_true(view_message(v, 2)->keywords == 0x1f);
+	assert_int_equal(mailbox_keyword_count(m), 64);
+	assert_true(view_message(v, 2)->keywords == UINT64_MAX);
 	view_close(&v);
 	mailbox_close(&m);
 }
 
-/* A keyword of this session only makes room for one that the mailbox holds; bits are translated. */
+/* Keywords of the index and of the format, from two sessions; bits are translated. */
 static void test_keywords_of_two_sessions(void **state)
 {
 	struct fixture *f = *state;
@@ -201,29 +202,28 @@ static void test_keywords_of_two_sessions(void **state)
 	w = open_view(f, other, "x", 0, &n);
 	two = uid_set(f, "2");
 	three_ = uid_set(f, "3");
-	for (i = 0; i < 64; i++) {
+	for (i = 0; i < 60; i++) {
 		name = str_of(arena_printf(f->a, "mine%zu", i));
-		ok(f, mailbox_store_flags(m, &two, FLAGS_ADD, 0, &name, 1, &lost, &f->e));
-		assert_true(lost);
+		ok(f, mailbox_store_flags(m, &two, FLAGS_ADD, 0, &name, 1, NULL, &lost, &f->e));
+		assert_false(lost);
 	}
-	assert_string_equal(update_text(f, w, 0), "");
-	name = STR("theirs");
-	ok(f, mailbox_store_flags(n, &three_, FLAGS_ADD, 0, &name, 1, &lost, &f->e));
-	name = STR("mine7");
-	ok(f, mailbox_store_flags(n, &three_, FLAGS_ADD, 0, &name, 1, &lost, &f->e));
-	assert_false(lost);
-	assert_true(view_message(w, 3)->keywords == 3);
-	ok(f, mailbox_sync(m, &f->e));
-	assert_int_equal(mailbox_keyword_count(m), 64);
-	assert_string_equal(mailbox_keyword(m, 63), "theirs");
-	assert_string_equal(mailbox_keyword(m, 7), "mine7");
-	assert_true(view_message(v, 3)->keywords == (UINT64_C(1) << 63 | UINT64_C(1) << 7));
-	/* Which messages have "mine7" is now for the mailbox to say. */
-	assert_true(view_message(v, 2)->keywords == ((UINT64_MAX >> 1) & ~(UINT64_C(1) << 7)));
-	/* Writing goes back through the table. */
-	ok(f, mailbox_store_flags(m, &three_, FLAGS_ADD, MORTISE_FLAG_SEEN, NULL, 0, &lost, &f->e));
 	update_text(f, w, 0);
-	assert_true(view_message(w, 3)->keywords == 3);
+	assert_true(view_message(w, 2)->keywords == (UINT64_C(1) << 60) - 1);
+	name = STR("theirs");
+	ok(f, mailbox_store_flags(n, &three_, FLAGS_ADD, 0, &name, 1, NULL, &lost, &f->e));
+	name = STR("mine7"); /* is the format's from now on */
+	ok(f, mailbox_store_flags(n, &three_, FLAGS_ADD, 0, &name, 1, NULL, &lost, &f->e));
+	assert_false(lost);
+	ok(f, mailbox_sync(m, &f->e));
+	assert_int_equal(mailbox_keyword_count(m), 61);
+	assert_string_equal(mailbox_keyword(m, 60), "theirs");
+	assert_string_equal(mailbox_keyword(m, 7), "mine7");
+	assert_true(view_message(v, 3)->keywords == (UINT64_C(1) << 60 | UINT64_C(1) << 7));
+	assert_true(view_message(v, 2)->keywords == (UINT64_C(1) << 60) - 1);
+	/* Writing goes back through the table. */
+	ok(f, mailbox_store_flags(m, &three_, FLAGS_ADD, MORTISE_FLAG_SEEN, NULL, 0, NULL, &lost, &f->e));
+	update_text(f, w, 0);
+	assert_true(view_message(w, 3)->keywords == (UINT64_C(1) << 60 | UINT64_C(1) << 7));
 	view_close(&v);
 	view_close(&w);
 	mailbox_close(&m);
@@ -339,7 +339,8 @@ static void test_churn(void **state)
 			append_one(f, "x", "x\r\n", 0);
 		update_text(f, v, 0);
 		set = uid_set(f, arena_printf(f->a, "%u:%u", round * 30 + 1, round * 30 + 25));
-		ok(f, mailbox_store_flags(m, &set, FLAGS_ADD, MORTISE_FLAG_DELETED, NULL, 0, NULL, &f->e));
+		ok(f, mailbox_store_flags(
+		          m, &set, FLAGS_ADD, MORTISE_FLAG_DELETED, NULL, 0, NULL, NULL, &f->e));
 		ok(f, mailbox_expunge(m, NULL, &count, &f->e));
 		assert_int_equal(count, 25);
 		if (round % 3 == 0)
@@ -402,7 +403,7 @@ static void test_engine_uids(void **state)
 	assert_string_equal(update_text(f, v, VIEW_MAY_EXPUNGE), "exp 2/2 exists 3 recent 3 ");
 	assert_int_equal(view_message(v, 3)->uid, 4);
 	one = uid_set(f, "3");
-	ok(f, mailbox_store_flags(m, &one, FLAGS_ADD, MORTISE_FLAG_SEEN, &name, 1, NULL, &f->e));
+	ok(f, mailbox_store_flags(m, &one, FLAGS_ADD, MORTISE_FLAG_SEEN, &name, 1, NULL, NULL, &f->e));
 	assert_string_equal(update_text(f, v, 0), "keywords flags 2=S+0 ");
 	assert_string_equal(read_text(f, m, view_message(v, 3)), ONE);
 	view_close(&v);
@@ -427,7 +428,7 @@ static void test_gone(void **state)
 	assert_int_equal(view_count(v), 3);
 	fails(f, mailbox_read(m, view_message(v, 1), &src, &f->e), MORTISE_E_NOTFOUND);
 	fails(f, mailbox_expunge(m, NULL, &count, &f->e), MORTISE_E_NOTFOUND);
-	fails(f, mailbox_store_flags(m, &all, FLAGS_ADD, 1, NULL, 0, NULL, &f->e), MORTISE_E_NOTFOUND);
+	fails(f, mailbox_store_flags(m, &all, FLAGS_ADD, 1, NULL, 0, NULL, NULL, &f->e), MORTISE_E_NOTFOUND);
 	fails(f, view_update(v, 0, &(struct view_events){0}, &f->e), MORTISE_E_NOTFOUND);
 	view_close(&v);
 	mailbox_close(&m);
@@ -466,7 +467,7 @@ static void test_read_only(void **state)
 	assert_true(mailbox_read_only(m));
 	assert_int_equal(mailbox_permanent_flags(m), 0);
 	assert_false(mailbox_may_create_keywords(m));
-	fails(f, mailbox_store_flags(m, &all, FLAGS_ADD, MORTISE_FLAG_SEEN, NULL, 0, NULL, &f->e),
+	fails(f, mailbox_store_flags(m, &all, FLAGS_ADD, MORTISE_FLAG_SEEN, NULL, 0, NULL, NULL, &f->e),
 	    MORTISE_E_PERM);
 	fails(f, mailbox_expunge(m, NULL, &count, &f->e), MORTISE_E_PERM);
 	append_one(f, "x", ONE, 0); /* by a box of its own */
@@ -497,7 +498,7 @@ static void test_missing_inbox(void **state)
 	assert_true(exists(f, "mbox"));
 	assert_string_equal(update_text(f, v, 0), "exists 1 recent 1 ");
 	all = uid_set(f, "1:*");
-	ok(f, mailbox_store_flags(m, &all, FLAGS_ADD, MORTISE_FLAG_SEEN, NULL, 0, NULL, &f->e));
+	ok(f, mailbox_store_flags(m, &all, FLAGS_ADD, MORTISE_FLAG_SEEN, NULL, 0, NULL, NULL, &f->e));
 	assert_string_equal(update_text(f, v, 0), "flags 1=S ");
 	view_close(&v);
 	mailbox_close(&m);
@@ -514,10 +515,10 @@ static void test_inbox_places(void **state)
 	append_one(f, "INBOX", ONE, 0); /* the first that exists, not the first that could */
 	assert_false(exists(f, "spool/fred"));
 	put_file(f, "spool/fred", "no mailbox\n");
-	ok(f, store_status(f->s, "INBOX", &st, &f->e));
+	ok(f, store_status(f->s, "INBOX", 0, &st, &f->e));
 	assert_int_equal(st.messages, 1);
 	put_file(f, "spool/fred", "");
-	ok(f, store_status(f->s, "INBOX", &st, &f->e));
+	ok(f, store_status(f->s, "INBOX", 0, &st, &f->e));
 	assert_int_equal(st.messages, 0);
 	/* Damage is told, not stepped over. */
 	put_file(f, "spool/fred", "Mortise memory mailbox\n!");
@@ -529,7 +530,7 @@ static void test_inbox_places(void **state)
 	unlink(arena_printf(f->a, "%s/mbox", f->home));
 	ok(f, store_create(f->s, "#driver.debug/INBOX", &f->e));
 	assert_true(exists(f, "spool/fred"));
-	ok(f, store_status(f->s, "INBOX", &st, &f->e));
+	ok(f, store_status(f->s, "INBOX", 0, &st, &f->e));
 	assert_int_equal(st.messages, 3);
 	fails(f, store_create(f->s, "#driver.debug/INBOX", &f->e), MORTISE_E_EXISTS);
 }
@@ -605,7 +606,7 @@ static void test_append_limits(void **state)
 	ok(f, append_write(a, str_mem(arena_alloc(f->a, 1000), 1000), &f->e));
 	fails(f, append_write(a, str_mem(arena_alloc(f->a, 25), 25), &f->e), MORTISE_E_TOOBIG);
 	append_abort(&a);
-	ok(f, store_status(f->s, "x", &st, &f->e));
+	ok(f, store_status(f->s, "x", 0, &st, &f->e));
 	assert_int_equal(st.messages, 0);
 }
 
@@ -644,7 +645,7 @@ static void test_copy(void **state)
 	append_one(f, "y", ONE, 0);
 	v = open_view(f, f->s, "x", 0, &m);
 	set = uid_set(f, "3");
-	ok(f, mailbox_store_flags(m, &set, FLAGS_ADD, 0, &name, 1, NULL, &f->e));
+	ok(f, mailbox_store_flags(m, &set, FLAGS_ADD, 0, &name, 1, NULL, NULL, &f->e));
 	set = uid_set(f, "1,3,77");
 	fails(f, mailbox_copy(m, &set, "z", f->a, &r, &f->e), MORTISE_E_NOTFOUND);
 	ok(f, mailbox_copy(m, &set, "y", f->a, &r, &f->e));
@@ -696,7 +697,7 @@ static void test_copy_all_or_none(void **state)
 	ok(f, mailbox_expunge(n, NULL, &count, &f->e));
 	set = uid_set(f, "1:3");
 	fails(f, mailbox_copy(m, &set, "y", f->a, &r, &f->e), MORTISE_E_EXPUNGED);
-	ok(f, store_status(f->s, "y", &st, &f->e));
+	ok(f, store_status(f->s, "y", 0, &st, &f->e));
 	assert_int_equal(st.messages, 0);
 	mailbox_close(&m);
 	mailbox_close(&n);
@@ -716,7 +717,7 @@ static void test_locked_out(void **state)
 	ok(f, mailbox_open(other, "x", 0, &n, &f->e));
 	all = uid_set(f, "1:*");
 	ok(f, change_begin(n, &f->e));
-	fails(f, mailbox_store_flags(m, &all, FLAGS_ADD, MORTISE_FLAG_SEEN, NULL, 0, NULL, &f->e),
+	fails(f, mailbox_store_flags(m, &all, FLAGS_ADD, MORTISE_FLAG_SEEN, NULL, 0, NULL, NULL, &f->e),
 	    MORTISE_E_INUSE);
 	fails(f, mailbox_expunge(m, NULL, &count, &f->e), MORTISE_E_INUSE);
 	fails(f, store_delete(f->s, "x", &f->e), MORTISE_E_INUSE);
@@ -769,7 +770,7 @@ static void test_cancelled(void **state)
 		else
 			fails(f, f->e.code, MORTISE_E_CANCELLED);
 		store_set_stop(f->s, NULL, NULL);
-		ok(f, store_status(f->s, "y", &st, &f->e));
+		ok(f, store_status(f->s, "y", 0, &st, &f->e));
 		assert_int_equal(st.messages % 3, 0);
 	}
 	assert_int_equal(done, 3);
@@ -900,6 +901,7 @@ static void test_journal(void **state)
 	ok(f, mailbox_open(f->s, "x", 0, &m, &f->e));
 	ok(f, mailbox_open(other, "x", 0, &n, &f->e));
 	ok(f, mailbox_open(f->s, "x", MAILBOX_READ_ONLY, &reader, &f->e));
+	m->told = reader->told = true;
 	fd = open(arena_printf(f->a, "%s/mail/x", f->home), O_RDWR);
 	assert_true(journal_open(f->s->journals, fd, 0, &j, &f->e) >= 0);
 	assert_int_equal(io_write(journal_fd(j), text, sizeof(text) - 1), 0);
@@ -911,7 +913,7 @@ static void test_journal(void **state)
 	{
 		struct mailbox_status st;
 
-		ok(f, store_status(f->s, "y", &st, &f->e));
+		ok(f, store_status(f->s, "y", 0, &st, &f->e));
 	}
 	assert_true(journal_waiting(f->s->journals, fd));
 	/* Somebody has the lock: it waits its turn, and says so in time. */
@@ -959,7 +961,6 @@ static void test_envelope_and_structure(void **state)
 	struct mime_part *root;
 	int i;
 
-	f->o.cache_size = 64 * 1024;
 	ok(f, store_create(f->s, "x", &f->e));
 	for (i = 0; i < 300; i++)
 		append_one(f, "x",
@@ -971,7 +972,7 @@ static void test_envelope_and_structure(void **state)
 		ok(f, mailbox_envelope(m, msg, &s, &f->e));
 		assert_true(str_search(s, str_of(arena_printf(f->a, "\"number %d\"", i % 300))) != SIZE_MAX);
 		ok(f, mailbox_envelope(m, msg, &t, &f->e));
-		assert_ptr_equal(s.p, t.p);
+		assert_int_equal(s.n, t.n);
 		ok(f, mailbox_structure(m, msg, i % 2 == 0, &s, &f->e));
 		assert_true(str_istarts(s, STR("(\"TEXT\" \"PLAIN\"")));
 	}

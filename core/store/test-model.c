@@ -107,7 +107,7 @@ static void do_something(struct model *x, int who)
 	case 3:
 	case 4:
 		went(x, mailbox_store_flags(x->m[who], &set, (enum flag_mode)pick(x, 3), pick(x, 32), words,
-		            pick(x, 4), NULL, &x->f->e));
+		            pick(x, 4), NULL, NULL, &x->f->e));
 		break;
 	case 5:
 		went(x, mailbox_expunge(x->m[who], pick(x, 3) != 0 ? &set : NULL, &n, &x->f->e));

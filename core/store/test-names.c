@@ -195,10 +195,10 @@ static void test_delete_create(void **state)
 
 	ok(f, store_create(f->s, "a", &f->e));
 	append_one(f, "a", "x\r\n", 0);
-	ok(f, store_status(f->s, "a", &before, &f->e));
+	ok(f, store_status(f->s, "a", 0, &before, &f->e));
 	ok(f, store_delete(f->s, "a", &f->e));
 	ok(f, store_create(f->s, "a", &f->e));
-	ok(f, store_status(f->s, "a", &after, &f->e));
+	ok(f, store_status(f->s, "a", 0, &after, &f->e));
 	assert_int_equal(after.messages, 0);
 	assert_true(after.uidvalidity > before.uidvalidity);
 }
@@ -223,15 +223,15 @@ static void test_rename(void **state)
 	fails(f, store_rename(f->s, "a", "../b", &f->e), MORTISE_E_INVALID);
 	fails(f, store_rename(f->s, "a", "d/x/b", &f->e), MORTISE_E_INVALID);
 	ok(f, store_rename(f->s, "a", "new/level/b", &f->e));
-	ok(f, store_status(f->s, "new/level/b", &st, &f->e));
+	ok(f, store_status(f->s, "new/level/b", 0, &st, &f->e));
 	assert_int_equal(st.messages, 1);
 	ok(f, store_rename(f->s, "d", "e/d", &f->e));
 	assert_true(exists(f, "mail/e/d/y/z"));
-	ok(f, store_status(f->s, "e/d/y/z", &st, &f->e));
+	ok(f, store_status(f->s, "e/d/y/z", 0, &st, &f->e));
 	ok(f, store_rename(f->s, "dbg", "dbg2", &f->e));
-	ok(f, store_status(f->s, "dbg2", &st, &f->e));
+	ok(f, store_status(f->s, "dbg2", 0, &st, &f->e));
 	assert_int_equal(st.messages, 3);
-	fails(f, store_status(f->s, "dbg", &st, &f->e), MORTISE_E_NOTFOUND);
+	fails(f, store_status(f->s, "dbg", 0, &st, &f->e), MORTISE_E_NOTFOUND);
 }
 
 static void test_rename_fails(void **state)
@@ -257,9 +257,9 @@ static void test_rename_inbox(void **state)
 	ok(f, store_create(f->s, "there", &f->e));
 	fails(f, store_rename(f->s, "INBOX", "there", &f->e), MORTISE_E_EXISTS);
 	ok(f, store_rename(f->s, "INBOX", "old/mail", &f->e));
-	ok(f, store_status(f->s, "old/mail", &st, &f->e));
+	ok(f, store_status(f->s, "old/mail", 0, &st, &f->e));
 	assert_int_equal(st.messages, 2);
-	ok(f, store_status(f->s, "INBOX", &st, &f->e));
+	ok(f, store_status(f->s, "INBOX", 0, &st, &f->e));
 	assert_int_equal(st.messages, 0);
 	assert_int_equal(st.uidnext, 3);
 }

@@ -200,6 +200,7 @@ static void test_replaced(void **state)
 
 	bench_open(&b, state);
 	assert_string_equal(after(&b, "F +1 +3 n9"), "1 3 n9");
+	b.m->told = true;
 	assert_string_equal(after(&b, "V4294967295 +1 +2 +3 +4 n5"), "-10:1 3 n9");
 	assert_true(mailbox_gone(b.m));
 	bench_close(&b);
@@ -301,7 +302,8 @@ static void test_lock_is_given_back(void **state)
 	assert_int_equal(lock_mode, MORTISE_LOCK_NONE);
 	script = "F +1";
 	b.ops.set_flags = NULL; /* never reached: nothing differs */
-	ok(b.f, mailbox_store_flags(b.m, &all, FLAGS_REMOVE, MORTISE_FLAG_SEEN, NULL, 0, NULL, &b.f->e));
+	ok(b.f,
+	    mailbox_store_flags(b.m, &all, FLAGS_REMOVE, MORTISE_FLAG_SEEN, NULL, 0, NULL, NULL, &b.f->e));
 	assert_int_equal(lock_mode, MORTISE_LOCK_NONE);
 	bench_close(&b);
 }

@@ -13,6 +13,8 @@
 
 #define KEYWORDS 64u
 #define MARKER_SIZE 96
+#define LOCATOR_SIZE \
+	(2 * sizeof(uint32_t)) /* UID; UIDVALIDITY, which tells this process's messages from others */
 
 /* A message's octets; held by the message and by a box that has just read it. */
 struct text {
@@ -227,12 +229,17 @@ static struct content *find(const struct keep_kind *k, const struct mortise_plac
 	return NULL;
 }
 
-static uint32_t fresh_uidvalidity(void)
+/*
+ * What is in memory is gone with its process, while an index remembers the mailbox. So another process's
+ * content may have no UIDVALIDITY that was there before: it begins anywhere and rises from there.
+ */
+static uint32_t fresh_uidvalidity(struct mortise_call *call)
 {
 	static uint32_t last;
-	time_t now = time(NULL);
 
-	last = now > (time_t)last && now < (time_t)UINT32_MAX ? (uint32_t)now : last + 1;
+	if (last == 0)
+		call->host->random(call, &last, sizeof(last));
+	last = (last & 0x7fffffffu) + 1;
 	return last;
 }
 
@@ -249,7 +256,7 @@ static int content_new(struct mortise_call *call, const struct keep_kind *k, con
 	c->dev = f->dev;
 	c->ino = f->ino;
 	c->number = f->number;
-	c->uidvalidity = fresh_uidvalidity();
+	c->uidvalidity = fresh_uidvalidity(call);
 	c->uidnext = 1;
 	c->next = contents;
 	contents = c;
@@ -330,7 +337,8 @@ int keep_open(struct mortise_call *call, const struct keep_kind *k, const struct
 	return 0;
 }
 
-static void describe(const struct keep_kind *k, const struct message *m, struct mortise_message *out)
+static void describe(
+    const struct keep_kind *k, const struct content *c, const struct message *m, struct mortise_message *out)
 {
 	*out = (struct mortise_message){.size = sizeof(*out),
 	    .uid = k->no_uids ? 0 : m->uid,
@@ -339,8 +347,9 @@ static void describe(const struct keep_kind *k, const struct message *m, struct 
 	    .internal_date = m->date,
 	    .zone = m->zone,
 	    .octets = k->no_sizes ? MORTISE_SIZE_UNKNOWN : m->text->size,
-	    .locator_size = sizeof(m->uid)};
+	    .locator_size = LOCATOR_SIZE};
 	memcpy(out->locator, &m->uid, sizeof(m->uid));
+	memcpy(out->locator + sizeof(m->uid), &c->uidvalidity, sizeof(c->uidvalidity));
 }
 
 /* Everything since change `since`, or all when `full`. */
@@ -366,7 +375,7 @@ static int report(struct mortise_call *call, const struct keep_kind *k, const st
 		r = call->host->should_stop(call);
 		if (r != 0)
 			break;
-		describe(k, m, &out);
+		describe(k, c, m, &out);
 		r = full || m->added > since ? sink->added(sink->engine, &out)
 		                             : sink->changed(sink->engine, &out);
 	}
@@ -392,12 +401,18 @@ static int still_there(
 	return *other != NULL ? 0 : content_new(call, k, b->place, &f, other);
 }
 
+/* In a cursor. */
+struct since {
+	uint64_t uidvalidity, change;
+};
+
 int keep_sync(struct mortise_call *call, const struct keep_kind *k, void *box, struct mortise_cursor *cursor,
     const struct mortise_sink *sink)
 {
 	struct box *b = box;
 	struct content *other;
-	uint64_t since = 0;
+	struct since since = {0};
+	bool full;
 	int r = still_there(call, k, b, &other);
 
 	if (r != 0)
@@ -406,12 +421,14 @@ int keep_sync(struct mortise_call *call, const struct keep_kind *k, void *box, s
 		return report(call, k, other, 0, true, sink);
 	if (cursor->size == sizeof(since))
 		memcpy(&since, cursor->data, sizeof(since));
-	if (cursor->size != 0 && since == b->c->change)
+	full = since.uidvalidity != b->c->uidvalidity;
+	if (!full && since.change == b->c->change)
 		return 0;
-	r = report(call, k, b->c, since, cursor->size == 0 || k->full_scans || k->no_uids, sink);
+	r = report(call, k, b->c, since.change, full || k->full_scans || k->no_uids, sink);
 	if (r == 0) {
+		since = (struct since){.uidvalidity = b->c->uidvalidity, .change = b->c->change};
 		cursor->size = sizeof(since);
-		memcpy(cursor->data, &b->c->change, sizeof(since));
+		memcpy(cursor->data, &since, sizeof(since));
 	}
 	return r;
 }
@@ -420,7 +437,7 @@ static uint32_t ref_uid(const struct mortise_ref *ref)
 {
 	uint32_t uid = 0;
 
-	if (ref->locator_size == sizeof(uid))
+	if (ref->locator_size >= sizeof(uid))
 		memcpy(&uid, ref->locator, sizeof(uid));
 	return uid;
 }

@@ -53,7 +53,7 @@ static void flag(struct store *s, const char *uids, enum flag_mode mode, uint32_
 
 	set_parse(w.arena, str_of(uids), UINT32_MAX, &set);
 	if (m != NULL)
-		mailbox_store_flags(m, &set, mode, flags, words, keyword != NULL, NULL, e);
+		mailbox_store_flags(m, &set, mode, flags, words, keyword != NULL, NULL, NULL, e);
 	mailbox_close(&m);
 }
 
