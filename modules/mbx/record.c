@@ -79,14 +79,15 @@ static bool date_parse(const unsigned char *p, struct mbx_record *out)
 
 int mbx_record_parse(const unsigned char *p, size_t size, struct mbx_record *out, unsigned *bad)
 {
-	const unsigned char *cr = memmem(p, size < MBX_LINE_MAX ? size : MBX_LINE_MAX, "\r\n", 2);
+	size_t most = size < MBX_LINE_MAX ? size : MBX_LINE_MAX;
+	const unsigned char *cr = most < DATE_SIZE ? NULL : memchr(p, '\r', most - 1);
 	uint64_t keywords, flags, uid;
 	unsigned line, at = DATE_SIZE + 1;
 
 	if (!(*bad = 0, size >= DATE_SIZE) || !date_parse(p, out))
 		return -1;
 	*bad = DATE_SIZE;
-	if (cr == NULL || p[DATE_SIZE] != ',')
+	if (cr == NULL || cr[1] != '\n' || p[DATE_SIZE] != ',')
 		return -1;
 	line = (unsigned)(cr - p) + 2;
 	*bad = line;
