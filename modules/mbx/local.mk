@@ -23,8 +23,8 @@ modules_mbx_test_cursor_SOURCES = modules/mbx/test-cursor.c $(MBX_TEST_SUPPORT)
 modules_mbx_test_cursor_CPPFLAGS = $(MBX_TEST_CPPFLAGS)
 modules_mbx_test_cursor_LDFLAGS = -Wl,--wrap=pread64,--wrap=pwrite64,--wrap=fdatasync
 modules_mbx_test_cursor_LDADD = $(UNIX_TEST_LIBS)
-modules_mbx_test_fault_SOURCES = modules/mbx/test-fault.c $(MBX_TEST_SUPPORT)
-modules_mbx_test_fault_CPPFLAGS = $(MBX_TEST_CPPFLAGS)
+modules_mbx_test_fault_SOURCES = modules/mbx/test-fault.c modules/test-faults.h modules/test-faults.c $(MBX_TEST_SUPPORT)
+modules_mbx_test_fault_CPPFLAGS = $(MBX_TEST_CPPFLAGS) -I$(top_srcdir)/modules
 modules_mbx_test_fault_LDADD = $(UNIX_TEST_LIBS)
 
 # The driver by hand, for tests/interop.

@@ -49,8 +49,8 @@ modules_unix_test_cursor_SOURCES = modules/unix/test-cursor.c $(UNIX_TEST_SUPPOR
 modules_unix_test_cursor_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 modules_unix_test_cursor_LDFLAGS = -Wl,--wrap=pread64
 modules_unix_test_cursor_LDADD = $(UNIX_TEST_LIBS)
-modules_unix_test_fault_SOURCES = modules/unix/test-fault.c $(UNIX_TEST_SUPPORT)
-modules_unix_test_fault_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+modules_unix_test_fault_SOURCES = modules/unix/test-fault.c modules/test-faults.h modules/test-faults.c $(UNIX_TEST_SUPPORT)
+modules_unix_test_fault_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) -I$(top_srcdir)/modules
 modules_unix_test_fault_LDADD = $(UNIX_TEST_LIBS)
 
 # The driver by hand, for tests/interop.

@@ -1,20 +1,14 @@
 /* test-fault.c: full disks, cancelled calls, killed processes, many writers. Nothing may be lost. */
-#include "test-support.h"
+#include "../test-faults.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "base/clock.h"
-#include "module/journal.h"
 
 static char *make_messages(unsigned first, unsigned count, size_t pad)
 {
@@ -38,72 +32,13 @@ static void fill(struct rig *r, unsigned count, size_t pad)
 	free(text);
 }
 
-/* The number in a message's Subject, its text having been checked. */
-static unsigned number_of(struct session *s, uint32_t uid, size_t pad)
-{
-	size_t size;
-	const char *text = session_read(s, uid, &size), *p;
-	unsigned n;
-	char head[64];
-
-	assert_non_null(text);
-	assert_int_equal(sscanf(text, "Subject: %u", &n), 1);
-	snprintf(head, sizeof head, "Subject: %u\r\n\r\nbody %u\r\n", n, n);
-	assert_memory_equal(text, head, strlen(head));
-	assert_int_equal(size, strlen(head) + pad + 2);
-	for (p = text + strlen(head); *p != '\r'; p++)
-		assert_int_equal(*p, 'a' + n % 26);
-	return n;
-}
-
-static void all_are_there(struct session *s, unsigned count, size_t pad)
-{
-	assert_int_equal(s->count, count);
-	for (unsigned i = 0; i < count; i++)
-		assert_int_equal(number_of(s, s->messages[i].uid, pad), i + 1);
-}
-
-static void size_limit(rlim_t limit)
-{
-	struct rlimit now;
-
-	getrlimit(RLIMIT_FSIZE, &now);
-	now.rlim_cur = limit;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &now), 0);
-}
-
 /* attack-137 */
 static void an_append_that_fails_is_cut_off(void **state)
 {
 	struct rig *r = *state;
-	struct session *s = &r->s;
-	char *text = malloc(300001), *before, *after;
-	size_t size, now;
-	uint32_t uid;
 
-	memset(text, 'x', 300000);
-	memcpy(text, "A: b\r\n\r\n", 8);
-	text[300000] = '\0';
 	fill(r, 3, 100);
-	rig_open(r);
-	before = rig_get(r, &size);
-	for (rlim_t room = 0; room < 400000; room = room * 3 + 60) {
-		int result;
-		size_limit(size + room);
-		result = session_append(s, text, 0, NULL, &uid);
-		size_limit(RLIM_INFINITY);
-		after = rig_get(r, &now);
-		if (result == 0)
-			break;
-		assert_true(result == MORTISE_E_QUOTA || result == MORTISE_E_TOOBIG);
-		assert_int_equal(now, size);
-		OK(s, session_sync(s));
-		all_are_there(s, 3, 100);
-	}
-	OK(s, session_append(s, "Subject: 4\r\n\r\nbody 4\r\neeee\r\n", 0, NULL, &uid));
-	(void)before;
-	(void)after;
-	free(text);
+	appends_fail_and_leave_nothing(r, 400000);
 }
 
 /* What is expunged and still there makes room for what comes. */
@@ -227,17 +162,6 @@ static void cancelled_syncs_are_done_again(void **state)
 
 /* ---- killed processes ---- */
 
-static void recover(struct rig *r, struct session *s)
-{
-	struct err e = ERR_INIT;
-	int fd = openat(r->root, "box", O_RDWR);
-
-	OK(s, session_lock(s, MORTISE_LOCK_EXCLUSIVE));
-	assert_true(journal_replay(r->journals, fd, &e) >= 0);
-	OK(s, session_lock(s, MORTISE_LOCK_NONE));
-	close(fd);
-}
-
 /* Kill -9 anywhere in an expunge: replayed or not begun. */
 static void killed_expunges_lose_nothing(void **state)
 {
@@ -266,7 +190,7 @@ static void killed_expunges_lose_nothing(void **state)
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_true(!WIFEXITED(status) || WEXITSTATUS(status) == 0);
 		OK(s, session_open(r, s, 0));
-		recover(r, s);
+		replay_journal(r, s);
 		OK(s, session_sync(s));
 		if (s->count == 7) {
 			finished++;
@@ -285,13 +209,6 @@ static void killed_expunges_lose_nothing(void **state)
 	print_message("# %u finished, %u not begun\n", finished, early);
 }
 
-static const char *stop_step;
-
-static int step(const char *name)
-{
-	return strcmp(name, stop_step) == 0 ? -1 : 0;
-}
-
 /* At each step of the journal, without chance. */
 static void a_journal_is_finished_later(void **state)
 {
@@ -305,13 +222,12 @@ static void a_journal_is_finished_later(void **state)
 		int result;
 		fill(r, 5, 5000);
 		rig_open(r);
-		stop_step = steps[i];
-		journal_step_hook = step;
+		stop_journal_at(steps[i]);
 		result = session_expunge(s, some, 1);
-		journal_step_hook = NULL;
+		stop_journal_at(NULL);
 		session_close(s);
 		OK(s, session_open(r, s, 0));
-		recover(r, s);
+		replay_journal(r, s);
 		OK(s, session_sync(s));
 		assert_true(s->count == 4 || s->count == 5);
 		if (result == 0)
@@ -345,10 +261,9 @@ static void a_journal_is_finished_under_the_lock(void **state)
 		rig_open(r);
 		OK(&other, session_open(r, &other, 0));
 		OK(&other, session_sync(&other));
-		stop_step = steps[i / 2];
-		journal_step_hook = step;
+		stop_journal_at(steps[i / 2]);
 		assert_int_not_equal(session_expunge(s, some, 1), 0);
-		journal_step_hook = NULL;
+		stop_journal_at(NULL);
 		session_close(s);
 		if (i % 2 == 0)
 			OK(&other, session_sync(&other));
@@ -364,79 +279,6 @@ static void a_journal_is_finished_under_the_lock(void **state)
 }
 
 /* ---- many writers ---- */
-
-#define WRITERS 4
-#define TURNS 30
-#define NUMBERS 10000
-
-/* What became of a message: shared by the processes. */
-struct ledger {
-	uint32_t uid[NUMBERS]; /* by number; as append said */
-	bool there[NUMBERS], gone[NUMBERS];
-};
-
-static void random_turn(struct session *s, struct ledger *l, unsigned *seed, unsigned *next)
-{
-	char text[200];
-	uint32_t uid;
-
-	switch (rand_r(seed) % 4) {
-	case 0:
-	case 1:
-		snprintf(text, sizeof text, "Subject: %u\r\n\r\nbody %u\r\n%c%c\r\n", *next, *next,
-		    'a' + *next % 26, 'a' + *next % 26);
-		if (session_append(s, text, 0, NULL, &uid) != 0)
-			_exit(10);
-		l->uid[*next] = uid;
-		l->there[(*next)++] = true;
-		break;
-	case 2:
-		if (session_sync(s) != 0)
-			_exit(11);
-		if (s->count > 0) {
-			uid = s->messages[(unsigned)rand_r(seed) % s->count].uid;
-			int r = session_flags(s, uid, MORTISE_FLAG_SEEN, 0);
-			if (r != 0 && r != MORTISE_E_EXPUNGED)
-				_exit(12);
-		}
-		break;
-	default:
-		if (session_sync(s) != 0)
-			_exit(13);
-		if (s->count > 0) {
-			/* Another may take it away first: then it cannot be read, which is an answer too. */
-			uint32_t victim = s->messages[(unsigned)rand_r(seed) % s->count].uid;
-			const char *read = session_read(s, victim, NULL);
-			unsigned n;
-			if (read == NULL)
-				break;
-			if (sscanf(read, "Subject: %u", &n) != 1 || n >= NUMBERS)
-				_exit(14);
-			l->gone[n] = true;
-			if (session_expunge(s, &victim, 1) != 0) {
-				print_error("expunge: %s %s\n", s->e.admin, s->e.client);
-				_exit(15);
-			}
-		}
-	}
-}
-
-static pid_t start_writer(struct rig *r, struct ledger *l, unsigned i)
-{
-	pid_t pid = fork();
-	unsigned seed = i * 77 + 5, next = i * 1000 + 1;
-	struct session mine;
-
-	if (pid != 0)
-		return pid;
-	alarm(120);
-	if (session_open(r, &mine, 0) != 0 || session_sync(&mine) != 0)
-		_exit(1);
-	for (unsigned turn = 0; turn < TURNS; turn++)
-		random_turn(&mine, l, &seed, &next);
-	session_close(&mine);
-	_exit(0);
-}
 
 /* A transport: procmail's lockfile program when it is there, and fcntl. */
 static pid_t start_transport(struct rig *r, struct ledger *l)
@@ -477,9 +319,7 @@ static void many_writers_lose_nothing(void **state)
 {
 	struct rig *r = *state;
 	struct session *s = &r->s;
-	struct ledger *l = mmap(NULL, sizeof *l, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	static unsigned seen[NUMBERS];
-	unsigned kept = 0;
+	struct ledger *l = ledger_new();
 	pid_t pids[WRITERS + 1];
 
 	r->lock_timeout = 60000;
@@ -487,34 +327,11 @@ static void many_writers_lose_nothing(void **state)
 	rig_open(r);
 	s->place.lock_timeout = 60000;
 	for (unsigned i = 0; i < WRITERS; i++)
-		pids[i] = start_writer(r, l, i);
+		pids[i] = start_writer(r, l, i, 30);
 	pids[WRITERS] = start_transport(r, l);
-	for (unsigned i = 0; i <= WRITERS; i++) {
-		int status;
-		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
-		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-			fail_msg("writer %u ended with %x", i, (unsigned)status);
-	}
-	OK(s, session_sync(s));
-	for (size_t i = 0; i < s->count; i++) {
-		unsigned n = number_of(s, s->messages[i].uid, 2);
-		assert_true(n < NUMBERS && l->there[n]);
-		seen[n]++;
-		if (l->uid[n] != 0)
-			assert_int_equal(l->uid[n], s->messages[i].uid);
-	}
-	for (unsigned n = 0; n < NUMBERS; n++) {
-		assert_true(seen[n] <= 1);
-		if (l->there[n] && !l->gone[n])
-			assert_int_equal(seen[n], 1);
-		if (l->gone[n])
-			assert_int_equal(seen[n], 0);
-		kept += seen[n];
-	}
-	print_message("# %u messages left, UIDNEXT %u\n", kept, s->uidnext);
-	rig_reopen(r);
-	assert_int_equal(s->count, kept);
-	munmap(l, sizeof *l);
+	for (unsigned i = 0; i <= WRITERS; i++)
+		wait_for_writer(pids[i]);
+	ledger_check(r, l);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
