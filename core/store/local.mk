@@ -69,3 +69,8 @@ core_store_fuzz_names_LDADD = $(FUZZ_MAIN) \
 if !FUZZERS
 TESTS += core/store/fuzz-names
 endif
+
+# Figures for a human, not a test.
+EXTRA_PROGRAMS = core/store/measure-index
+core_store_measure_index_SOURCES = core/store/measure-index.c
+core_store_measure_index_LDADD = core/store/libstore.a core/log/liblog.a core/base/libbase.a $(LMDB_LIBS)
