@@ -307,6 +307,36 @@ REAL(int, renameat, int from_dir, const char *from, int dir, const char *name)
 	return r;
 }
 
+REAL(int, renameat2, int from_dir, const char *from, int dir, const char *name, unsigned flags)
+{
+	struct stat st;
+	bool die;
+	int r;
+
+	FAIL_HERE(TAKES_ROOM, -1, NULL, 0);
+	if (fstatat(from_dir, from, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		st.st_ino = 0;
+	r = __real_renameat2(from_dir, from, dir, name, flags);
+	if (r == 0) {
+		note_name(EVENT_NAME, dir, name, st.st_ino);
+		note_name(EVENT_UNNAME, from_dir, from, 0);
+	}
+	return r;
+}
+
+REAL(int, mkdirat, int dir, const char *name, mode_t mode)
+{
+	struct stat st;
+	bool die;
+	int r;
+
+	FAIL_HERE(TAKES_ROOM, -1, NULL, 0);
+	r = __real_mkdirat(dir, name, mode);
+	if (r == 0 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		note_name(EVENT_NAME, dir, name, st.st_ino);
+	return r;
+}
+
 int __real_openat64(int dir, const char *name, int flags, ...);
 int __wrap_openat64(int dir, const char *name, int flags, ...);
 int __wrap_openat64(int dir, const char *name, int flags, ...)
@@ -354,7 +384,8 @@ REAL(int, futimens, int fd, const struct timespec times[2])
 /* Recorded as a write of what is there then. */
 REAL(ssize_t, copy_file_range, int from, off_t *in, int fd, off_t *out, size_t n, unsigned flags)
 {
-	off_t at = *out;
+	off_t at = out != NULL ? *out : lseek(fd, 0, SEEK_CUR);
+	off_t from_at = in != NULL ? *in : lseek(from, 0, SEEK_CUR);
 	char *copied;
 	ssize_t r;
 	bool die;
@@ -363,7 +394,7 @@ REAL(ssize_t, copy_file_range, int from, off_t *in, int fd, off_t *out, size_t n
 	r = __real_copy_file_range(from, in, fd, out, n, flags);
 	if (r > 0 && shared->recording) {
 		copied = malloc((size_t)r);
-		if (copied == NULL || pread(fd, copied, (size_t)r, at) != r)
+		if (copied == NULL || pread(from, copied, (size_t)r, from_at) != r)
 			abort();
 		note_write(fd, copied, r, at);
 		free(copied);
