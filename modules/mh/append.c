@@ -1,10 +1,11 @@
 /*
  * append.c: new messages.
  *
- * Text is collected in files in the folder whose names MH programs pass over, with LF for CRLF, and synced.
- * commit takes the lock, gives each the next number by renaming it to a name that nobody has, says what the
- * sequences shall say of it, and syncs the directory, once. Programs that deliver without the lock (procmail)
- * may take a number first; then it is the next one. Several messages come and go together, see batch.c.
+ * Text is collected in files in a directory that MH programs pass over, with LF for CRLF, and synced. commit
+ * takes the lock, writes into the sequences what they shall say of the next numbers, gives each file its
+ * number by renaming it to a name that nobody has, and syncs the folder, once. So a message never is there
+ * without its flags. Programs that deliver without the lock (procmail) may take a number first; then it is a
+ * later one, and the sequences are put right. Several messages come and go together, see batch.c.
  *
  * A copy is a copy, shared blocks where the file system has that: a second link would be the same file, and
  * what is done to the one message (an annotation, its date) would happen to the other.
@@ -24,7 +25,6 @@
 #define TAKEN 1000000 /* numbers that others may take before us */
 
 struct piece {
-	char name[40]; /* until it has its number */
 	struct mh_entry entry;
 	uint32_t flags;
 	int64_t date;
@@ -34,9 +34,12 @@ struct piece {
 
 struct transaction {
 	struct mh_box *box;
-	struct piece *pieces;
+	char *temporary; /* directory */
+	int dir;
+	struct piece *pieces; /* called 0, 1, … in it */
 	size_t count, room;
-	int fd; /* of the last piece, or -1 */
+	uint32_t first; /* number that was thought to be free, for the first piece */
+	int fd;         /* of the last piece, or -1 */
 	char *buffer;
 	size_t used;
 	bool cr; /* one waits for what comes next */
@@ -45,6 +48,7 @@ struct transaction {
 int mh_append_begin(struct mortise_call *call, void *box, void **out)
 {
 	struct transaction *t = calloc(1, sizeof(*t));
+	int r;
 
 	if (t == NULL || (t->buffer = malloc(BUFFER)) == NULL) {
 		free(t);
@@ -52,6 +56,12 @@ int mh_append_begin(struct mortise_call *call, void *box, void **out)
 	}
 	t->box = box;
 	t->fd = -1;
+	r = mh_temporary(call, box, &t->temporary, &t->dir);
+	if (r != 0) {
+		free(t->buffer);
+		free(t);
+		return r;
+	}
 	*out = t;
 	return 0;
 }
@@ -104,8 +114,8 @@ static int finish_piece(struct mortise_call *call, struct transaction *t)
 int mh_append_message(struct mortise_call *call, void *tx, const struct mortise_append_info *info)
 {
 	struct transaction *t = tx;
-	struct piece *p, *more;
-	uint64_t random;
+	struct piece *more;
+	char name[24];
 	int r = finish_piece(call, t);
 
 	if (r != 0)
@@ -117,13 +127,11 @@ int mh_append_message(struct mortise_call *call, void *tx, const struct mortise_
 		t->room = t->room * 2 + 4;
 		t->pieces = more;
 	}
-	p = &t->pieces[t->count];
-	*p = (struct piece){
+	t->pieces[t->count] = (struct piece){
 	    .flags = info->flags & MORTISE_FLAGS_SYSTEM, .date = info->internal_date, .zone = info->zone};
-	call->host->random(call, &random, sizeof(random));
-	snprintf(p->name, sizeof(p->name), TEMPORARY "%016" PRIx64, random);
-	t->fd = openat(t->box->dir, p->name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW,
-	    t->box->place->file_mode);
+	snprintf(name, sizeof(name), "%zu", t->count);
+	t->fd = openat(
+	    t->dir, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, t->box->place->file_mode);
 	if (t->fd < 0)
 		return bad(call, t);
 	t->count++;
@@ -150,14 +158,20 @@ int mh_append_write(struct mortise_call *call, void *tx, const void *octets, siz
 void mh_append_abort(struct mortise_call *call, void *tx)
 {
 	struct transaction *t = tx;
+	char name[24];
 	size_t i;
 
 	(void)call;
 	if (t->fd >= 0)
 		close(t->fd);
-	for (i = 0; i < t->count; i++)
+	for (i = 0; i < t->count; i++) {
+		snprintf(name, sizeof(name), "%zu", i);
 		if (!t->pieces[i].placed)
-			unlinkat(t->box->dir, t->pieces[i].name, 0);
+			unlinkat(t->dir, name, 0);
+	}
+	unlinkat(t->box->dir, t->temporary, AT_REMOVEDIR);
+	close(t->dir);
+	free(t->temporary);
 	free(t->pieces);
 	free(t->buffer);
 	free(t);
@@ -165,11 +179,12 @@ void mh_append_abort(struct mortise_call *call, void *tx)
 
 /* ---- commit ---- */
 
-/* The first number that is free for us. */
-static int look(struct mortise_call *call, struct transaction *t, uint32_t *number)
+/* Numbers behind all that are there. */
+static int choose_numbers(struct mortise_call *call, struct transaction *t)
 {
 	struct mh_box *b = t->box;
 	struct mh_list list;
+	size_t i;
 	int r = mh_scan(call, b, true, &list);
 
 	if (r == 0 && list.batch_count > 0) {
@@ -181,69 +196,56 @@ static int look(struct mortise_call *call, struct transaction *t, uint32_t *numb
 	if (r == 0 && list.names + t->count > b->options->message_limit)
 		r = call->host->fail(call, MORTISE_E_LIMIT, "Mailbox may have %" PRIu64 " messages",
 		    b->options->message_limit);
-	*number = list.highest + 1;
+	if (r == 0 && t->count > NUMBER_LIMIT - list.highest)
+		r = call->host->fault(call, MORTISE_E_LIMIT,
+		    "%s: no number is left behind the last message; folder -pack makes some", b->place->path);
+	t->first = list.highest + 1;
+	for (i = 0; i < t->count && r == 0; i++)
+		t->pieces[i].entry.number = t->first + (uint32_t)i;
 	mh_list_free(&list);
 	return r;
 }
 
 /* Where nothing is: 0, or -1 with errno. */
-static int rename_to(const struct mh_box *b, const char *from, const char *to)
+static int rename_to(const struct transaction *t, const char *from, const char *to)
 {
-	if (renameat2(b->dir, from, b->dir, to, RENAME_NOREPLACE) == 0)
+	if (renameat2(t->dir, from, t->box->dir, to, RENAME_NOREPLACE) == 0)
 		return 0;
 	if (errno != EINVAL && errno != ENOSYS)
 		return -1;
 	/* A file system that does not know how: two steps. What a crash leaves of the first is swept. */
-	if (linkat(b->dir, from, b->dir, to, 0) != 0)
+	if (linkat(t->dir, from, t->box->dir, to, 0) != 0)
 		return -1;
-	unlinkat(b->dir, from, 0);
+	unlinkat(t->dir, from, 0);
 	return 0;
 }
 
-static int place_one(struct mortise_call *call, struct transaction *t, struct piece *p, uint32_t *number)
+/* Piece i and those behind it get later numbers: somebody has this one. */
+static bool go_further(struct transaction *t, size_t i)
 {
-	unsigned tries;
-	char name[16];
+	for (; i < t->count; i++)
+		if (t->pieces[i].entry.number++ == NUMBER_LIMIT)
+			return false;
+	return true;
+}
 
-	for (tries = 0; tries < TAKEN; tries++) {
-		if (*number > NUMBER_LIMIT)
-			return call->host->fault(call, MORTISE_E_LIMIT,
-			    "%s: no number is left behind the last message; folder -pack makes some",
-			    t->box->place->path);
-		p->entry.number = (*number)++;
-		snprintf(name, sizeof(name), "%" PRIu32, p->entry.number);
-		if (rename_to(t->box, p->name, name) == 0) {
-			p->placed = true;
+static int place_one(struct mortise_call *call, struct transaction *t, size_t i, size_t *taken)
+{
+	char from[24], to[16];
+
+	snprintf(from, sizeof(from), "%zu", i);
+	for (;;) {
+		snprintf(to, sizeof(to), "%" PRIu32, t->pieces[i].entry.number);
+		if (rename_to(t, from, to) == 0) {
+			t->pieces[i].placed = true;
 			return 0;
 		}
 		if (errno != EEXIST)
 			return bad(call, t);
+		if (++*taken > TAKEN || !go_further(t, i))
+			return call->host->fault(
+			    call, MORTISE_E_TEMP, "%s: every number is taken by others", t->box->place->path);
 	}
-	return call->host->fault(
-	    call, MORTISE_E_TEMP, "%s: every number is taken by others", t->box->place->path);
-}
-
-/* Takes back what was placed, best effort; the failure is told already. */
-static void take_back(struct mortise_call *call, struct transaction *t, const char *batch)
-{
-	uint32_t *numbers = calloc(t->count, sizeof(*numbers));
-	size_t i, n = 0;
-	char name[16];
-
-	for (i = 0; i < t->count; i++) {
-		const struct piece *p = &t->pieces[i];
-
-		snprintf(name, sizeof(name), "%" PRIu32, p->entry.number);
-		if (!p->placed || !mh_is_there(t->box, &p->entry) || unlinkat(t->box->dir, name, 0) != 0)
-			continue;
-		if (numbers != NULL)
-			numbers[n++] = p->entry.number;
-	}
-	if (batch != NULL && fsync(t->box->dir) == 0)
-		unlinkat(t->box->dir, batch, 0);
-	if (numbers != NULL)
-		mh_forget_numbers(call, t->box, numbers, n);
-	free(numbers);
 }
 
 static int say_flags(struct mortise_call *call, struct transaction *t)
@@ -259,6 +261,53 @@ static int say_flags(struct mortise_call *call, struct transaction *t)
 	r = mh_flags_store(call, t->box, v, t->count, true);
 	free(v);
 	return r;
+}
+
+/* What was said of these numbers is said no more: those we thought to be free, and those we came to. */
+static void unsay_flags(struct mortise_call *call, struct transaction *t)
+{
+	uint32_t *numbers = calloc(t->count, 2 * sizeof(*numbers));
+	size_t i;
+
+	for (i = 0; i < t->count && numbers != NULL; i++) {
+		numbers[2 * i] = t->first + (uint32_t)i;
+		numbers[2 * i + 1] = t->pieces[i].entry.number;
+	}
+	if (numbers != NULL)
+		mh_forget_numbers(call, t->box, numbers, 2 * t->count);
+	free(numbers);
+}
+
+static int place_all(struct mortise_call *call, struct transaction *t)
+{
+	size_t i, taken = 0;
+	int r = say_flags(call, t);
+
+	for (i = 0; i < t->count && r == 0; i++)
+		r = place_one(call, t, i, &taken);
+	if (r == 0 && taken > 0) {
+		unsay_flags(call, t);
+		r = say_flags(call, t);
+	}
+	return r;
+}
+
+/* Takes back what was placed, best effort; the failure is told already. */
+static void take_back(struct mortise_call *call, struct transaction *t, const char *batch)
+{
+	char name[16];
+	size_t i;
+
+	for (i = 0; i < t->count; i++) {
+		const struct piece *p = &t->pieces[i];
+
+		snprintf(name, sizeof(name), "%" PRIu32, p->entry.number);
+		if (p->placed && mh_is_there(t->box, &p->entry))
+			unlinkat(t->box->dir, name, 0);
+	}
+	if (batch != NULL && fsync(t->box->dir) == 0)
+		unlinkat(t->box->dir, batch, 0);
+	unsay_flags(call, t);
 }
 
 static int begin_batch(struct mortise_call *call, struct transaction *t, char **batch)
@@ -281,16 +330,14 @@ static int begin_batch(struct mortise_call *call, struct transaction *t, char **
 static int commit_locked(struct mortise_call *call, struct transaction *t)
 {
 	char *batch = NULL;
-	uint32_t number;
-	size_t i;
-	int r = look(call, t, &number);
+	int r = choose_numbers(call, t);
 
-	if (r == 0 && t->count > 1)
+	if (r != 0)
+		return r;
+	if (t->count > 1)
 		r = begin_batch(call, t, &batch);
-	for (i = 0; i < t->count && r == 0; i++)
-		r = place_one(call, t, &t->pieces[i], &number);
 	if (r == 0)
-		r = say_flags(call, t);
+		r = place_all(call, t);
 	if (r == 0 && fsync(t->box->dir) != 0)
 		r = bad(call, t);
 	if (r == 0 && batch != NULL)

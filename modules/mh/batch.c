@@ -1,5 +1,8 @@
 /*
- * batch.c: several messages that become visible at once.
+ * batch.c: messages on their way into the folder, and what a crash leaves of them.
+ *
+ * They are written in a directory .mortise-…, which is locked (flock) for as long as somebody does so; one
+ * that can be locked is nobody's, and is swept away.
  *
  * A directory can be given only one name at a time. So before the first of several messages gets its number,
  * a file .mortise-batch-… says which files they are; it goes when all have theirs, and that is the moment in
@@ -9,12 +12,14 @@
  * The file is the array of their entries, number left out. Only a file that is exactly the one meant is
  * removed, so that whatever stands in a batch file does no harm to other messages.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +29,59 @@ static int bad(struct mortise_call *call, const struct mh_box *b, const char *na
 {
 	return call->host->fault_errno(call, "%s/%s", b->place->path, name);
 }
+
+/* ---- directories of messages that are being written ---- */
+
+int mh_temporary(struct mortise_call *call, struct mh_box *b, char **name, int *dir)
+{
+	struct stat st;
+	uint64_t random;
+	int tries;
+
+	*name = malloc(sizeof(TEMPORARY) + 16);
+	if (*name == NULL)
+		return bad(call, b, TEMPORARY);
+	for (tries = 0; tries < 10; tries++) {
+		call->host->random(call, &random, sizeof(random));
+		snprintf(*name, sizeof(TEMPORARY) + 16, TEMPORARY "%016" PRIx64, random);
+		if (mkdirat(b->dir, *name, b->place->dir_mode) != 0)
+			break;
+		*dir = openat(b->dir, *name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		/* Somebody may have swept it before it was locked. Where no lock can be had nobody sweeps. */
+		if (*dir >= 0 && (flock(*dir, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) &&
+		    fstat(*dir, &st) == 0 && st.st_nlink > 0)
+			return 0;
+		if (*dir >= 0)
+			close(*dir);
+		unlinkat(b->dir, *name, AT_REMOVEDIR);
+	}
+	free(*name);
+	*name = NULL;
+	*dir = -1;
+	return bad(call, b, TEMPORARY);
+}
+
+void mh_sweep(struct mh_box *b, const char *name)
+{
+	int fd = openat(b->dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	DIR *dir = NULL;
+	struct dirent *d;
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		dir = fdopendir(fd);
+	if (dir == NULL) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((d = readdir(dir)) != NULL)
+		if (d->d_name[0] != '.')
+			unlinkat(fd, d->d_name, 0);
+	unlinkat(b->dir, name, AT_REMOVEDIR);
+	closedir(dir);
+}
+
+/* ---- batches ---- */
 
 int mh_batch_begin(
     struct mortise_call *call, struct mh_box *b, const struct mh_entry *v, size_t count, char **name)

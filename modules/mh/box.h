@@ -20,7 +20,7 @@
 #include <mortise/driver.h>
 
 #define SEQUENCES ".mh_sequences"
-#define TEMPORARY ".mortise-"             /* names of files that are being written begin so */
+#define TEMPORARY ".mortise-"             /* directories of messages that are being written begin so */
 #define BATCH TEMPORARY "batch-"          /* a batch that is being made visible */
 #define NUMBER_LIMIT UINT32_C(2147483646) /* what MH programs count in an int */
 #define BATCHES 16                        /* unfinished ones that are looked at */
@@ -126,7 +126,11 @@ int mh_open_message(struct mortise_call *call, struct mh_box *b, const struct mo
 int mh_sync(
     struct mortise_call *call, void *box, struct mortise_cursor *cursor, const struct mortise_sink *sink);
 
-/* ---- batch.c: several messages at once ---- */
+/* ---- batch.c: several messages at once, and what a crash leaves of them ---- */
+/* A directory for messages that are being written; nobody sweeps it while *dir is open. */
+int mh_temporary(struct mortise_call *call, struct mh_box *b, char **name, int *dir);
+/* Such a directory goes, if nobody has it open. */
+void mh_sweep(struct mh_box *b, const char *name);
 int mh_batch_begin(
     struct mortise_call *call, struct mh_box *b, const struct mh_entry *v, size_t count, char **name);
 int mh_batch_end(struct mortise_call *call, struct mh_box *b, const char *name);

@@ -155,7 +155,7 @@ static bool goes_along(const char *name)
 	uint32_t number;
 	size_t i;
 
-	if (mh_number(name, &number) || strncmp(name, TEMPORARY, sizeof(TEMPORARY) - 1) == 0)
+	if (mh_number(name, &number) || strncmp(name, BATCH, sizeof(BATCH) - 1) == 0)
 		return true;
 	if ((name[0] == ',' || name[0] == '#') && mh_number(name + 1, &number))
 		return true;
@@ -178,6 +178,8 @@ static int clear(struct mortise_call *call, struct mh_box *b)
 		return r;
 	}
 	while (r == 0 && (d = readdir(dir)) != NULL) {
+		if (strncmp(d->d_name, TEMPORARY, sizeof(TEMPORARY) - 1) == 0)
+			mh_sweep(b, d->d_name);
 		/* A directory of such a name stays. */
 		if (goes_along(d->d_name) && unlinkat(fd, d->d_name, 0) != 0 && errno != ENOENT &&
 		    errno != EISDIR && errno != EPERM)

@@ -104,7 +104,7 @@ static int read_message(
 }
 
 /* "#": names that are numbers only. */
-static const char *const own_names[] = {"#", ",*", "#*", NULL};
+static const char *const own_names[] = {"#", ",*", "#*", TEMPORARY "*", NULL};
 
 static const struct mortise_traits traits = {
     .size = sizeof(struct mortise_traits),

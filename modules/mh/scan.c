@@ -25,7 +25,6 @@
 #include "box.h"
 
 #define SECOND INT64_C(1000000000)
-#define OLD_TEMPORARY (36 * 3600) /* seconds until a file that was being written is nobody's any more */
 #define CURSOR_VERSION 1u
 
 static int64_t nanoseconds(const struct timespec *t)
@@ -161,21 +160,19 @@ static int list_room(struct mortise_call *call, struct mh_box *b, struct mh_list
 /* Not a message: perhaps ours. */
 static int other_name(struct mortise_call *call, struct mh_box *b, struct mh_list *list, const char *name)
 {
-	struct stat st;
-
 	if (strncmp(name, TEMPORARY, sizeof(TEMPORARY) - 1) != 0)
 		return 0;
-	if (strncmp(name, BATCH, sizeof(BATCH) - 1) == 0) {
-		if (list->batch_count == BATCHES)
-			return 0;
-		list->batches[list->batch_count] = strdup(name);
-		if (list->batches[list->batch_count] == NULL)
-			return call->host->fault_errno(call, "%s", name);
-		list->batch_count++;
-	} else if (!b->read_only && fstatat(b->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	           S_ISREG(st.st_mode) && st.st_ctim.tv_sec < time(NULL) - OLD_TEMPORARY) {
-		unlinkat(b->dir, name, 0);
+	if (strncmp(name, BATCH, sizeof(BATCH) - 1) != 0) {
+		if (!b->read_only)
+			mh_sweep(b, name);
+		return 0;
 	}
+	if (list->batch_count == BATCHES)
+		return 0;
+	list->batches[list->batch_count] = strdup(name);
+	if (list->batches[list->batch_count] == NULL)
+		return call->host->fault_errno(call, "%s", name);
+	list->batch_count++;
 	return 0;
 }
 

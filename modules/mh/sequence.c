@@ -292,7 +292,8 @@ static void write_ranges(FILE *out, const struct mh_sequence *q)
 {
 	size_t i;
 
-	fprintf(out, "%.*s:", (int)q->name_size, q->name);
+	fwrite(q->name, 1, q->name_size, out);
+	fputc(':', out);
 	for (i = 0; i < q->count; i++)
 		if (q->ranges[i].first == q->ranges[i].last)
 			fprintf(out, " %" PRIu32, q->ranges[i].first);

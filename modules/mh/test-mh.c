@@ -9,11 +9,32 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include <sys/syscall.h>
+
 #include "box.h"
 
 extern const struct mortise_module mh_LTX_mortise_module;
 
 #define POLLS 1000 /* of 5 ms */
+
+/* A program that delivers without the lock, just before we take a number. */
+static const char *somebody_takes[2];
+
+int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
+{
+	size_t i;
+
+	for (i = 0; i < 2; i++)
+		if (somebody_takes[i] != NULL && strcmp(to, somebody_takes[i]) == 0) {
+			int fd = openat(to_dir, to, O_CREAT | O_EXCL | O_WRONLY, 0600);
+
+			assert_true(fd >= 0);
+			assert_int_equal(write(fd, "m: first\n", 9), 9);
+			close(fd);
+			somebody_takes[i] = NULL;
+		}
+	return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
+}
 
 /* What a sync said: "full 1(1) 7(0)", numbers and flags; identities in order. */
 struct heard {
@@ -521,8 +542,11 @@ static void test_append(void **state)
 	assert_string_equal(sync_now(r), "full 4(1) 7(8) 8(1) 9(1) 10(1) 11(1)");
 	assert_memory_equal(r->heard.m[5].locator, refs[2].locator, refs[2].locator_size);
 	assert_int_equal(files(r, TEMPORARY), 0);
+	assert_string_equal(get(r, SEQUENCES), "cur: 4\nold: 4 8\nunseen: 7\nreplied: 7\n");
 	begin(r, &tx, 2, 0);
-	assert_int_equal(files(r, TEMPORARY), 2);
+	assert_int_equal(files(r, TEMPORARY), 1);
+	sync_now(r); /* nobody sweeps what is in use */
+	assert_int_equal(files(r, TEMPORARY), 1);
 	DRIVE_VOID(&r->d, append_abort, tx);
 	assert_int_equal(files(r, TEMPORARY), 0);
 	assert_int_equal(drive_append(&r->d, r->box, "m: y\r\n", &uid), 0);
@@ -540,16 +564,45 @@ static void test_append(void **state)
 	assert_int_equal(files(r, TEMPORARY), 0);
 }
 
+static void test_taken_numbers(void **state)
+{
+	struct rig *r = *state;
+	struct mortise_ref refs[3] = {0};
+	void *tx;
+
+	put(r, "4", "m: four\n");
+	put(r, SEQUENCES, "unseen: 4\n");
+	begin(r, &tx, 3, MORTISE_FLAG_FLAGGED);
+	somebody_takes[0] = "5";
+	somebody_takes[1] = "7";
+	assert_int_equal(commit(r, tx, refs, 3), 0);
+	assert_null(somebody_takes[1]);
+	assert_string_equal(get(r, "5"), "m: first\n");
+	assert_string_equal(get(r, "7"), "m: first\n");
+	/* What was theirs never has our flags. */
+	assert_string_equal(get(r, SEQUENCES), "unseen: 4 6 8-9\nflagged: 6 8-9\n");
+	assert_string_equal(sync_now(r), "full 4(0) 5(1) 6(4) 7(1) 8(4) 9(4)");
+	assert_memory_equal(r->heard.m[2].locator, refs[0].locator, refs[0].locator_size);
+	assert_memory_equal(r->heard.m[5].locator, refs[2].locator, refs[2].locator_size);
+	/* The last number is taken when two messages are left: none of them arrives. */
+	put(r, "2147483644", "m: last but two\n");
+	sync_now(r);
+	begin(r, &tx, 2, MORTISE_FLAG_FLAGGED);
+	somebody_takes[0] = "2147483646";
+	assert_int_equal(commit(r, tx, refs, 2), MORTISE_E_TEMP);
+	assert_false(there(r, "2147483645"));
+	assert_string_equal(get(r, SEQUENCES), "unseen: 4 6 8-9\nflagged: 6 8-9\n");
+	assert_int_equal(files(r, TEMPORARY), 0);
+}
+
 /* A batch that a crash interrupted, and files that only look like one. */
 static void test_batches(void **state)
 {
 	struct rig *r = *state;
 	struct mh_entry v[2];
 	struct stat st;
-	struct mh_box b = {.place = &r->place};
 	FILE *f;
 
-	(void)b;
 	put(r, "1", "m: one\n");
 	put(r, "2", "m: two, half of it there\n");
 	put(r, SEQUENCES, "unseen: 1-2\n");
@@ -579,6 +632,11 @@ static void test_batches(void **state)
 	assert_int_equal(drive_append(&r->d, r->box, "m: y\r\n", &(uint32_t){0}), 0);
 	assert_string_equal(get(r, "2"), "none");
 	assert_string_equal(sync_now(r), "full 1(0) 3(0)");
+	/* Messages that were being written. */
+	assert_int_equal(mkdir(path_of(r, TEMPORARY "dead"), 0700), 0);
+	put(r, TEMPORARY "dead/0", "m: half\n");
+	sync_now(r);
+	assert_int_equal(files(r, TEMPORARY), 0);
 }
 
 static void test_copy(void **state)
@@ -737,7 +795,8 @@ static void test_create_remove(void **state)
 	put(r, "1", "m: one\n");
 	put(r, ",2", "m: removed\n");
 	put(r, ".xmhcache", "x");
-	put(r, TEMPORARY "left", "x");
+	assert_int_equal(mkdir(path_of(r, TEMPORARY "left"), 0700), 0);
+	put(r, TEMPORARY "left/0", "x");
 	assert_int_equal(mkdir(path_of(r, "child"), 0700), 0);
 	assert_int_equal(mkdir(path_of(r, "5"), 0700), 0);
 	assert_int_equal(DRIVE(&r->d, remove, &r->place), 0);
@@ -758,8 +817,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {T(test_numbers), T(test_sequences), T(test_hostile_folder),
 	    T(test_unreadable), T(test_identity), T(test_links), T(test_cursor), T(test_flags),
-	    T(test_append), T(test_batches), T(test_copy), T(test_lock), T(test_recognise),
-	    T(test_create_remove)};
+	    T(test_append), T(test_taken_numbers), T(test_batches), T(test_copy), T(test_lock),
+	    T(test_recognise), T(test_create_remove)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
