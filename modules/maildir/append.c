@@ -464,23 +464,29 @@ static int move_in(struct mortise_call *call, struct transaction *t)
 {
 	struct maildir_box *b = t->box;
 	bool into[PARTS] = {false};
+	struct maildir_quota quota;
 	size_t i;
-	int part, p;
+	int part, p, r = 0;
 
+	maildir_quota_begin(call, b, &quota);
 	for (i = 0; i < t->count; i++) {
 		struct piece *piece = &t->pieces[i];
-		int r = maildir_part(call, b, piece->in_new, &part);
 
+		r = maildir_part(call, b, piece->in_new, &part);
+		if (r == 0 && maildir_move(b->tmp, piece->base, part, piece->final) != 0)
+			r = call->host->fault_errno(call, "%s/%s", b->place->path, piece->final);
 		if (r != 0)
-			return r;
-		if (maildir_move(b->tmp, piece->base, part, piece->final) != 0)
-			return call->host->fault_errno(call, "%s/%s", b->place->path, piece->final);
+			break;
 		piece->moved = into[piece->in_new ? NEW : CUR] = true;
+		maildir_quota_count(&quota, part, piece->final, true);
 	}
-	for (p = 0; p < PARTS; p++)
+	for (p = 0; p < PARTS && r == 0; p++)
 		if (into[p] && fsync(b->part[p].fd) != 0)
-			return call->host->fault_errno(call, "%s", b->place->path);
-	return 0;
+			r = call->host->fault_errno(call, "%s", b->place->path);
+	if (r != 0)
+		quota.octets = quota.messages = 0;
+	maildir_quota_end(call, &quota);
+	return r;
 }
 
 static void take_back(struct transaction *t)

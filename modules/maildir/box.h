@@ -222,6 +222,20 @@ uint32_t maildir_letters(const struct maildir_box *b);
 int maildir_letter_of(const struct maildir_box *b, const char *name);
 void maildir_keywords_free(struct maildir_box *b);
 
+/* ---- courier.c ---- */
+/* Keywords that Courier kept become letters in the names of the entries' files. Lock held. */
+int maildir_import_keywords(struct mortise_call *call, struct maildir_box *b);
+
+/* ---- quota.c ---- */
+struct maildir_quota {
+	int fd; /* of maildirsize; -1: there is none */
+	int64_t octets, messages;
+};
+void maildir_quota_begin(struct mortise_call *call, const struct maildir_box *b, struct maildir_quota *q);
+/* A file that comes (`add`) or goes; in directory `part`, when its name does not tell its size. */
+void maildir_quota_count(struct maildir_quota *q, int part, const char *name, bool add);
+void maildir_quota_end(struct mortise_call *call, struct maildir_quota *q);
+
 /* ---- scan.c ---- */
 /* The descriptor of cur or new, or a code. */
 int maildir_part(struct mortise_call *call, struct maildir_box *b, bool in_new, int *fd);

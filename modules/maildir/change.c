@@ -22,6 +22,7 @@ struct batch {
 	struct maildir_box *b;
 	unsigned searches; /* that were needed */
 	bool touched[PARTS];
+	struct maildir_quota quota;
 };
 
 /* What is to be done to a file: 0 done, 1 it is not there, or a code. */
@@ -45,6 +46,7 @@ static int act(struct batch *c, const struct mortise_ref *ref, act_fn *fn, const
 
 static int rename_to(struct batch *c, struct maildir_file *f, const char *to)
 {
+	struct maildir_quota before = c->quota;
 	struct maildir_box *b = c->b;
 	int cur, from, r;
 
@@ -53,10 +55,14 @@ static int rename_to(struct batch *c, struct maildir_file *f, const char *to)
 	if ((r = maildir_part(c->call, b, false, &cur)) != 0 ||
 	    (r = maildir_part(c->call, b, f->in_new, &from)) != 0)
 		return r;
-	if (maildir_move(from, f->name, cur, to) != 0)
+	maildir_quota_count(&c->quota, from, f->name, false);
+	if (maildir_move(from, f->name, cur, to) != 0) {
+		c->quota = before;
 		return errno == ENOENT ? 1 : c->call->host->fault_errno(c->call, "%s/%s", b->place->path, to);
+	}
 	b->unsynced[CUR] = true;
 	b->unsynced[NEW] = b->unsynced[NEW] || f->in_new;
+	maildir_quota_count(&c->quota, cur, to, true); /* another one only when it is deleted now, or was */
 	return f->entry != NULL ? maildir_entry_rename(c->call, b, f->entry, false, to) : 0;
 }
 
@@ -84,25 +90,31 @@ int maildir_set_flags(
 	size_t i;
 	int r = maildir_keywords_load(call, box);
 
+	maildir_quota_begin(call, box, &c.quota);
 	for (i = 0; i < count && r == 0; i++) {
 		r = act(&c, &changes[i].ref, set_one, &changes[i]);
 		if (r == 0)
 			r = maildir_go_on(call, c.b);
 	}
+	maildir_quota_end(call, &c.quota);
 	return r;
 }
 
 static int remove_one(struct batch *c, struct maildir_file *f, const void *arg)
 {
+	struct maildir_quota before = c->quota;
 	int part, r = maildir_part(c->call, c->b, f->in_new, &part);
 
 	(void)arg;
 	if (r != 0)
 		return r;
-	if (unlinkat(part, f->name, 0) != 0)
+	maildir_quota_count(&c->quota, part, f->name, false);
+	if (unlinkat(part, f->name, 0) != 0) {
+		c->quota = before;
 		return errno == ENOENT
 		           ? 1
 		           : c->call->host->fault_errno(c->call, "%s/%s", c->b->place->path, f->name);
+	}
 	c->touched[f->in_new ? NEW : CUR] = true;
 	if (f->entry != NULL)
 		f->entry->present = false;
@@ -115,11 +127,13 @@ int maildir_expunge(struct mortise_call *call, void *box, const struct mortise_r
 	size_t i;
 	int r = 0, p;
 
+	maildir_quota_begin(call, box, &c.quota);
 	for (i = 0; i < count && r == 0; i++) {
 		r = act(&c, &refs[i], remove_one, NULL);
 		if (r == 0)
 			r = maildir_go_on(call, c.b);
 	}
+	maildir_quota_end(call, &c.quota);
 	for (p = 0; p < PARTS; p++)
 		if (r == 0 && c.touched[p] && fsync(c.b->part[p].fd) != 0)
 			r = call->host->fault_errno(call, "%s", c.b->place->path);
@@ -140,7 +154,7 @@ static int see_one(struct batch *c, struct maildir_file *f, const void *arg)
 
 int maildir_seen_recent(struct mortise_call *call, void *box, const struct mortise_ref *refs, size_t count)
 {
-	struct batch c = {.call = call, .b = box};
+	struct batch c = {.call = call, .b = box, .quota = {.fd = -1}};
 	size_t i;
 	int r = 0;
 

@@ -385,6 +385,8 @@ static int number(struct mortise_call *call, struct scan *s)
 	if (r == 0 && b->count > b->options->message_limit)
 		r = call->host->fail(call, MORTISE_E_LIMIT, "Mailbox has more than %" PRIu64 " messages",
 		    b->options->message_limit);
+	if (r == 0 && !b->list_damaged && b->list_print.mtime == 0)
+		r = maildir_import_keywords(call, b);
 	if (r == 0)
 		r = write_list(call, b, kept);
 	if (r != 0)

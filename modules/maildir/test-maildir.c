@@ -128,6 +128,18 @@ static const char *made(const char *old, uint32_t flags, uint32_t letters)
 	return maildir_name_make(old, flags, letters, out) ? out : NULL;
 }
 
+static int flag(struct rig *r, uint32_t uid, uint32_t flags, uint64_t keywords)
+{
+	const struct mortise_flag_change c = {.ref = drive_ref(uid), .flags = flags, .keywords = keywords};
+	int result = DRIVE(&r->d, lock, r->box, MORTISE_LOCK_EXCLUSIVE, 0);
+
+	if (result != 0)
+		return result;
+	result = DRIVE(&r->d, set_flags, r->box, &c, 1);
+	DRIVE(&r->d, lock, r->box, MORTISE_LOCK_NONE, 0);
+	return result;
+}
+
 static void test_names(void **state)
 {
 	struct maildir_name n;
@@ -221,6 +233,67 @@ static void test_courier_list(void **state)
 	reopen(r);
 	assert_string_equal(sync_now(r), "full +41(0) +43(0) +50(0) next51");
 	assert_non_null(strstr(get(r, "dovecot-uidlist"), "3 V1234567 N51 G"));
+}
+
+/* Courier's keywords become ours when there are none. */
+static void test_courier_keywords(void **state)
+{
+	struct rig *r = *state;
+	const char *list;
+
+	assert_int_equal(unlink(path_of(r, "dovecot-uidlist")), 0);
+	assert_int_equal(mkdir(path_of(r, "courierimapkeywords"), 0700), 0);
+	put(r, "courierimapkeywords/:list",
+	    "$Label1\nwork\nbad name\n\n1.a:0 1\n1.b:1 99\n1.c:0\n1.gone:1\nnothing\n");
+	put(r, "courierimapkeywords/.3.1.b", "three\n");
+	put(r, "courierimapkeywords/.12.1.b", "twelve\n");
+	put(r, "courierimapkeywords/1.c", "");
+	put(r, "courierimapkeywords/.x.1.a", "wrong\n");
+	put(r, "cur/1.a:2,S", "a\n");
+	put(r, "cur/1.b:2,", "b\n");
+	put(r, "cur/1.c:2,", "c\n");
+	put(r, "new/1.d", "d\n");
+	reopen(r);
+	assert_string_equal(sync_now(r), "full kw4 +1(1) +2(0) +3(0) +4(100) next5");
+	assert_true(there(r, "cur/1.a:2,Sab"));
+	assert_true(there(r, "cur/1.c:2,") && there(r, "new/1.d"));
+	list = get(r, "dovecot-keywords");
+	assert_non_null(strstr(list, "0 $Label1\n1 work\n"));
+	assert_null(strstr(list, "wrong"));
+	assert_true(there(r, strstr(list, "2 three") != NULL ? "cur/1.b:2,d" : "cur/1.b:2,c"));
+}
+
+/* maildirsize of the maildir above a folder. */
+static void test_quota(void **state)
+{
+	struct rig *r = *state;
+	struct mortise_place inner = drive_place(&r->d, "box/.Sub");
+	struct mortise_ref ref = {.uid = 1};
+	uint32_t uid;
+	void *box;
+
+	assert_int_equal(DRIVE(&r->d, create, &inner), 0);
+	assert_true(there(r, ".Sub/maildirfolder") && !there(r, "maildirfolder"));
+	put(r, "maildirsize", "1000S\n");
+	reopen(r);
+	assert_int_equal(drive_append(&r->d, r->box, "a\r\n", &uid), 0);
+	assert_string_equal(get(r, "maildirsize"), "1000S\n2 1\n");
+	inner.lock_timeout = 50;
+	box = drive_open(&r->d, &inner, 0);
+	assert_int_equal(drive_append(&r->d, box, "abc\r\n", &uid), 0);
+	assert_string_equal(get(r, "maildirsize"), "1000S\n2 1\n4 1\n");
+	/* Deleted ones do not count, so they do not stop doing so. */
+	assert_int_equal(flag(r, 1, MORTISE_FLAG_SEEN, 0), 0);
+	assert_int_equal(flag(r, 1, MORTISE_FLAG_DELETED, 0), 0);
+	assert_string_equal(get(r, "maildirsize"), "1000S\n2 1\n4 1\n-2 -1\n");
+	assert_int_equal(DRIVE(&r->d, lock, r->box, MORTISE_LOCK_EXCLUSIVE, 0), 0);
+	assert_int_equal(DRIVE(&r->d, expunge, r->box, &ref, 1), 0);
+	assert_int_equal(DRIVE(&r->d, lock, r->box, MORTISE_LOCK_NONE, 0), 0);
+	assert_int_equal(DRIVE(&r->d, lock, box, MORTISE_LOCK_EXCLUSIVE, 0), 0);
+	assert_int_equal(DRIVE(&r->d, expunge, box, &ref, 1), 0);
+	assert_int_equal(DRIVE(&r->d, lock, box, MORTISE_LOCK_NONE, 0), 0);
+	assert_string_equal(get(r, "maildirsize"), "1000S\n2 1\n4 1\n-2 -1\n-4 -1\n");
+	DRIVE_VOID(&r->d, close, box);
 }
 
 static void test_read_only_writes_nothing(void **state)
@@ -396,18 +469,6 @@ static void test_list_grows(void **state)
 	assert_int_equal(uid, 12);
 	assert_string_equal(
 	    sync_now(r), "full +1(100) +2(100) +3(100) +9(100) +10(100) +11(100) +12(100) next13");
-}
-
-static int flag(struct rig *r, uint32_t uid, uint32_t flags, uint64_t keywords)
-{
-	const struct mortise_flag_change c = {.ref = drive_ref(uid), .flags = flags, .keywords = keywords};
-	int result = DRIVE(&r->d, lock, r->box, MORTISE_LOCK_EXCLUSIVE, 0);
-
-	if (result != 0)
-		return result;
-	result = DRIVE(&r->d, set_flags, r->box, &c, 1);
-	DRIVE(&r->d, lock, r->box, MORTISE_LOCK_NONE, 0);
-	return result;
 }
 
 static void test_changes(void **state)
@@ -671,9 +732,10 @@ static void test_remove(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {T(test_names), T(test_first_list), T(test_foreign_list),
-	    T(test_courier_list), T(test_read_only_writes_nothing), T(test_cursor), T(test_locators),
-	    T(test_list_grows), T(test_changes), T(test_keywords_are_26), T(test_append), T(test_copy),
-	    T(test_checkpoint), T(test_lock), T(test_twins), T(test_recognise), T(test_remove)};
+	    T(test_courier_list), T(test_courier_keywords), T(test_quota), T(test_read_only_writes_nothing),
+	    T(test_cursor), T(test_locators), T(test_list_grows), T(test_changes), T(test_keywords_are_26),
+	    T(test_append), T(test_copy), T(test_checkpoint), T(test_lock), T(test_twins), T(test_recognise),
+	    T(test_remove)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
