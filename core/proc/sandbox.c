@@ -12,11 +12,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #ifdef HAVE_LINUX_LANDLOCK_H
 #include <linux/landlock.h>
 #endif
 
 #include "base/io.h"
+#include "base/mem.h"
 #include "base/privilege.h"
 #include "log/log.h"
 #include "proc/sandbox.h"
@@ -292,14 +295,19 @@ int sandbox_front_calls(struct err *e)
 	return load(ctx, r, "front", e);
 }
 
-int sandbox_session_calls(struct err *e)
-{
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
-	int r;
+/* The session's filter as the kernel takes it: made once, by whoever makes the sessions. */
+static struct {
+	struct sock_filter *v;
+	size_t n;
+} session_filter;
 
-	if (ctx == NULL)
-		return err_fault(e, MORTISE_E_INTERNAL, "seccomp_init");
-	r = add_each(ctx, SCMP_ACT_KILL_PROCESS, deadly, ARRAY_LEN(deadly));
+/* A tree of comparisons: the kernel tries every call that there is when it takes the filter. */
+static int add_session_rules(scmp_filter_ctx ctx)
+{
+	int r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+
+	if (r == 0)
+		r = add_each(ctx, SCMP_ACT_KILL_PROCESS, deadly, ARRAY_LEN(deadly));
 	if (r == 0)
 		r = add_each(ctx, SCMP_ACT_ERRNO(EPERM), session_denied, ARRAY_LEN(session_denied));
 	/* Threads yes, processes and namespaces no. clone3 hides its flags: libc falls back to clone. */
@@ -310,7 +318,48 @@ int sandbox_session_calls(struct err *e)
 	/* No typing into the administrator's terminal. */
 	if (r == 0)
 		r = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1, &typing);
-	return load(ctx, r, "session", e);
+	return r;
+}
+
+static int take_filter(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0 || st.st_size <= 0 ||
+	    (size_t)st.st_size > BPF_MAXINSNS * sizeof(session_filter.v[0]))
+		return -EINVAL;
+	session_filter.n = (size_t)st.st_size / sizeof(session_filter.v[0]);
+	session_filter.v = mem_array(session_filter.n, sizeof(session_filter.v[0]));
+	return io_pread(fd, session_filter.v, (size_t)st.st_size, 0) == st.st_size ? 0 : -EIO;
+}
+
+int sandbox_session_prepare(struct err *e)
+{
+	AUTO_CLOSE int fd = memfd_create("filter", MFD_CLOEXEC);
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+	int r = fd < 0 || ctx == NULL ? -errno : add_session_rules(ctx);
+
+	if (r == 0)
+		r = seccomp_export_bpf(ctx, fd);
+	if (r == 0)
+		r = take_filter(fd);
+	seccomp_release(ctx);
+	if (r != 0)
+		return err_fault(e, MORTISE_E_INTERNAL, "seccomp filter of the session: %s", strerror(-r));
+	return 0;
+}
+
+int sandbox_session_calls(struct err *e)
+{
+	struct sock_fprog program;
+
+	if (session_filter.v == NULL && sandbox_session_prepare(e) != 0)
+		return e->code;
+	program = (struct sock_fprog){.len = (unsigned short)session_filter.n, .filter = session_filter.v};
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+	    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
+		return err_errno(e, "seccomp filter of the session");
+	return 0;
 }
 
 /* Said once, by the process that makes the sessions, not by each of them. */

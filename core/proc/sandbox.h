@@ -35,6 +35,8 @@ size_t sandbox_front_call_count(void);
 /* Landlock for a session: what it may write, what it may only read. Paths that do not exist are left out. */
 int sandbox_session_files(const char *const *writable, size_t writable_count, struct err *e);
 int sandbox_session_calls(struct err *e);
+/* Makes the filter of sandbox_session_calls once for all that are forked from here. */
+int sandbox_session_prepare(struct err *e);
 /* Spawner: capabilities beyond those for making sessions are dropped. */
 int sandbox_spawner(struct err *e);
 

@@ -629,7 +629,7 @@ int spawner_run(struct conf *conf, bool unprivileged UNUSED)
 	s.base = event_base_new();
 	if (s.base == NULL)
 		return 71;
-	if (sandbox_spawner(&e) != 0 || privilege_harden(&e) != 0) {
+	if (sandbox_session_prepare(&e) != 0 || sandbox_spawner(&e) != 0 || privilege_harden(&e) != 0) {
 		log_err(MSG_SANDBOX, &e, "spawner");
 		return 71;
 	}
