@@ -2,7 +2,8 @@
 sbin_PROGRAMS += imapd
 imapd_SOURCES = core/main.c
 imapd_CPPFLAGS = $(AM_CPPFLAGS)
-imapd_LDFLAGS = $(AM_LDFLAGS) $(BUILTIN_LDFLAGS)
+# Bound at once: what a session calls first is then not looked up again in each of them.
+imapd_LDFLAGS = $(AM_LDFLAGS) $(BUILTIN_LDFLAGS) -Wl,-z,relro -Wl,-z,now
 EXTRA_imapd_DEPENDENCIES = $(BUILTIN_DEPS)
 imapd_LDADD = core/proc/libproc.a core/imap/libimap.a core/net/libnet.a core/auth/libauth.a core/search/libsearch.a \
 	core/store/libstore.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \

@@ -22,6 +22,7 @@ struct stream {
 	bool dead;
 	struct buf input; /* octets received, not yet consumed: [taken, input.n) */
 	size_t taken;
+	size_t most; /* octets that were ever in it: what is to be wiped */
 	struct buf output;
 	size_t output_limit;
 	uint64_t write_timeout;
@@ -54,6 +55,14 @@ struct stream *stream_new(int in, int out, size_t output_limit)
 	return s;
 }
 
+/* Passwords have been here. The buffer is large and mostly never touched. */
+static void wipe_input(struct stream *s)
+{
+	mem_wipe(s->input.p, s->most);
+	buf_free(&s->input);
+	s->most = 0;
+}
+
 void stream_free(struct stream **sp)
 {
 	struct stream *s;
@@ -71,7 +80,7 @@ void stream_free(struct stream **sp)
 	if (s->out != s->in)
 		io_close(&s->out);
 	io_close(&s->in);
-	buf_wipe(&s->input);
+	wipe_input(s);
 	buf_free(&s->output);
 	s->magic = 0;
 	mem_free(s);
@@ -84,8 +93,9 @@ void stream_unread(struct stream *s, struct str octets)
 	CHECK_OBJ(s, STREAM_MAGIC);
 	buf_addstr(&b, octets);
 	buf_addstr(&b, stream_input(s));
-	buf_wipe(&s->input);
+	wipe_input(s);
 	s->input = b;
+	s->most = b.n;
 	s->taken = 0;
 }
 
@@ -122,6 +132,8 @@ static enum stream_result read_once(struct stream *s)
 	}
 	s->input.n = (size_t)n;
 	s->input.p[n] = '\0';
+	if (s->most < s->input.n)
+		s->most = s->input.n;
 	s->octets_in += (uint64_t)n;
 	return STREAM_OK;
 }
