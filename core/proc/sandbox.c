@@ -233,19 +233,23 @@ size_t sandbox_front_call_count(void)
 static const int deadly[] = {SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(ptrace),
     SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev)};
 
-static const int session_denied[] = {SCMP_SYS(socket), SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(listen),
-    SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(mount), SCMP_SYS(umount2),
-    SCMP_SYS(pivot_root), SCMP_SYS(chroot), SCMP_SYS(unshare), SCMP_SYS(setns), SCMP_SYS(bpf),
-    SCMP_SYS(perf_event_open), SCMP_SYS(keyctl), SCMP_SYS(add_key), SCMP_SYS(request_key),
-    SCMP_SYS(init_module), SCMP_SYS(finit_module), SCMP_SYS(delete_module), SCMP_SYS(kexec_load),
-    SCMP_SYS(reboot), SCMP_SYS(swapon), SCMP_SYS(swapoff), SCMP_SYS(acct), SCMP_SYS(quotactl),
-    SCMP_SYS(settimeofday), SCMP_SYS(clock_settime), SCMP_SYS(adjtimex), SCMP_SYS(sethostname),
-    SCMP_SYS(setdomainname), SCMP_SYS(personality), SCMP_SYS(userfaultfd), SCMP_SYS(open_by_handle_at),
-    SCMP_SYS(name_to_handle_at), SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter),
-    SCMP_SYS(io_uring_register), SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_getfd), SCMP_SYS(kcmp),
-    SCMP_SYS(setuid), SCMP_SYS(setgid), SCMP_SYS(setreuid), SCMP_SYS(setregid), SCMP_SYS(setresuid),
-    SCMP_SYS(setresgid), SCMP_SYS(setgroups), SCMP_SYS(capset), SCMP_SYS(mknod), SCMP_SYS(move_mount),
-    SCMP_SYS(open_tree), SCMP_SYS(fsopen), SCMP_SYS(fsmount), SCMP_SYS(kill), SCMP_SYS(tkill)};
+/* Nor does a spawner need these, which raises this part of the wall once for all its sessions. */
+static const int never[] = {SCMP_SYS(socket), SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(listen),
+    SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(pivot_root),
+    SCMP_SYS(chroot), SCMP_SYS(unshare), SCMP_SYS(setns), SCMP_SYS(bpf), SCMP_SYS(perf_event_open),
+    SCMP_SYS(keyctl), SCMP_SYS(add_key), SCMP_SYS(request_key), SCMP_SYS(init_module), SCMP_SYS(finit_module),
+    SCMP_SYS(delete_module), SCMP_SYS(kexec_load), SCMP_SYS(reboot), SCMP_SYS(swapon), SCMP_SYS(swapoff),
+    SCMP_SYS(acct), SCMP_SYS(quotactl), SCMP_SYS(settimeofday), SCMP_SYS(clock_settime), SCMP_SYS(adjtimex),
+    SCMP_SYS(sethostname), SCMP_SYS(setdomainname), SCMP_SYS(personality), SCMP_SYS(userfaultfd),
+    SCMP_SYS(open_by_handle_at), SCMP_SYS(name_to_handle_at), SCMP_SYS(io_uring_setup),
+    SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register), SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_getfd),
+    SCMP_SYS(kcmp), SCMP_SYS(mknod), SCMP_SYS(move_mount), SCMP_SYS(open_tree), SCMP_SYS(fsopen),
+    SCMP_SYS(fsmount)};
+
+/* What makes and ends sessions is for the spawner only. */
+static const int session_denied[] = {SCMP_SYS(fork), SCMP_SYS(vfork), SCMP_SYS(setuid), SCMP_SYS(setgid),
+    SCMP_SYS(setreuid), SCMP_SYS(setregid), SCMP_SYS(setresuid), SCMP_SYS(setresgid), SCMP_SYS(setgroups),
+    SCMP_SYS(capset), SCMP_SYS(kill), SCMP_SYS(tkill)};
 
 static int add_each(scmp_filter_ctx ctx, uint32_t action, const int *calls, size_t n)
 {
@@ -295,71 +299,92 @@ int sandbox_front_calls(struct err *e)
 	return load(ctx, r, "front", e);
 }
 
-/* The session's filter as the kernel takes it: made once, by whoever makes the sessions. */
-static struct {
+/*
+ * Filters as the kernel takes them, made once by whoever makes the sessions. They are trees of comparisons:
+ * the kernel tries every call that there is when it takes a filter.
+ */
+struct filter {
 	struct sock_filter *v;
 	size_t n;
-} session_filter;
+};
+static struct filter common, own; /* of spawner and sessions; of sessions only */
+static bool common_raised;
 
-/* A tree of comparisons: the kernel tries every call that there is when it takes the filter. */
-static int add_session_rules(scmp_filter_ctx ctx)
+static int add_common(scmp_filter_ctx ctx)
 {
-	int r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	int r = add_each(ctx, SCMP_ACT_KILL_PROCESS, deadly, ARRAY_LEN(deadly));
 
 	if (r == 0)
-		r = add_each(ctx, SCMP_ACT_KILL_PROCESS, deadly, ARRAY_LEN(deadly));
-	if (r == 0)
-		r = add_each(ctx, SCMP_ACT_ERRNO(EPERM), session_denied, ARRAY_LEN(session_denied));
-	/* Threads yes, processes and namespaces no. clone3 hides its flags: libc falls back to clone. */
-	if (r == 0)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-	if (r == 0)
-		r = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1, &no_thread);
+		r = add_each(ctx, SCMP_ACT_ERRNO(EPERM), never, ARRAY_LEN(never));
 	/* No typing into the administrator's terminal. */
 	if (r == 0)
 		r = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1, &typing);
 	return r;
 }
 
-static int take_filter(int fd)
+static int add_own(scmp_filter_ctx ctx)
+{
+	int r = add_each(ctx, SCMP_ACT_ERRNO(EPERM), session_denied, ARRAY_LEN(session_denied));
+
+	/* Threads yes, processes and namespaces no. clone3 hides its flags: libc falls back to clone. */
+	if (r == 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	if (r == 0)
+		r = seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1, &no_thread);
+	return r;
+}
+
+static int read_filter(int fd, struct filter *f)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) != 0 || st.st_size <= 0 ||
-	    (size_t)st.st_size > BPF_MAXINSNS * sizeof(session_filter.v[0]))
+	if (fstat(fd, &st) != 0 || st.st_size <= 0 || (size_t)st.st_size > BPF_MAXINSNS * sizeof(f->v[0]))
 		return -EINVAL;
-	session_filter.n = (size_t)st.st_size / sizeof(session_filter.v[0]);
-	session_filter.v = mem_array(session_filter.n, sizeof(session_filter.v[0]));
-	return io_pread(fd, session_filter.v, (size_t)st.st_size, 0) == st.st_size ? 0 : -EIO;
+	f->n = (size_t)st.st_size / sizeof(f->v[0]);
+	f->v = mem_array(f->n, sizeof(f->v[0]));
+	return io_pread(fd, f->v, (size_t)st.st_size, 0) == st.st_size ? 0 : -EIO;
 }
 
-int sandbox_session_prepare(struct err *e)
+static int make_filter(struct filter *f, int (*add)(scmp_filter_ctx), struct err *e)
 {
 	AUTO_CLOSE int fd = memfd_create("filter", MFD_CLOEXEC);
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
-	int r = fd < 0 || ctx == NULL ? -errno : add_session_rules(ctx);
+	int r = fd < 0 || ctx == NULL ? -errno : seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 
+	if (r == 0)
+		r = add(ctx);
 	if (r == 0)
 		r = seccomp_export_bpf(ctx, fd);
 	if (r == 0)
-		r = take_filter(fd);
+		r = read_filter(fd, f);
 	seccomp_release(ctx);
 	if (r != 0)
 		return err_fault(e, MORTISE_E_INTERNAL, "seccomp filter of the session: %s", strerror(-r));
 	return 0;
 }
 
-int sandbox_session_calls(struct err *e)
+static int raise_filter(const struct filter *f, struct err *e)
 {
-	struct sock_fprog program;
+	struct sock_fprog program = {.len = (unsigned short)f->n, .filter = f->v};
 
-	if (session_filter.v == NULL && sandbox_session_prepare(e) != 0)
-		return e->code;
-	program = (struct sock_fprog){.len = (unsigned short)session_filter.n, .filter = session_filter.v};
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
 	    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
 		return err_errno(e, "seccomp filter of the session");
 	return 0;
+}
+
+static int make_filters(struct err *e)
+{
+	if (own.v == NULL && (make_filter(&common, add_common, e) != 0 || make_filter(&own, add_own, e) != 0))
+		return e->code;
+	return 0;
+}
+
+int sandbox_session_calls(struct err *e)
+{
+	if (make_filters(e) != 0 || (!common_raised && raise_filter(&common, e) != 0))
+		return e->code;
+	return raise_filter(&own, e);
 }
 
 /* Said once, by the process that makes the sessions, not by each of them. */
@@ -374,7 +399,7 @@ static void tell_missing(void)
 		    "this kernel has no Landlock: a session reaches every file that its user may");
 }
 
-int sandbox_spawner(struct err *e)
+static int drop_capabilities(struct err *e)
 {
 	/* Change uid, gid and groups; end sessions; read the user's places when setting up. */
 	static const int kept[] = {CAP_SETUID, CAP_SETGID, CAP_KILL, CAP_SETPCAP, CAP_DAC_READ_SEARCH};
@@ -383,7 +408,6 @@ int sandbox_spawner(struct err *e)
 	size_t i;
 	int cap;
 
-	tell_missing();
 	if (geteuid() != 0)
 		return 0;
 	for (i = 0; i < ARRAY_LEN(kept); i++)
@@ -396,4 +420,15 @@ int sandbox_spawner(struct err *e)
 	if (syscall(SYS_capset, &head, data) != 0)
 		return err_errno(e, "capset");
 	return 0;
+}
+
+int sandbox_spawner(struct err *e)
+{
+	tell_missing();
+	if (drop_capabilities(e) != 0 || make_filters(e) != 0)
+		return e->code;
+	if (SANITIZED) /* the leak checker traces its process */
+		return 0;
+	common_raised = true;
+	return raise_filter(&common, e);
 }

@@ -11,7 +11,9 @@
  *   session      the user's mail places, a few read-only system places, and everything but a deny-list of
  *                calls: a driver may need what we do not know, but never exec, sockets, ptrace, mounts, keys,
  *                kernel modules, BPF, namespaces.
- *   spawner      keeps the capabilities to change users and to signal sessions, no others.
+ *   spawner      keeps the capabilities to change users and to signal sessions, no others. Of a session's
+ *                deny-list it has all but what makes, changes and signals processes; its sessions inherit
+ * that, and the rest of the list is ready for them.
  */
 #ifndef MORTISE_PROC_SANDBOX_H
 #define MORTISE_PROC_SANDBOX_H
@@ -35,9 +37,7 @@ size_t sandbox_front_call_count(void);
 /* Landlock for a session: what it may write, what it may only read. Paths that do not exist are left out. */
 int sandbox_session_files(const char *const *writable, size_t writable_count, struct err *e);
 int sandbox_session_calls(struct err *e);
-/* Makes the filter of sandbox_session_calls once for all that are forked from here. */
-int sandbox_session_prepare(struct err *e);
-/* Spawner: capabilities beyond those for making sessions are dropped. */
+/* Spawner: capabilities and calls beyond those for making sessions are dropped. */
 int sandbox_spawner(struct err *e);
 
 #endif

@@ -629,7 +629,8 @@ int spawner_run(struct conf *conf, bool unprivileged UNUSED)
 	s.base = event_base_new();
 	if (s.base == NULL)
 		return 71;
-	if (sandbox_session_prepare(&e) != 0 || sandbox_spawner(&e) != 0 || privilege_harden(&e) != 0) {
+	(void)setenv("LOGNAME", "", 1); /* sessions set it: what that needs from libc is bound here */
+	if (sandbox_spawner(&e) != 0 || privilege_harden(&e) != 0) {
 		log_err(MSG_SANDBOX, &e, "spawner");
 		return 71;
 	}

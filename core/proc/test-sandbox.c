@@ -207,6 +207,16 @@ static void test_front(void **state)
 	}
 }
 
+/* The way of a session that a spawner forked: half of the wall was there before it. */
+static void enter_spawned(void)
+{
+	struct err e = ERR_INIT;
+
+	if (sandbox_spawner(&e) != 0)
+		_exit(251);
+	enter_session();
+}
+
 static void test_session(void **state)
 {
 	static const struct {
@@ -223,10 +233,11 @@ static void test_session(void **state)
 
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(acts); i++) {
-		int got = try(enter_session, acts[i].act);
+		int got = try(enter_session, acts[i].act), spawned = try(enter_spawned, acts[i].act);
 
-		if (got != acts[i].outcome)
-			fail_msg("%s: %d instead of %d", acts[i].name, got, acts[i].outcome);
+		if (got != acts[i].outcome || spawned != acts[i].outcome)
+			fail_msg(
+			    "%s: %d, spawned %d, instead of %d", acts[i].name, got, spawned, acts[i].outcome);
 	}
 	if (!landlock)
 		return;
