@@ -13,12 +13,15 @@ if HAVE_CMOCKA
 MBX_TEST_SUPPORT = modules/unix/test-support.h modules/unix/test-support.c $(MBX_SOURCES)
 MBX_TEST_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) -DRIG_DRIVER=mbx -DRIG_LOCKS='"lock_directory"' \
 	-DRIG_NEWLINE=MORTISE_NEWLINE_CRLF
-MBX_TESTS = modules/mbx/test-mbx modules/mbx/test-cursor modules/mbx/test-fault
+MBX_TESTS = modules/mbx/test-mbx modules/mbx/test-copy modules/mbx/test-cursor modules/mbx/test-fault
 check_PROGRAMS += $(MBX_TESTS) modules/mbx/drive
 TESTS += $(MBX_TESTS)
 modules_mbx_test_mbx_SOURCES = modules/mbx/test-mbx.c $(MBX_TEST_SUPPORT)
 modules_mbx_test_mbx_CPPFLAGS = $(MBX_TEST_CPPFLAGS)
 modules_mbx_test_mbx_LDADD = $(UNIX_TEST_LIBS)
+modules_mbx_test_copy_SOURCES = modules/mbx/test-copy.c $(MBX_TEST_SUPPORT)
+modules_mbx_test_copy_CPPFLAGS = $(MBX_TEST_CPPFLAGS)
+modules_mbx_test_copy_LDADD = $(UNIX_TEST_LIBS)
 modules_mbx_test_cursor_SOURCES = modules/mbx/test-cursor.c $(MBX_TEST_SUPPORT)
 modules_mbx_test_cursor_CPPFLAGS = $(MBX_TEST_CPPFLAGS)
 modules_mbx_test_cursor_LDFLAGS = -Wl,--wrap=pread64,--wrap=pwrite64,--wrap=fdatasync
