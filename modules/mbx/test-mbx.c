@@ -178,6 +178,7 @@ static void dates_survive(void **state)
 
 /* ---- flags and keywords ---- */
 
+/* attack-113: bits nobody knows stay. */
 static void flags_change_in_place_only(void **state)
 {
 	struct rig *r = *state;
@@ -185,7 +186,7 @@ static void flags_change_in_place_only(void **state)
 	char *before, *after;
 	size_t size, now, at;
 
-	/* bits nobody knows stay: keyword 20, flag 0100 */
+	/* keyword 20, flag 0100 */
 	put(r, 1000, 2, "A\r\n", " 5-Jan-2024 10:20:30 +0100,44;001000000110-00000001\r\n" ONE GOLDEN_TWO);
 	rig_open(r);
 	before = rig_get(r, &size);
@@ -456,6 +457,9 @@ static void damaged_records_are_named(void **state)
 		unsigned at;
 	} bad[] = {
 	    {" 6-Feb-2023 01:02:03 -0500,27;000000000000-00000002\r\n", 0},
+	    {" 6-Feb-2023 01:02:03 -0500,79;000000000000-00000002\r\n" TWO
+	     " 6-Feb-2023 01:02:03 -0500,27;000000000000-00000003\r\n",
+	        132},
 	    {" 6-Feb-2023 01:02:03 -0500,9999999999999;000000000000-00000002\r\n", 0},
 	    {" 6-Feb-2023 01:02:03 -0500,99999999999999;000000000000-00000002\r\n", 26},
 	    {" 6-Feb-2023 01:02:03 -0500,-26;000000000000-00000002\r\n", 27},
