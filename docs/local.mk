@@ -2,11 +2,11 @@
 dist_doc_DATA = README.md HACKING.md NEWS.md docs/admin.md docs/packaging.md docs/module-author.md docs/attack-cases.md docs/bench.md
 dist_man_MANS += docs/man/mortise-module.1
 
-EXTRA_DIST += docs/man/imapd.8.in
-docs/man/imapd.8: docs/man/imapd.8.in Makefile
+EXTRA_DIST += docs/man/imapd.8.in docs/man/imapctl.8.in
+docs/man/imapd.8 docs/man/imapctl.8: %.8: %.8.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) docs/man && \
-	sed -e 's|[@]confdir@|$(confdir)|g' -e 's|[@]moduledir@|$(moduledir)|g' $(srcdir)/docs/man/imapd.8.in >$@.new && mv $@.new $@
-man_MANS += docs/man/imapd.8
+	sed -e 's|[@]confdir@|$(confdir)|g' -e 's|[@]moduledir@|$(moduledir)|g' $< >$@.new && mv $@.new $@
+man_MANS += docs/man/imapd.8 docs/man/imapctl.8
 
 # Printed by the programs that were built. Those of a cross build do not run here: --with-manuals names a build
 # directory that has the pages.
@@ -37,4 +37,4 @@ $(MODULE_MANUALS): %.5: %.5.in Makefile
 	sed -e '/^\.\\" OPTIONS$$/c .Dl mortise-module describe $(notdir $(@D))' $< >$@; fi
 endif
 
-CLEANFILES += docs/man/imapd.8 docs/man/imapd.conf.5 docs/man/mortise-messages.7 $(MODULE_MANUALS)
+CLEANFILES += docs/man/imapd.8 docs/man/imapctl.8 docs/man/imapd.conf.5 docs/man/mortise-messages.7 $(MODULE_MANUALS)

@@ -235,6 +235,9 @@ int index_attributes(
     struct index *x, uint64_t mailbox, struct str prefix, index_attribute_fn *fn, void *arg, struct err *e);
 
 /* ---- for imapctl ---- */
+/* All mailboxes that have a number, in no order. `fn` may not call the index. */
+typedef int index_mailbox_fn(void *arg, struct str identity, uint64_t number);
+int index_mailboxes(struct index *x, index_mailbox_fn *fn, void *arg, struct err *e);
 struct index_report {
 	uint64_t mailboxes, messages, runs, vanished_ranges, wire_rows, attributes;
 	uint64_t state_octets, cache_octets; /* in use */

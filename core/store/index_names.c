@@ -443,3 +443,63 @@ int index_forget(struct index *x, struct str identity, struct err *e)
 	return apply(
 	    x, &(struct move){.from = identity, .forget = true}, "forgetting a mailbox in the index", e);
 }
+
+/* ---- all of them ---- */
+
+struct telling {
+	index_mailbox_fn *fn;
+	void *arg;
+	int answer;
+	MDB_txn *other; /* those in it were told */
+	MDB_dbi other_dbi;
+};
+
+static int tell_file(struct telling *t, MDB_txn *txn, MDB_dbi dbi)
+{
+	struct key prefix = {.n = 0};
+	MDB_val key, v, there;
+	MDB_cursor *cursor;
+	int rc = mdb_cursor_open(txn, dbi, &cursor);
+
+	if (rc != 0)
+		return rc;
+	key_add(&prefix, ROW_NAME, 1);
+	key = key_val(&prefix);
+	rc = mdb_cursor_get(cursor, &key, &v, MDB_SET_RANGE);
+	while (rc == 0 && key_below(&key, &prefix) && t->answer == 0) {
+		bool told = t->other != NULL && mdb_get(t->other, t->other_dbi, &key, &there) == 0;
+
+		if (!told && value_check(&v) && v.mv_size > 8)
+			t->answer = t->fn(
+			    t->arg, str_mem((char *)v.mv_data + 8, v.mv_size - 8), little_get(v.mv_data, 8));
+		rc = mdb_cursor_get(cursor, &key, &v, MDB_NEXT);
+	}
+	mdb_cursor_close(cursor);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+int index_mailboxes(struct index *x, index_mailbox_fn *fn, void *arg, struct err *e)
+{
+	struct telling t = {.fn = fn, .arg = arg};
+	struct environment *v;
+	MDB_txn *txn, *state;
+	int rc;
+
+	CHECK_OBJ(x, INDEX_MAGIC);
+	v = index_rows(x);
+	rc = environment_read(v, &txn);
+	if (rc != 0)
+		return index_fault(e, rc, "reading the index");
+	rc = tell_file(&t, txn, v->dbi);
+	if (rc == 0 && t.answer == 0 && x->dir >= 0 && !x->private)
+		rc = index_need_state(x);
+	if (rc == 0 && t.answer == 0 && x->state.env != NULL &&
+	    (rc = environment_read(&x->state, &state)) == 0) {
+		t.other = txn;
+		t.other_dbi = v->dbi;
+		rc = tell_file(&t, state, x->state.dbi);
+		environment_read_end(&x->state);
+	}
+	environment_read_end(v);
+	return rc == 0 ? t.answer : index_fault(e, rc, "reading the index");
+}

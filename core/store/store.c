@@ -204,8 +204,9 @@ int store_open_drivers(const struct store_options *o, const struct store_user *u
 int store_open(const struct store_options *o, const struct store_user *u, struct registry *g,
     struct store **out, struct err *e)
 {
-	size_t count;
-	struct instance *const *drivers = registry_instances(g, MORTISE_KIND_DRIVER, &count);
+	size_t count = 0;
+	struct instance *const *drivers =
+	    g != NULL ? registry_instances(g, MORTISE_KIND_DRIVER, &count) : NULL;
 
 	return store_open_drivers(o, u, drivers, count, out, e);
 }
@@ -238,6 +239,32 @@ size_t store_directories(const struct store *s, struct arena *a, const char *con
 	list[n++] = arena_strndup(a, s->subscriptions_path, (size_t)(slash - s->subscriptions_path) + 1);
 	for (i = 0; i < s->place_count; i++)
 		list[n++] = s->places[i].directory;
+	*out = list;
+	return n;
+}
+
+const char *store_state_directory(const struct store *s)
+{
+	CHECK_OBJ(s, STORE_MAGIC);
+	return s->state_path;
+}
+
+const struct index_options *store_index_options(const struct store *s)
+{
+	CHECK_OBJ(s, STORE_MAGIC);
+	return &s->index;
+}
+
+size_t store_paths(const struct store *s, const char *name, struct arena *a, const char *const **out)
+{
+	const char **list = arena_array(a, s->place_count + 1, sizeof(*list));
+	bool inbox = str_ieqc(str_of(name), "INBOX");
+	size_t n = 0, i;
+
+	CHECK_OBJ(s, STORE_MAGIC);
+	for (i = 0; inbox && i < s->place_count; i++)
+		list[n++] = arena_printf(a, "%s/%s", s->places[i].directory, s->places[i].file);
+	list[n++] = name[0] == '/' ? name : arena_printf(a, "%s/%s", s->root_path, name);
 	*out = list;
 	return n;
 }

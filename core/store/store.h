@@ -40,7 +40,7 @@ struct store_options {
 	uint64_t message_size;                              /* largest message taken: 1 GiB */
 	uint64_t subscription_limit;                        /* names in the subscription file */
 	const char *archive, *drafts, *junk, *sent, *trash; /* names with these special uses */
-	bool dot_folders; /* Maildir++ */
+	bool dot_folders;                                   /* Maildir++ */
 	uint64_t index_state_size, index_cache_size, index_checkpoint, index_vanished; /* see index.h */
 };
 extern const struct conf_group store_conf_group;
@@ -51,7 +51,10 @@ struct store_user {
 	uid_t uid;
 };
 
-/* Runs as the user. The registry and options outlive the store. Creates nothing. */
+/*
+ * Runs as the user. The registry and options outlive the store. Creates nothing. Without a registry (NULL)
+ * only paths are known.
+ */
 int store_open(const struct store_options *o, const struct store_user *u, struct registry *g,
     struct store **out, struct err *e);
 void store_close(struct store **sp);
@@ -60,6 +63,12 @@ void store_close(struct store **sp);
  * of INBOX. They live as long as the store; some may not exist.
  */
 size_t store_directories(const struct store *s, struct arena *a, const char *const **out);
+/* Where the user's index and journals are; it may not exist. Lives as long as the store. */
+const char *store_state_directory(const struct store *s);
+struct index_options;
+const struct index_options *store_index_options(const struct store *s);
+/* The absolute paths that may have this name, for tools that do not open it; they live in the arena. */
+size_t store_paths(const struct store *s, const char *name, struct arena *a, const char *const **out);
 /* Polled by long operations (client gone, shutdown): 0 or a MORTISE_E code. */
 void store_set_stop(struct store *s, int (*stop)(void *arg), void *arg);
 

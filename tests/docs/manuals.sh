@@ -22,7 +22,7 @@ page() { # page PATH
 	if [ -f "$build/$1" ]; then echo "$build/$1"; else echo "$top/$1"; fi
 }
 modules=$(cd "$top" && ls modules/*/mortise-*.5.in authn/*/mortise-*.5.in | sed 's/\.in$//')
-pages="docs/man/imapd.8 docs/man/imapd.conf.5 docs/man/mortise-messages.7 docs/man/mortise-module.1
+pages="docs/man/imapd.8 docs/man/imapctl.8 docs/man/imapd.conf.5 docs/man/mortise-messages.7 docs/man/mortise-module.1
 	core/tools/mortise-passwd.1"
 for one in $modules; do
 	if [ "$one" = authn/pam/mortise-pam.5 ] && [ ! -f "$build/$one" ]; then
@@ -96,6 +96,7 @@ flags() { # flags PROGRAM PAGE
 }
 if [ $have_mandoc = yes ]; then
 	result "imapd.8: the options of --help" "$(flags "$build/imapd" "$work/imapd.8")"
+	result "imapctl.8: the options of --help" "$(flags "$build/imapctl" "$work/imapctl.8")"
 	result "mortise-module.1: the options of --help" "$(flags "$build/mortise-module" "$work/mortise-module.1")"
 	result "mortise-passwd.1: the options of --help" "$(flags "$build/core/tools/mortise-passwd" "$work/mortise-passwd.1")"
 	result "mortise-module.1: the commands of --help" "$(
