@@ -167,11 +167,19 @@ static bool same_message(const struct message *a, const struct message *b)
 	       a->identity_size == b->identity_size && memcmp(a->locator, b->locator, a->locator_size) == 0;
 }
 
+/* A format that has no \Recent: a message is, from when we first hear of it until a session has taken it. */
+static bool recent_is_ours(const struct mailbox *m)
+{
+	return m->counted_uids && driver_ops(m->driver)->seen_recent == NULL;
+}
+
 static void stage_said(struct sync *s, struct record *r, const struct mortise_message *m)
 {
 	bool unseen = (m->flags & MORTISE_FLAG_RECENT) != 0;
 	struct message next = staged(s, r);
 
+	if (recent_is_ours(s->m))
+		unseen = r->staged != 0 ? s->changed.v[r->staged - 1].unseen_here : r->unseen_here;
 	fill(s->m, &next, m);
 	if (r->staged != 0 || r->unseen_here != unseen || !same_message(&next, &r->m))
 		sync_stage(s, r, &next, unseen);
@@ -183,7 +191,7 @@ static void stage_new(struct sync *s, const struct mortise_message *m)
 
 	r->m.uid = m->uid;
 	fill(s->m, &r->m, m);
-	r->m.recent = r->unseen_here = (m->flags & MORTISE_FLAG_RECENT) != 0;
+	r->m.recent = r->unseen_here = (m->flags & MORTISE_FLAG_RECENT) != 0 || recent_is_ours(s->m);
 	r->m.save_date = s->m->modseq != 0 ? save_date_now() : 0;
 	r->scan = s->m->scans;
 	*vec_push(&s->added) = r;
@@ -486,7 +494,7 @@ static void claim_recent(struct mailbox *m)
 	struct err e = ERR_INIT;
 
 	if (m->counts.recent == 0 || mailbox_read_only(m) || (m->flags & MAILBOX_KEEP_RECENT) != 0 ||
-	    driver_ops(m->driver)->seen_recent == NULL)
+	    (driver_ops(m->driver)->seen_recent == NULL && !recent_is_ours(m)))
 		return;
 	if (box_lock(m, MORTISE_LOCK_EXCLUSIVE, clock_ms(), &e) != 0)
 		return;

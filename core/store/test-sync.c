@@ -269,6 +269,25 @@ static void test_identities(void **state)
 	bench_close(&b);
 }
 
+/* Which messages are recent: of a format that does not know. */
+static void test_recent_of_ours(void **state)
+{
+	struct bench b;
+
+	bench_open(&b, state);
+	b.ops.seen_recent = NULL;
+	assert_string_equal(after(&b, "F L10 L20"), "1 2 n3");
+	assert_true(b.m->records.v[0]->m.recent && b.m->records.v[1]->m.recent);
+	mailbox_close(&b.m);
+	ok(b.f, mailbox_open(b.f->s, "x", 0, &b.m, &b.f->e));
+	assert_string_equal(after(&b, "F L10 L20 L30"), "1 2 3 n4");
+	assert_false(b.m->records.v[0]->m.recent || b.m->records.v[1]->m.recent);
+	assert_true(b.m->records.v[2]->m.recent); /* it came meanwhile */
+	assert_string_equal(after(&b, "F L30"), "3 n4");
+	assert_true(b.m->records.v[0]->m.recent);
+	bench_close(&b);
+}
+
 static void test_keyword_table(void **state)
 {
 	struct bench b;
@@ -314,7 +333,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {T(test_rules), T(test_order), T(test_failures_change_nothing),
 	    T(test_replaced), T(test_last_uids), T(test_last_engine_uids), T(test_locators),
-	    T(test_identities), T(test_keyword_table), T(test_lock_is_given_back)};
+	    T(test_identities), T(test_recent_of_ours), T(test_keyword_table), T(test_lock_is_given_back)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
