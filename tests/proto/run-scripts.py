@@ -11,7 +11,7 @@ from mortise import BUILD, PASSWORD, SOURCE, Server
 driver = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("MORTISE_DRIVER", "unix")
 scripts = sys.argv[2:] or sorted(glob.glob(f"{SOURCE}/tests/proto/scripts/*.txt"))
 users = [f"u{i:03}" for i in range(len(scripts))]
-lacks = {"memory": ["shared", "kept"], "maildir": ["files"], "mh": ["files", "kept", "numbers"]}.get(driver, [])
+lacks = {"memory": ["shared", "kept"], "maildir": ["files"], "mh": ["files"]}.get(driver, [])
 
 # Scripts fail logins on purpose, all from one address: none of them is to wait for what another did.
 auth = 'auth = { plaintext_without_tls = true; failure_delay = "50ms"; throttle_free = 1000; };'
