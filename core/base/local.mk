@@ -13,6 +13,7 @@ core_base_libbase_a_SOURCES = \
 	core/base/io.h core/base/io.c \
 	core/base/path.h core/base/path.c \
 	core/base/codec.h core/base/codec.c \
+	core/base/digest.h core/base/digest.c \
 	core/base/secure.h core/base/secure.c \
 	core/base/pack.h core/base/pack.c \
 	core/base/control.h core/base/privilege.h core/base/privilege.c
@@ -22,7 +23,7 @@ check_PROGRAMS += core/base/test-base core/base/test-files
 TESTS += core/base/test-base core/base/test-files
 core_base_test_base_SOURCES = core/base/test-base.c
 core_base_test_base_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
-core_base_test_base_LDADD = core/base/libbase.a $(CMOCKA_LIBS)
+core_base_test_base_LDADD = core/base/libbase.a $(OPENSSL_LIBS) $(CMOCKA_LIBS)
 core_base_test_files_SOURCES = core/base/test-files.c
 core_base_test_files_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_base_test_files_LDADD = core/base/libbase.a $(CMOCKA_LIBS) -lpthread

@@ -19,6 +19,13 @@ static const struct {
     {"UIDPLUS", AFTER},               /* RFC 4315 */
     {"UNSELECT", AFTER},              /* RFC 3691 */
     {"WITHIN", AFTER},                /* RFC 5032 */
+    {"CREATE-SPECIAL-USE", AFTER},    /* RFC 6154 */
+    {"METADATA", AFTER},              /* RFC 5464 */
+    {"METADATA-SERVER", AFTER},       /* RFC 5464 */
+    {"OBJECTID", AFTER},              /* RFC 8474 */
+    {"PREVIEW", AFTER},               /* RFC 8970 */
+    {"SAVEDATE", AFTER},              /* RFC 8514 */
+    {"STATUS=SIZE", AFTER},           /* RFC 8438 */
     {"LIST-EXTENDED", AFTER},         /* RFC 5258 */
     {"LIST-STATUS", AFTER},           /* RFC 5819 */
     {"SPECIAL-USE", AFTER},           /* RFC 6154 */

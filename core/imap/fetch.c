@@ -2,6 +2,7 @@
  * fetch.c: FETCH and UID FETCH (RFC 3501 §6.4.5).
  */
 #include "imap/fetch.h"
+#include "store/derived.h"
 #include "base/banned.h"
 
 struct fetching {
@@ -46,6 +47,43 @@ static void write_date(struct fetch_message *f)
 	buf_addc(out, '"');
 }
 
+static int write_preview(struct fetch_message *f, const struct fetch_item *item, struct err *e)
+{
+	struct str text;
+
+	if (mailbox_preview(f->s->mailbox, f->message, item->lazy, &text, e) != 0)
+		return e->code;
+	buf_adds(session_out(f->s), "PREVIEW ");
+	imap_nstring(session_out(f->s), text);
+	return 0;
+}
+
+static int write_object_id(struct fetch_message *f, enum fetch_kind kind, struct err *e)
+{
+	struct str id;
+
+	if ((kind == FETCH_EMAILID ? mailbox_email_id : mailbox_thread_id)(
+	        f->s->mailbox, f->message, &id, e) != 0)
+		return e->code;
+	buf_printf(
+	    session_out(f->s), "%s (%.*s)", kind == FETCH_EMAILID ? "EMAILID" : "THREADID", STR_FMT(id));
+	return 0;
+}
+
+/* The time at which a message was saved has no zone of its own: it is told in UTC. */
+static void write_save_date(struct fetch_message *f)
+{
+	struct buf *out = session_out(f->s);
+
+	if (!mailbox_keeps_save_dates(f->s->mailbox) || f->message->save_date == 0) {
+		buf_adds(out, "SAVEDATE NIL");
+		return;
+	}
+	buf_adds(out, "SAVEDATE \"");
+	imap_date_time_write(out, f->message->save_date, 0);
+	buf_addc(out, '"');
+}
+
 static int write_item(struct fetch_message *f, const struct fetch_item *item, struct err *e)
 {
 	struct buf *out = session_out(f->s);
@@ -69,6 +107,14 @@ static int write_item(struct fetch_message *f, const struct fetch_item *item, st
 		return write_cached(f, "BODY ", item->kind, e);
 	case FETCH_BODYSTRUCTURE:
 		return write_cached(f, "BODYSTRUCTURE ", item->kind, e);
+	case FETCH_PREVIEW:
+		return write_preview(f, item, e);
+	case FETCH_EMAILID:
+	case FETCH_THREADID:
+		return write_object_id(f, item->kind, e);
+	case FETCH_SAVEDATE:
+		write_save_date(f);
+		return 0;
 	case FETCH_SECTION:
 		return fetch_section(f, item, e);
 	}

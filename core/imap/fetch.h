@@ -22,6 +22,10 @@ enum fetch_kind {
 	FETCH_ENVELOPE,
 	FETCH_BODY,
 	FETCH_BODYSTRUCTURE,
+	FETCH_PREVIEW,
+	FETCH_EMAILID,
+	FETCH_THREADID,
+	FETCH_SAVEDATE,
 	FETCH_SECTION /* BODY[…], RFC822, RFC822.HEADER, RFC822.TEXT */
 };
 
@@ -29,6 +33,7 @@ struct fetch_item {
 	enum fetch_kind kind;
 	const char *label; /* "BODY[TEXT]<0>" */
 	struct mime_section section;
+	bool lazy; /* PREVIEW */
 	bool partial;
 	uint64_t offset, size; /* of the partial */
 };

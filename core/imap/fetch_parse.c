@@ -19,6 +19,9 @@ static const struct {
     {"ENVELOPE", FETCH_ENVELOPE},
     {"BODY", FETCH_BODY},
     {"BODYSTRUCTURE", FETCH_BODYSTRUCTURE},
+    {"EMAILID", FETCH_EMAILID},
+    {"THREADID", FETCH_THREADID},
+    {"SAVEDATE", FETCH_SAVEDATE},
 };
 
 static const struct {
@@ -206,6 +209,32 @@ static bool old_item(struct parsing *x, size_t i)
 	return true;
 }
 
+/* PREVIEW [SP "(LAZY)"] (RFC 8970 §6). Who also asks without LAZY wants it. */
+static bool preview(struct parsing *x)
+{
+	bool lazy = str_istarts(x->p->rest, STR(" (LAZY"));
+	struct fetch_item *item = NULL;
+	size_t i;
+
+	for (i = 0; i < x->out->count && item == NULL; i++)
+		if (x->out->items[i].kind == FETCH_PREVIEW)
+			item = &x->out->items[i];
+	if (item != NULL)
+		item->lazy = item->lazy && lazy;
+	else if ((item = add(x, FETCH_PREVIEW)) != NULL)
+		item->lazy = lazy;
+	else
+		return false;
+	if (!lazy)
+		return true;
+	x->p->rest = str_from(x->p->rest, 2);
+	do {
+		if (!parse_word(x->p, "LAZY"))
+			return parse_fail(x->p, "Unknown PREVIEW modifier");
+	} while (parse_skip(x->p, ' '));
+	return parse_char(x->p, ')');
+}
+
 static bool one_item(struct parsing *x, struct str name)
 {
 	size_t i;
@@ -215,6 +244,8 @@ static bool one_item(struct parsing *x, struct str name)
 			return body_section(x, name.n > strlen("BODY"));
 		return parse_fail(x->p, "Unknown FETCH item");
 	}
+	if (str_ieqc(name, "PREVIEW"))
+		return preview(x);
 	for (i = 0; i < ARRAY_LEN(simple_items); i++)
 		if (str_ieqc(name, simple_items[i].name))
 			return add_simple(x, simple_items[i].kind);

@@ -2,6 +2,7 @@
  * mailboxes.c: CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 3501 §6.3).
  */
 #include "imap/session_int.h"
+#include "store/special_use.h"
 #include "base/banned.h"
 
 static bool one_name(struct session *s, struct parse *p, const char **name)
@@ -29,15 +30,100 @@ static bool refuse_selected(struct session *s, const char *name)
 	return true;
 }
 
+/* ---- CREATE (RFC 6154 §3: with special uses) ---- */
+struct creation {
+	const char *name;
+	unsigned uses;
+	bool refused; /* one of the uses cannot be given */
+};
+
+static bool use_list(struct parse *p, struct creation *c)
+{
+	struct str name;
+	enum special_use use;
+
+	if (!parse_char(p, '('))
+		return false;
+	if (parse_skip(p, ')'))
+		return true;
+	do {
+		if (!parse_char(p, '\\') || !parse_atom(p, &name))
+			return false;
+		/* With the backslash that stands in front of it. */
+		if (special_use_parse(str_mem(name.p - 1, name.n + 1), &use))
+			c->uses |= 1u << use;
+		else
+			c->refused = true;
+	} while (parse_skip(p, ' '));
+	return parse_char(p, ')');
+}
+
+/* [SP "(" "USE" SP "(" uses "))"] */
+static bool create_parameters(struct parse *p, struct creation *c)
+{
+	if (!parse_skip(p, ' '))
+		return true;
+	if (!parse_char(p, '('))
+		return false;
+	do {
+		if (!parse_word(p, "USE"))
+			return parse_fail(p, "Unknown CREATE parameter");
+		if (!parse_sp(p) || !use_list(p, c))
+			return false;
+	} while (parse_skip(p, ' '));
+	return parse_char(p, ')');
+}
+
+/* The name without the choice of a format. */
+static const char *plain_name(const char *name)
+{
+	const char *slash = strncmp(name, "#driver.", 8) == 0 ? strchr(name, '/') : NULL;
+
+	return slash != NULL ? slash + 1 : name;
+}
+
+static bool is_level(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 0 && name[n - 1] == '/';
+}
+
+/* Without its uses the mailbox may not be there either. */
+static void create(struct session *s, const struct creation *c, struct mailbox_status *status, struct err *e)
+{
+	struct store *store = s->setup->store;
+	struct err undo = ERR_INIT;
+
+	if (store_create(store, c->name, e) != 0 || is_level(c->name))
+		return;
+	if ((c->uses != 0 && store_special_use_set(store, plain_name(c->name), c->uses, e) != 0) ||
+	    store_status(store, plain_name(c->name), STATUS_MAILBOX_ID, status, e) != 0)
+		store_delete(store, plain_name(c->name), &undo);
+}
+
 void command_create(struct session *s, struct parse *p)
 {
+	struct creation c = {.refused = false};
+	struct mailbox_status status = {.messages = 0};
 	struct err e = ERR_INIT;
-	const char *name;
+	const char *code = NULL;
 
-	if (!one_name(s, p, &name))
+	if (!parse_sp(p) || !parse_mailbox(p, &c.name) || !create_parameters(p, &c) || !parse_end(p)) {
+		reply_bad(s, p->error);
 		return;
-	store_create(s->setup->store, name, &e);
-	conclude(s, &e, "CREATE completed");
+	}
+	if (c.refused || (c.uses != 0 && is_level(c.name))) {
+		reply_no(s, "USEATTR", "A special use cannot be given to this mailbox");
+		return;
+	}
+	create(s, &c, &status, &e);
+	if (status.mailbox_id[0] != '\0')
+		code = arena_printf(s->arena, "MAILBOXID (%s)", status.mailbox_id);
+	if (e.code != 0)
+		reply_error(s, &e);
+	else
+		reply_ok(s, code, "CREATE completed");
 }
 
 void command_delete(struct session *s, struct parse *p)

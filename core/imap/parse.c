@@ -178,7 +178,8 @@ bool parse_quoted(struct parse *p, struct str *s)
 	return true;
 }
 
-static bool literal(struct parse *p, struct str *s)
+/* "{" number ["+"] "}" CRLF octets */
+static bool octets(struct parse *p, struct str *s)
 {
 	struct str digits;
 	uint64_t n;
@@ -194,9 +195,14 @@ static bool literal(struct parse *p, struct str *s)
 		return parse_fail(p, "Invalid literal");
 	*s = str_sub(p->rest, 0, (size_t)n);
 	p->rest = str_from(p->rest, (size_t)n);
-	if (str_find(*s, '\0') < s->n)
-		return parse_fail(p, "NUL in literal");
 	return true;
+}
+
+static bool literal(struct parse *p, struct str *s)
+{
+	if (!octets(p, s))
+		return false;
+	return str_find(*s, '\0') == s->n || parse_fail(p, "NUL in literal");
 }
 
 bool parse_string(struct parse *p, struct str *s)
@@ -215,6 +221,13 @@ bool parse_nstring(struct parse *p, struct str *s)
 {
 	*s = STR_NONE;
 	return parse_word(p, "NIL") || parse_string(p, s);
+}
+
+bool parse_nstring8(struct parse *p, struct str *s)
+{
+	if (parse_skip(p, '~'))
+		return octets(p, s);
+	return parse_nstring(p, s);
 }
 
 static bool astring_of(struct parse *p, bool (*is)(char), struct str *s)

@@ -41,8 +41,9 @@ bool parse_atom(struct parse *p, struct str *atom);
 /* Letters, digits and dots: FETCH's items and sections, STORE's item. */
 bool parse_item_name(struct parse *p, struct str *name);
 bool parse_astring(struct parse *p, struct str *s);
-bool parse_string(struct parse *p, struct str *s);  /* quoted or literal */
-bool parse_nstring(struct parse *p, struct str *s); /* NIL: p == NULL */
+bool parse_string(struct parse *p, struct str *s);   /* quoted or literal */
+bool parse_nstring(struct parse *p, struct str *s);  /* NIL: p == NULL */
+bool parse_nstring8(struct parse *p, struct str *s); /* nstring / literal8: may hold NUL (RFC 5464) */
 bool parse_quoted(struct parse *p, struct str *s);
 bool parse_number(struct parse *p, uint32_t *n);
 bool parse_nz_number(struct parse *p, uint32_t *n);

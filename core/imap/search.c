@@ -3,6 +3,7 @@
  */
 #include "base/clock.h"
 #include "imap/search_parse.h"
+#include "store/derived.h"
 #include "base/banned.h"
 
 struct searching {
@@ -29,6 +30,17 @@ static int open_message(void *arg, struct source **out, struct err *e)
 	return mailbox_read(x->s->mailbox, x->message, out, e);
 }
 
+static int has_object_id(void *arg, enum search_key key, struct str id, struct err *e)
+{
+	const struct searching *x = arg;
+	struct str own;
+
+	if ((key == SEARCH_EMAILID ? mailbox_email_id : mailbox_thread_id)(
+	        x->s->mailbox, x->message, &own, e) != 0)
+		return e->code;
+	return str_eq(own, id);
+}
+
 /* 1, 0, or a code. */
 static int matches(struct searching *x, const struct search_request *request, uint32_t sequence, int64_t now,
     struct arena *scratch, struct err *e)
@@ -41,6 +53,9 @@ static int matches(struct searching *x, const struct search_request *request, ui
 	    .has_keyword = has_keyword,
 	    .internal_date = msg->internal_date,
 	    .zone = msg->zone,
+	    .save_dates = mailbox_keeps_save_dates(x->s->mailbox),
+	    .save_date = msg->save_date,
+	    .has_object_id = has_object_id,
 	    .octets = msg->octets,
 	    .open = open_message,
 	    .arg = x,

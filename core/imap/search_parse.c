@@ -16,6 +16,7 @@ enum argument {
 	NOT_FLAG,
 	KEYWORD,
 	NOT_KEYWORD,
+	OBJECT_ID,
 	STRING, /* in `field` when it has one */
 	FIELD,  /* a field's name and a string */
 	DATE,
@@ -41,6 +42,7 @@ static const struct word {
     {"CC", STRING, SEARCH_ADDRESS, 0, "Cc"},
     {"DELETED", FLAG, SEARCH_FLAG, MORTISE_FLAG_DELETED, NULL},
     {"DRAFT", FLAG, SEARCH_FLAG, MORTISE_FLAG_DRAFT, NULL},
+    {"EMAILID", OBJECT_ID, SEARCH_EMAILID, 0, NULL},
     {"FLAGGED", FLAG, SEARCH_FLAG, MORTISE_FLAG_FLAGGED, NULL},
     {"FROM", STRING, SEARCH_ADDRESS, 0, "From"},
     {"HEADER", FIELD, SEARCH_HEADER, 0, NULL},
@@ -53,6 +55,10 @@ static const struct word {
     {"ON", DATE, SEARCH_ON, 0, NULL},
     {"OR", TWO_KEYS, SEARCH_OR, 0, NULL},
     {"RECENT", NOTHING, SEARCH_RECENT, 0, NULL},
+    {"SAVEDATESUPPORTED", NOTHING, SEARCH_SAVEDATESUPPORTED, 0, NULL},
+    {"SAVEDBEFORE", DATE, SEARCH_SAVEDBEFORE, 0, NULL},
+    {"SAVEDON", DATE, SEARCH_SAVEDON, 0, NULL},
+    {"SAVEDSINCE", DATE, SEARCH_SAVEDSINCE, 0, NULL},
     {"SEEN", FLAG, SEARCH_FLAG, MORTISE_FLAG_SEEN, NULL},
     {"SENTBEFORE", DATE, SEARCH_SENTBEFORE, 0, NULL},
     {"SENTON", DATE, SEARCH_SENTON, 0, NULL},
@@ -61,6 +67,7 @@ static const struct word {
     {"SMALLER", NUMBER, SEARCH_SMALLER, 0, NULL},
     {"SUBJECT", STRING, SEARCH_SUBJECT, 0, NULL},
     {"TEXT", STRING, SEARCH_TEXT, 0, NULL},
+    {"THREADID", OBJECT_ID, SEARCH_THREADID, 0, NULL},
     {"TO", STRING, SEARCH_ADDRESS, 0, "To"},
     {"UID", UIDS, SEARCH_UID, 0, NULL},
     {"UNANSWERED", NOT_FLAG, SEARCH_FLAG, MORTISE_FLAG_ANSWERED, NULL},
@@ -127,6 +134,20 @@ static bool uids(struct parsing *x, struct search *k)
 	return parse_sequence_set(x->p, count > 0 ? view_message(x->s->view, count)->uid : 0, &k->set);
 }
 
+/* objectid (RFC 8474 §7): its octets are compared as they are. */
+static bool object_id(struct parsing *x, struct str *out)
+{
+	size_t i;
+
+	if (!parse_astring(x->p, out))
+		return false;
+	for (i = 0; i < out->n; i++)
+		if (!ascii_alpha(out->p[i]) && !ascii_digit(out->p[i]) && out->p[i] != '_' &&
+		    out->p[i] != '-')
+			return parse_fail(x->p, "Invalid object id");
+	return (out->n > 0 && out->n <= 255) || parse_fail(x->p, "Invalid object id");
+}
+
 static bool two_keys(struct parsing *x, struct search *k)
 {
 	return one_key(x, &k->child) && parse_sp(x->p) && one_key(x, &k->child->next);
@@ -144,6 +165,8 @@ static bool argument(struct parsing *x, const struct word *w, struct search *k)
 	case KEYWORD:
 	case NOT_KEYWORD:
 		return parse_keyword(x->p, &k->text);
+	case OBJECT_ID:
+		return object_id(x, &k->text);
 	case FIELD:
 		return parse_astring(x->p, &k->field) && parse_sp(x->p) && text(x, &k->text);
 	case STRING:

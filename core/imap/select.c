@@ -3,6 +3,7 @@
  */
 #include "imap/session_int.h"
 #include "log/log.h"
+#include "store/derived.h"
 #include "base/banned.h"
 
 void session_deselect(struct session *s)
@@ -44,6 +45,7 @@ static void describe(struct session *s)
 {
 	struct buf *out = session_out(s);
 	uint32_t unseen = view_first_unseen(s->view);
+	char id[MAILBOX_ID_SIZE];
 
 	write_flag_lists(s);
 	buf_printf(out, "* %u EXISTS\r\n* %u RECENT\r\n", view_count(s->view), view_recent(s->view));
@@ -51,6 +53,8 @@ static void describe(struct session *s)
 		buf_printf(out, "* OK [UNSEEN %u] First unseen message\r\n", unseen);
 	buf_printf(out, "* OK [UIDVALIDITY %u] UIDs valid\r\n", mailbox_uidvalidity(s->mailbox));
 	buf_printf(out, "* OK [UIDNEXT %u] Predicted next UID\r\n", mailbox_uidnext(s->mailbox));
+	mailbox_id(s->mailbox, id);
+	buf_printf(out, "* OK [MAILBOXID (%s)] Object id\r\n", id);
 	if (!mailbox_uids_stick(s->mailbox))
 		response(out, STR(""), RESPONSE_NO, "UIDNOTSTICKY", "UIDs are of this session only");
 }

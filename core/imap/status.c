@@ -1,4 +1,5 @@
 #include "imap/status.h"
+#include "store/derived.h"
 #include "base/banned.h"
 
 static uint64_t messages(const struct mailbox_status *s)
@@ -26,15 +27,23 @@ static uint64_t unseen(const struct mailbox_status *s)
 	return s->unseen;
 }
 
+static uint64_t size(const struct mailbox_status *s)
+{
+	return s->size;
+}
+
 static const struct {
 	const char *name;
-	uint64_t (*value)(const struct mailbox_status *status);
+	uint64_t (*value)(const struct mailbox_status *status); /* NULL: MAILBOXID, which is no number */
+	unsigned want;                                          /* STATUS_… */
 } items[] = {
-    {"MESSAGES", messages},
-    {"RECENT", recent},
-    {"UIDNEXT", uidnext},
-    {"UIDVALIDITY", uidvalidity},
-    {"UNSEEN", unseen},
+    {"MAILBOXID", NULL, STATUS_MAILBOX_ID},
+    {"MESSAGES", messages, 0},
+    {"RECENT", recent, 0},
+    {"SIZE", size, STATUS_SIZE},
+    {"UIDNEXT", uidnext, 0},
+    {"UIDVALIDITY", uidvalidity, 0},
+    {"UNSEEN", unseen, 0},
 };
 
 static bool one_item(struct parse *p, unsigned *item)
@@ -70,8 +79,9 @@ bool status_parse(struct parse *p, struct status_request *out)
 }
 
 /* The selected mailbox, as this session sees it after it has heard the news. */
-static void status_of_selected(struct session *s, struct mailbox_status *out)
+static int status_of_selected(struct session *s, unsigned want, struct mailbox_status *out, struct err *e)
 {
+	uint64_t octets;
 	uint32_t i;
 
 	update_view(s, true);
@@ -79,25 +89,53 @@ static void status_of_selected(struct session *s, struct mailbox_status *out)
 	    .recent = view_recent(s->view),
 	    .uidnext = mailbox_uidnext(s->mailbox),
 	    .uidvalidity = mailbox_uidvalidity(s->mailbox)};
-	for (i = 1; i <= out->messages; i++)
-		out->unseen += (view_message(s->view, i)->flags & MORTISE_FLAG_SEEN) == 0 ? 1 : 0;
+	if ((want & STATUS_MAILBOX_ID) != 0)
+		mailbox_id(s->mailbox, out->mailbox_id);
+	for (i = 1; i <= out->messages; i++) {
+		const struct message *msg = view_message(s->view, i);
+
+		out->unseen += (msg->flags & MORTISE_FLAG_SEEN) == 0 ? 1 : 0;
+		if ((want & STATUS_SIZE) == 0 || msg->expunged)
+			continue;
+		if (mailbox_octets(s->mailbox, msg, &octets, e) != 0)
+			return e->code;
+		out->size += octets;
+	}
+	return 0;
+}
+
+static void write_items(struct buf *out, const struct status_request *r, const struct mailbox_status *status)
+{
+	const char *between = " (";
+	size_t i;
+
+	for (i = 0; i < r->count; i++, between = " ") {
+		buf_printf(out, "%s%s ", between, items[r->items[i]].name);
+		if (items[r->items[i]].value != NULL)
+			buf_addu(out, items[r->items[i]].value(status));
+		else
+			buf_printf(out, "(%s)", status->mailbox_id);
+	}
 }
 
 int status_write(
     struct session *s, struct buf *out, const char *name, const struct status_request *r, struct err *e)
 {
 	struct mailbox_status status;
+	unsigned want = 0;
 	size_t i;
 
+	for (i = 0; i < r->count; i++)
+		want |= items[r->items[i]].want;
 	if (is_selected(s, name))
-		status_of_selected(s, &status);
-	else if (store_status(s->setup->store, name, 0, &status, e) != 0)
+		status_of_selected(s, want, &status, e);
+	else
+		store_status(s->setup->store, name, want, &status, e);
+	if (e->code != 0)
 		return e->code;
 	buf_adds(out, "* STATUS ");
 	write_mailbox_name(out, name);
-	for (i = 0; i < r->count; i++)
-		buf_printf(out, "%s%s %llu", i == 0 ? " (" : " ", items[r->items[i]].name,
-		    (unsigned long long)items[r->items[i]].value(&status));
+	write_items(out, r, &status);
 	buf_adds(out, ")\r\n");
 	return 0;
 }

@@ -268,6 +268,17 @@ static int match_text(struct match *m, const struct search *s, struct err *e)
 
 /* ---- single keys ---- */
 
+/* RFC 8514 §4.3 */
+static bool match_saved(const struct search *s, const struct search_target *t)
+{
+	int64_t day =
+	    t->save_dates && t->save_date != 0 ? day_of(t->save_date, 0) : day_of(t->internal_date, t->zone);
+
+	return s->key == SEARCH_SAVEDBEFORE ? day < s->day
+	       : s->key == SEARCH_SAVEDON   ? day == s->day
+	                                    : day >= s->day;
+}
+
 static bool match_record(const struct search *s, const struct search_target *t)
 {
 	int64_t day = day_of(t->internal_date, t->zone), age = t->now - t->internal_date;
@@ -299,6 +310,12 @@ static bool match_record(const struct search *s, const struct search_target *t)
 		return day == s->day;
 	case SEARCH_SINCE:
 		return day >= s->day;
+	case SEARCH_SAVEDBEFORE:
+	case SEARCH_SAVEDON:
+	case SEARCH_SAVEDSINCE:
+		return match_saved(s, t);
+	case SEARCH_SAVEDATESUPPORTED:
+		return t->save_dates;
 	case SEARCH_OLDER:
 		return age >= 0 && (uint64_t)age >= s->number;
 	case SEARCH_YOUNGER:
@@ -320,6 +337,11 @@ static int match_key(struct match *m, const struct search *s, struct err *e)
 		return match_field(m, s, s->field, e);
 	case SEARCH_SUBJECT:
 		return match_field(m, s, STR("Subject"), e);
+	case SEARCH_EMAILID:
+	case SEARCH_THREADID:
+		return m->target->has_object_id != NULL
+		           ? m->target->has_object_id(m->target->arg, s->key, s->text, e)
+		           : 0;
 	case SEARCH_BODY:
 		return match_body(m, s, e);
 	case SEARCH_TEXT:

@@ -20,6 +20,8 @@ static enum cost cost_of(enum search_key key)
 		return COST_HEADER;
 	case SEARCH_BODY:
 	case SEARCH_TEXT:
+	case SEARCH_EMAILID:
+	case SEARCH_THREADID:
 		return COST_BODY;
 	default:
 		return COST_RECORD;

@@ -61,6 +61,12 @@ enum search_key {
 	SEARCH_SENTBEFORE, /* day: Date header */
 	SEARCH_SENTON,
 	SEARCH_SENTSINCE,
+	SEARCH_SAVEDBEFORE, /* day: save date (RFC 8514) */
+	SEARCH_SAVEDON,
+	SEARCH_SAVEDSINCE,
+	SEARCH_SAVEDATESUPPORTED,
+	SEARCH_EMAILID, /* text (RFC 8474) */
+	SEARCH_THREADID,
 	SEARCH_OLDER, /* seconds */
 	SEARCH_YOUNGER,
 	SEARCH_HEADER,  /* field, text (empty text: field exists) */
@@ -108,6 +114,10 @@ struct search_target {
 	bool (*has_keyword)(void *arg, struct str keyword);
 	int64_t internal_date;
 	int zone;
+	bool save_dates;   /* are kept; if not, the internal date stands for the save date */
+	int64_t save_date; /* UTC */
+	/* Whether the message's EMAILID or THREADID is this one: 1, 0, or a code. */
+	int (*has_object_id)(void *arg, enum search_key key, struct str id, struct err *e);
 	uint64_t octets;
 	uint64_t modseq;
 	int (*open)(void *arg, struct source **out, struct err *e);

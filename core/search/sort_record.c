@@ -10,6 +10,7 @@
  */
 #include "search/sort.h"
 
+#include "base/checksum.h"
 #include "base/object.h"
 #include "charset/charset.h"
 #include "mime/mime.h"
@@ -22,23 +23,6 @@
 #define HAS_DATE 2
 #define HEAD (12 + 4 * SORT_TEXTS)
 
-static void put(char *p, uint64_t v, size_t octets)
-{
-	size_t i;
-
-	for (i = 0; i < octets; i++)
-		p[i] = (char)(v >> (8 * i) & 0xff);
-}
-
-static uint64_t get(const char *p, size_t octets)
-{
-	uint64_t v = 0;
-
-	while (octets-- > 0)
-		v = v << 8 | (unsigned char)p[octets];
-	return v;
-}
-
 bool sort_record_read(struct str packed, struct sort_record *out)
 {
 	struct str rest = str_from(packed, HEAD);
@@ -48,9 +32,9 @@ bool sort_record_read(struct str packed, struct sort_record *out)
 		return false;
 	out->reply = (packed.p[1] & REPLY) != 0;
 	out->has_date = (packed.p[1] & HAS_DATE) != 0;
-	out->date = (int64_t)get(packed.p + 4, 8);
+	out->date = (int64_t)little_get(packed.p + 4, 8);
 	for (i = 0; i < SORT_TEXTS; i++) {
-		size_t n = (size_t)get(packed.p + 12 + 4 * i, 4);
+		size_t n = (size_t)little_get(packed.p + 12 + 4 * i, 4);
 
 		if (n > rest.n)
 			return false;
@@ -169,7 +153,7 @@ struct writing {
 /* Text number i ends here: its length goes into the head. */
 static void end_text(struct writing *w, enum sort_text i, size_t from)
 {
-	put(w->out->p + w->start + 12 + 4 * (size_t)i, w->out->n - from, 4);
+	little_put(w->out->p + w->start + 12 + 4 * (size_t)i, w->out->n - from, 4);
 }
 
 static void add_decoded(struct writing *w, enum sort_text i, struct str raw)
@@ -276,7 +260,7 @@ void sort_record_write(struct buf *out, struct str envelope, struct str referenc
 	add_ids(&w, references, buf_str(&in_reply_to));
 	out->p[w.start] = VERSION;
 	out->p[w.start + 1] = w.bits;
-	put(out->p + w.start + 4, (uint64_t)date, 8);
+	little_put(out->p + w.start + 4, (uint64_t)date, 8);
 	buf_free(&w.raw);
 	buf_free(&w.decoded);
 }

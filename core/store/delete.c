@@ -12,6 +12,7 @@
 #include "base/path.h"
 #include "log/log.h"
 #include "store/driver.h"
+#include "store/special_use.h"
 #include "base/banned.h"
 
 static int remove_name(struct store *s, const struct target *t, int flags, struct err *e)
@@ -105,8 +106,10 @@ int store_delete(struct store *s, const char *name, struct err *e)
 		err_fail(e, MORTISE_E_UNSUPPORTED, "This format does not delete mailboxes");
 	else
 		remove_locked(s, &t, e);
-	if (e->code == 0 && t.object == OBJECT_MAILBOX)
+	if (e->code == 0 && t.object == OBJECT_MAILBOX) {
 		forget_rows(s, &t);
+		special_use_deleted(s, n.text);
+	}
 	target_close(&t);
 	return e->code;
 }

@@ -1,8 +1,32 @@
 #include "store/derived.h"
 
+#include "base/digest.h"
+#include "base/vec.h"
+#include "log/log.h"
+#include "mime/preview.h"
 #include "search/sort.h"
 #include "store/mailbox_int.h"
 #include "base/banned.h"
+
+/* ---- what the index has, and what it will have ---- */
+static bool find(struct mailbox *m, uint32_t uid, int kind, struct str *out)
+{
+	struct err e = ERR_INIT;
+
+	buf_reset(&m->wire);
+	if (index_wire(m->index, m->number, uid, kind, STR(""), &m->wire, &e) <= 0)
+		return false;
+	*out = buf_str(&m->wire);
+	return true;
+}
+
+static struct str keep(struct mailbox *m, uint32_t uid, int kind)
+{
+	index_wire_put(m->index, m->number, uid, kind, STR(""), buf_str(&m->wire));
+	return m->wire.n > 0 ? buf_str(&m->wire) : STR("");
+}
+
+/* ---- sort records ---- */
 
 /* The message header, as far as it is looked at, and perhaps a little more. */
 static int read_header(struct mailbox *m, const struct message *msg, struct buf *out, struct err *e)
@@ -29,7 +53,8 @@ static int read_header(struct mailbox *m, const struct message *msg, struct buf 
 static int compute_record(struct mailbox *m, const struct message *msg, struct buf *out, struct err *e)
 {
 	AUTO_ARENA struct arena *a = arena_new("sort record");
-	AUTO_BUF struct buf header = BUF_INIT, envelope = BUF_INIT;
+	AUTO_BUF struct buf header = BUF_INIT;
+	AUTO_BUF struct buf envelope = BUF_INIT;
 	struct str references = STR_NONE;
 	struct source *s;
 
@@ -44,25 +69,313 @@ static int compute_record(struct mailbox *m, const struct message *msg, struct b
 	return e->code;
 }
 
-int mailbox_sort_records(struct mailbox *m, const struct message *const *messages, size_t count,
-    sort_record_fn *fn, void *arg, struct err *e)
+/* A pass over the index beside the messages: both are in order of UID. */
+struct scanning {
+	struct mailbox *m;
+	const struct message *const *messages;
+	size_t count, next;
+	bool *there; /* of each message: the index has it; the first pass */
+	sort_record_fn *fn;
+	void *arg;
+	struct err *e;
+};
+
+static int on_there(void *arg, uint32_t uid, struct str text)
+{
+	struct scanning *x = arg;
+	struct sort_record r;
+
+	while (x->next < x->count && x->messages[x->next]->uid < uid)
+		x->next++;
+	if (x->next < x->count && x->messages[x->next]->uid == uid)
+		x->there[x->next] = sort_record_read(text, &r);
+	return x->next == x->count;
+}
+
+/* Records that the index does not have are computed and put there. */
+static int fill(struct scanning *x)
 {
 	AUTO_BUF struct buf packed = BUF_INIT;
 	size_t i;
 
-	CHECK_OBJ(m, MAILBOX_MAGIC);
-	for (i = 0; i < count; i++) {
-		int r;
-
+	for (i = 0; i < x->count; i++) {
+		if (x->there[i])
+			continue;
+		if (store_stopped(x->m->store, x->e) != 0)
+			return x->e->code;
 		buf_reset(&packed);
-		r = compute_record(m, messages[i], &packed, e);
-		if (r == MORTISE_E_EXPUNGED)
-			err_clear(e);
-		else if (r != 0)
-			return r;
-		r = fn(arg, i, buf_str(&packed));
-		if (r != 0)
-			return r;
+		if (compute_record(x->m, x->messages[i], &packed, x->e) == 0)
+			index_wire_put(x->m->index, x->m->number, x->messages[i]->uid, INDEX_SORT, STR(""),
+			    buf_str(&packed));
+		else if (x->e->code != MORTISE_E_EXPUNGED)
+			return x->e->code;
+		err_clear(x->e);
 	}
+	index_wire_flush(x->m->index);
 	return 0;
+}
+
+/* Tells messages up to the next one with a UID of `before` or above: the index does not have them. */
+static int tell_missing(struct scanning *x, uint32_t before)
+{
+	AUTO_BUF struct buf packed = BUF_INIT;
+	int r = 0;
+
+	while (r == 0 && x->next < x->count && x->messages[x->next]->uid < before) {
+		buf_reset(&packed);
+		if (compute_record(x->m, x->messages[x->next], &packed, x->e) == MORTISE_E_EXPUNGED)
+			err_clear(x->e);
+		r = x->e->code != 0 ? x->e->code : x->fn(x->arg, x->next++, buf_str(&packed));
+	}
+	return r;
+}
+
+static int on_record(void *arg, uint32_t uid, struct str text)
+{
+	struct scanning *x = arg;
+	struct sort_record record;
+	int r = tell_missing(x, uid);
+
+	if (r != 0 || x->next == x->count)
+		return r != 0 ? r : 1;
+	if (x->messages[x->next]->uid == uid && sort_record_read(text, &record))
+		return x->fn(x->arg, x->next++, text);
+	return 0;
+}
+
+int mailbox_sort_records(struct mailbox *m, const struct message *const *messages, size_t count,
+    sort_record_fn *fn, void *arg, struct err *e)
+{
+	struct scanning x = {.m = m, .messages = messages, .count = count, .fn = fn, .arg = arg, .e = e};
+	int r;
+
+	CHECK_OBJ(m, MAILBOX_MAGIC);
+	if (count == 0)
+		return 0;
+	index_wire_flush(m->index);
+	x.there = mem_array(count, sizeof(*x.there));
+	r = index_wire_scan(m->index, m->number, INDEX_SORT, STR(""), on_there, &x, e);
+	if (r >= 0)
+		r = fill(&x);
+	mem_free(x.there);
+	x.next = 0;
+	if (r >= 0)
+		r = index_wire_scan(m->index, m->number, INDEX_SORT, STR(""), on_record, &x, e);
+	if (r == 0)
+		r = tell_missing(&x, UINT32_MAX);
+	return r == 1 ? 0 : r;
+}
+
+static int sort_record_of(
+    struct mailbox *m, const struct message *msg, struct sort_record *out, struct err *e)
+{
+	struct str packed;
+
+	if (find(m, msg->uid, INDEX_SORT, &packed) && sort_record_read(packed, out))
+		return 0;
+	buf_reset(&m->wire);
+	if (compute_record(m, msg, &m->wire, e) != 0)
+		return e->code;
+	packed = keep(m, msg->uid, INDEX_SORT);
+	ASSERT(sort_record_read(packed, out));
+	return 0;
+}
+
+/* ---- preview ---- */
+int mailbox_preview(struct mailbox *m, const struct message *msg, bool lazy, struct str *out, struct err *e)
+{
+	AUTO_ARENA struct arena *a = NULL;
+	struct mime_part *root;
+	struct source *s;
+
+	CHECK_OBJ(m, MAILBOX_MAGIC);
+	*out = STR_NONE;
+	if (find(m, msg->uid, INDEX_PREVIEW, out)) {
+		*out = out->n > 0 ? *out : STR("");
+		return 0;
+	}
+	if (lazy)
+		return 0;
+	a = arena_new("preview");
+	buf_reset(&m->wire);
+	if (mailbox_read(m, msg, &s, e) != 0)
+		return e->code;
+	if (mime_parse(s, NULL, a, &root, e) == 0 && mime_preview(s, root, &m->wire, e) == 0)
+		*out = keep(m, msg->uid, INDEX_PREVIEW);
+	source_close(&s);
+	return e->code;
+}
+
+/* ---- object ids ---- */
+int mailbox_email_id(struct mailbox *m, const struct message *msg, struct str *out, struct err *e)
+{
+	struct digest *d;
+	struct source *s;
+	uint64_t at = 0;
+	struct str part;
+
+	CHECK_OBJ(m, MAILBOX_MAGIC);
+	if (find(m, msg->uid, INDEX_EMAILID, out))
+		return 0;
+	if (mailbox_read(m, msg, &s, e) != 0)
+		return e->code;
+	d = digest_new();
+	while (source_chunk(s, at, &part, e) == 0 && part.n > 0) {
+		digest_add(d, part);
+		at += part.n;
+	}
+	source_close(&s);
+	buf_reset(&m->wire);
+	buf_addc(&m->wire, 'M');
+	digest_name(&d, &m->wire);
+	if (e->code == 0)
+		*out = keep(m, msg->uid, INDEX_EMAILID);
+	return e->code;
+}
+
+int mailbox_thread_id(struct mailbox *m, const struct message *msg, struct str *out, struct err *e)
+{
+	struct digest *d;
+	struct sort_record r;
+	struct str begin;
+
+	CHECK_OBJ(m, MAILBOX_MAGIC);
+	if (sort_record_of(m, msg, &r, e) != 0)
+		return e->code;
+	begin = r.texts[SORT_TEXT_REFERENCES];
+	begin = begin.n > 0 ? str_cut(&begin, '\0') : r.texts[SORT_TEXT_ID];
+	if (begin.n == 0 && mailbox_email_id(m, msg, &begin, e) != 0)
+		return e->code;
+	d = digest_new();
+	digest_add(d, begin);
+	buf_reset(&m->wire);
+	buf_addc(&m->wire, 'T');
+	digest_name(&d, &m->wire);
+	*out = buf_str(&m->wire);
+	return 0;
+}
+
+/*
+ * MAILBOXID as it is kept: UIDVALIDITY, SP, id. A copy lies in the cache, with the messages' ids under the
+ * UID that none has, so that SELECT need not look into the other file.
+ */
+#define MAILBOX_ID STR("objectid")
+#define NO_UID 0u
+
+static bool has_uidvalidity(struct str value, uint32_t uidvalidity, struct str *id)
+{
+	uint32_t n;
+
+	*id = value;
+	return str_u32(str_cut(id, ' '), &n) && n == uidvalidity && id->n > 0;
+}
+
+static void make_id(struct mailbox *m, struct buf *out)
+{
+	AUTO_BUF struct buf identity = BUF_INIT;
+	struct digest *d = digest_new();
+
+	target_identity(&m->target, &identity);
+	buf_printf(&identity, "%c%u", '\0', m->uidvalidity);
+	digest_add(d, buf_str(&identity));
+	buf_reset(out);
+	buf_printf(out, "%u F", m->uidvalidity);
+	digest_name(&d, out);
+}
+
+/* UIDVALIDITY, SP, id. *durable: it is an attribute. */
+static int find_id(struct mailbox *m, struct buf *out, bool *durable, struct err *e)
+{
+	struct str id;
+
+	*durable = false;
+	/* An INBOX that is not there yet is not in the index. */
+	if (m->index != NULL) {
+		int r = index_attribute(m->index, m->number, MAILBOX_ID, out, e);
+
+		if (r < 0)
+			return r;
+		*durable = r > 0 && has_uidvalidity(buf_str(out), m->uidvalidity, &id);
+	}
+	if (!*durable)
+		make_id(m, out);
+	return 0;
+}
+
+void mailbox_id(struct mailbox *m, char out[MAILBOX_ID_SIZE])
+{
+	AUTO_BUF struct buf value = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct str id = STR_NONE;
+	bool durable;
+
+	CHECK_OBJ(m, MAILBOX_MAGIC);
+	if (m->index != NULL && find(m, NO_UID, INDEX_EMAILID, &id) &&
+	    has_uidvalidity(id, m->uidvalidity, &id)) {
+		snprintf(out, MAILBOX_ID_SIZE, "%.*s", STR_FMT(id));
+		return;
+	}
+	if (find_id(m, &value, &durable, &e) != 0) {
+		log_err(MSG_STORE_INDEX, &e, mailbox_name(m));
+		make_id(m, &value);
+	} else if (m->index != NULL) {
+		index_wire_put(m->index, m->number, NO_UID, INDEX_EMAILID, STR(""), buf_str(&value));
+	}
+	has_uidvalidity(buf_str(&value), m->uidvalidity, &id);
+	snprintf(out, MAILBOX_ID_SIZE, "%.*s", STR_FMT(id));
+}
+
+/* ---- RENAME: what depended on the place becomes an attribute ---- */
+struct naming {
+	struct arena *arena;
+	VEC(const char *) names;
+};
+
+static int on_name(void *arg, const struct list_entry *entry)
+{
+	struct naming *n = arg;
+
+	if ((entry->attributes & LIST_NOSELECT) == 0)
+		*vec_push(&n->names) = arena_strdup(n->arena, entry->name);
+	return 0;
+}
+
+static void keep_id(struct store *s, const char *name)
+{
+	AUTO_BUF struct buf value = BUF_INIT;
+	struct mailbox *m = NULL;
+	struct err e = ERR_INIT;
+	struct str id;
+	bool durable;
+
+	if (mailbox_open(s, name, MAILBOX_READ_ONLY | MAILBOX_KEEP_RECENT, &m, &e) == 0 &&
+	    find_id(m, &value, &durable, &e) == 0 && !durable && m->index != NULL &&
+	    index_persistent(m->index)) {
+		id = buf_str(&value);
+		index_attribute_set(m->index, m->number, MAILBOX_ID, &id, &e);
+	}
+	if (e.code != 0)
+		log_err(MSG_STORE_INDEX, &e, name);
+	if (m != NULL)
+		mailbox_close(&m);
+}
+
+int store_keep_ids(struct store *s, const char *name, struct err *e)
+{
+	AUTO_ARENA struct arena *a = arena_new("ids");
+	struct naming n = {.arena = a, .names = VEC_INIT};
+	size_t i;
+
+	if (store_list(s, "", name, on_name, &n, e) == 0)
+		store_list(s, "", arena_printf(a, "%s/*", name), on_name, &n, e);
+	for (i = 0; i < n.names.n && e->code == 0; i++)
+		keep_id(s, n.names.v[i]);
+	vec_free(&n.names);
+	return e->code;
+}
+
+bool mailbox_keeps_save_dates(const struct mailbox *m)
+{
+	CHECK_OBJ(m, MAILBOX_MAGIC);
+	return m->index != NULL && !m->unindexed && index_persistent(m->index);
 }

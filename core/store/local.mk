@@ -11,7 +11,7 @@ core_store_libstore_a_SOURCES = \
 	core/store/sync.h core/store/sync.c core/store/apply.c core/store/store_index.c \
 	core/store/change.c core/store/journal.c core/store/flags.c core/store/expunge.c \
 	core/store/append.c core/store/copy.c core/store/status.c core/store/derived.h core/store/derived.c \
-	core/store/special_use.h core/store/special_use.c \
+	core/store/special_use.h core/store/special_use.c core/store/metadata.h core/store/metadata.c \
 	core/store/view.c core/store/watch.c core/store/read.c \
 	core/store/source_file.h core/store/source_file.c core/store/cache.c \
 	core/store/index.h core/store/index_int.h core/store/index.c core/store/index_names.c \
@@ -27,7 +27,7 @@ store_test_support = \
 store_test_libs = \
 	core/store/libstore.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
 	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
-	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(CMOCKA_LIBS)
+	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(OPENSSL_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += core/store/test-names core/store/test-mailbox core/store/test-fail \
 	core/store/test-source core/store/test-sync core/store/test-model core/store/test-index core/store/test-index-damage
@@ -65,7 +65,7 @@ core_store_fuzz_names_LDFLAGS = $(FUZZ_LINK_FLAGS)
 core_store_fuzz_names_LDADD = $(FUZZ_MAIN) \
 	core/store/libstore.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
 	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
-	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS)
+	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(OPENSSL_LIBS)
 if !FUZZERS
 TESTS += core/store/fuzz-names
 endif

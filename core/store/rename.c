@@ -13,7 +13,10 @@
 #include "base/io.h"
 #include "base/path.h"
 #include "log/log.h"
+#include "store/derived.h"
 #include "store/driver.h"
+#include "store/metadata.h"
+#include "store/special_use.h"
 #include "base/banned.h"
 
 static int move_name(struct store *s, const struct target *from, const struct target *to, struct err *e)
@@ -140,7 +143,8 @@ static int rename_inbox(struct store *s, const char *to, struct err *e)
 	if (mailbox_read_only(inbox)) {
 		err_fail(e, MORTISE_E_PERM, "INBOX is read-only");
 	} else if (store_create(s, to, e) == 0) {
-		if (mailbox_copy(inbox, &all, to, a, &done, e) != 0)
+		if (mailbox_copy(inbox, &all, to, a, &done, e) != 0 ||
+		    store_metadata_copy(s, "INBOX", to, e) != 0)
 			store_delete(s, to, &undo);
 		else if (done.count > 0)
 			empty(inbox, &done, e);
@@ -212,11 +216,28 @@ static int rename_folders(
 	return e->code;
 }
 
+/* Not INBOX. */
+static int rename_other(
+    struct store *s, const struct name *old, const struct name *new, struct arena *a, struct err *e)
+{
+	struct target t;
+
+	if (s->o->dot_folders)
+		return rename_folders(s, old, new, a, e);
+	if (target_find(s, old, &t, e) != 0)
+		return e->code;
+	if (t.object == OBJECT_MISSING || t.object == OBJECT_OTHER)
+		not_a_mailbox(&t, e);
+	else
+		rename_found(s, &t, new, e);
+	target_close(&t);
+	return e->code;
+}
+
 int store_rename(struct store *s, const char *from, const char *to, struct err *e)
 {
 	AUTO_ARENA struct arena *a = arena_new("rename");
 	struct name old, new;
-	struct target t;
 	size_t n;
 
 	CHECK_OBJ(s, STORE_MAGIC);
@@ -230,14 +251,7 @@ int store_rename(struct store *s, const char *from, const char *to, struct err *
 	n = strlen(old.text);
 	if (strncmp(old.text, new.text, n) == 0 && new.text[n] == '/')
 		return err_fail(e, MORTISE_E_INVALID, "A mailbox cannot be moved below itself");
-	if (s->o->dot_folders)
-		return rename_folders(s, &old, &new, a, e);
-	if (target_find(s, &old, &t, e) != 0)
-		return e->code;
-	if (t.object == OBJECT_MISSING || t.object == OBJECT_OTHER)
-		not_a_mailbox(&t, e);
-	else
-		rename_found(s, &t, &new, e);
-	target_close(&t);
+	if (store_keep_ids(s, old.text, e) == 0 && rename_other(s, &old, &new, a, e) == 0)
+		special_use_renamed(s, old.text, new.text);
 	return e->code;
 }

@@ -27,9 +27,15 @@ bool special_use_parse(struct str name, enum special_use *out);
 struct special_uses {
 	const char *names[SPECIAL_USES]; /* of mailboxes; NULL: none */
 };
-/* One read; names live in the arena. */
+/* One read of the index; names live in the arena. */
 int store_special_uses(struct store *s, struct arena *a, struct special_uses *out, struct err *e);
 /* Bits 1 << enum special_use. */
 unsigned special_use_of(const struct special_uses *u, const char *name);
+/* A mailbox that exists has these uses and no others from now on; other mailboxes lose them. Durable. */
+int store_special_use_set(struct store *s, const char *name, unsigned uses, struct err *e);
+
+/* ---- for RENAME and DELETE ---- */
+void special_use_renamed(struct store *s, const char *from, const char *to);
+void special_use_deleted(struct store *s, const char *name);
 
 #endif

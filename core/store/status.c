@@ -1,3 +1,4 @@
+#include "store/derived.h"
 #include "store/mailbox_int.h"
 #include "base/banned.h"
 
@@ -29,6 +30,8 @@ static int count(struct mailbox *m, unsigned want, struct mailbox_status *out, s
 	    .uidnext = m->uidnext,
 	    .uidvalidity = m->uidvalidity,
 	    .highestmodseq = mailbox_highestmodseq(m)};
+	if ((want & STATUS_MAILBOX_ID) != 0)
+		mailbox_id(m, out->mailbox_id);
 	return (want & STATUS_SIZE) != 0 ? size(m, &out->size, e) : 0;
 }
 

@@ -42,6 +42,8 @@ struct store_options {
 	const char *archive, *drafts, *junk, *sent, *trash; /* names with these special uses */
 	bool dot_folders;                                   /* Maildir++ */
 	uint64_t index_state_size, index_cache_size, index_checkpoint, index_vanished; /* see index.h */
+	const char *admin, *comment;              /* METADATA of the server */
+	uint64_t metadata_size, metadata_entries; /* of one entry, of one mailbox */
 };
 extern const struct conf_group store_conf_group;
 

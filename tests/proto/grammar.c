@@ -383,7 +383,7 @@ static bool mailbox_list(struct grammar *g)
 static bool status_data(struct grammar *g)
 {
 	static const char *const names[] = {
-	    "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ"};
+	    "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "SIZE", "MAILBOXID"};
 	unsigned seen = 0, i;
 	uint64_t n;
 
@@ -392,14 +392,15 @@ static bool status_data(struct grammar *g)
 	if (take(g, ')'))
 		return true;
 	do {
-		for (i = 0; i < 6 && !take_word(g, names[i]); i++)
+		for (i = 0; i < 8 && !take_word(g, names[i]); i++)
 			;
-		if (i == 6 || (seen & 1u << i) != 0)
+		if (i == 8 || (seen & 1u << i) != 0)
 			return wanted(g, "a STATUS item, each once");
 		seen |= 1u << i;
-		if (!want(g, ' ') || !(i == 2 || i == 3 ? nz_number(g, &n)
-		                         : i == 5       ? number64(g, &n)
-		                                        : number(g, &n)))
+		if (!want(g, ' ') || !(i == 2 || i == 3     ? nz_number(g, &n)
+		                         : i == 5 || i == 6 ? number64(g, &n)
+		                         : i == 7           ? object_id(g)
+		                                            : number(g, &n)))
 			return false;
 	} while (take(g, ' '));
 	return want(g, ')');
@@ -502,6 +503,48 @@ static bool thread_data(struct grammar *g)
 		}
 	} while (lists.n > 0 || !at_end(g));
 	return true;
+}
+
+/* value = nstring / literal8 (RFC 5464 §5) */
+static bool metadata_value(struct grammar *g)
+{
+	bool nil;
+	uint64_t n;
+
+	if (!take(g, '~'))
+		return nstring(g, NULL, &nil);
+	if (!want(g, '{') || !number64(g, &n) || !want(g, '}') || !want(g, '\r') || !want(g, '\n'))
+		return false;
+	if (n > g->line.n - g->at)
+		return wanted(g, "as many octets as the literal says");
+	g->at += n;
+	return true;
+}
+
+static bool metadata_entry(struct grammar *g)
+{
+	AUTO_BUF struct buf name = BUF_INIT;
+
+	if (!astring(g, &name))
+		return false;
+	if (!str_istarts(buf_str(&name), STR("/private/")) && !str_istarts(buf_str(&name), STR("/shared/")))
+		return wanted(g, "an entry below /private or /shared");
+	if (strpbrk(buf_cstr(&name), "*%") != NULL || strstr(buf_cstr(&name), "//") != NULL ||
+	    name.p[name.n - 1] == '/')
+		return wanted(g, "an entry name of RFC 5464 §3.2");
+	return true;
+}
+
+/* With values; this server does not send the unsolicited form. An empty mailbox name is the server. */
+static bool metadata_data(struct grammar *g)
+{
+	if (!want(g, ' ') || !mailbox(g) || !want(g, ' ') || !want(g, '('))
+		return false;
+	do
+		if (!metadata_entry(g) || !want(g, ' ') || !metadata_value(g))
+			return false;
+	while (take(g, ' '));
+	return want(g, ')');
 }
 
 /* RFC 2342 §6: NIL, or one or more (prefix delimiter *(SP string SP "(" strings ")")). */
@@ -610,8 +653,9 @@ static bool untagged(struct grammar *g)
 		bool (*data)(struct grammar *g);
 	} kinds[] = {{"CAPABILITY", capability_data}, {"FLAGS", flags_data}, {"LIST", mailbox_list},
 	    {"LSUB", mailbox_list}, {"STATUS", status_data}, {"SEARCH", search_data}, {"SORT", search_data},
-	    {"THREAD", thread_data}, {"NAMESPACE", namespace_data}, {"ID", id_data},
-	    {"ENABLED", enabled_data}, {"ESEARCH", esearch_data}, {"VANISHED", vanished_data}};
+	    {"THREAD", thread_data}, {"METADATA", metadata_data}, {"NAMESPACE", namespace_data},
+	    {"ID", id_data}, {"ENABLED", enabled_data}, {"ESEARCH", esearch_data},
+	    {"VANISHED", vanished_data}};
 	size_t i;
 
 	if (ascii_digit(next(g)))

@@ -83,6 +83,25 @@ static bool modified(struct grammar *g)
 	return want(g, ' ') && uid_set(g, &n);
 }
 
+static bool mailbox_id(struct grammar *g)
+{
+	return want(g, ' ') && object_id(g);
+}
+
+/* RFC 5464 §5 */
+static bool metadata(struct grammar *g)
+{
+	uint64_t n;
+
+	if (!want(g, ' '))
+		return false;
+	if (take_word(g, "TOOMANY") || take_word(g, "NOPRIVATE"))
+		return true;
+	if (take_word(g, "LONGENTRIES") || take_word(g, "MAXSIZE"))
+		return want(g, ' ') && number64(g, &n);
+	return wanted(g, "a METADATA code of RFC 5464");
+}
+
 static const struct {
 	const char *name;
 	bool (*argument)(struct grammar *g);
@@ -123,6 +142,9 @@ static const struct {
     {"ALREADYEXISTS", no_argument},
     {"NONEXISTENT", no_argument},
     {"TOOBIG", no_argument},
+    {"MAILBOXID", mailbox_id},
+    {"METADATA", metadata},
+    {"USEATTR", no_argument},
 };
 
 static bool code(struct grammar *g)
@@ -132,7 +154,7 @@ static bool code(struct grammar *g)
 	for (i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
 		if (take_word(g, codes[i].name))
 			return codes[i].argument(g) && want(g, ']') && want(g, ' ');
-	return wanted(g, "a response code of RFC 3501, 4315, 5530 or 7162");
+	return wanted(g, "a response code of RFC 3501, 4315, 5464, 5530, 6154, 7162 or 8474");
 }
 
 bool resp_text(struct grammar *g)

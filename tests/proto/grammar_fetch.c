@@ -304,6 +304,44 @@ static bool number_item(struct grammar *g)
 	return number64(g, &n);
 }
 
+/* RFC 8474 §7: "(" 1*255(ALPHA / DIGIT / "_" / "-") ")" */
+bool object_id(struct grammar *g)
+{
+	size_t start;
+
+	if (!want(g, '('))
+		return false;
+	for (start = g->at; ascii_alpha(next(g)) || ascii_digit(next(g)) || next(g) == '_' || next(g) == '-';)
+		g->at++;
+	if (g->at == start || g->at - start > 255)
+		return wanted(g, "an object id");
+	return want(g, ')');
+}
+
+static bool thread_id_item(struct grammar *g)
+{
+	return take_word(g, "NIL") || object_id(g);
+}
+
+static bool save_date_item(struct grammar *g)
+{
+	return take_word(g, "NIL") || date_time(g);
+}
+
+/* RFC 8970 §3.3: at most 256 characters. */
+static bool preview_item(struct grammar *g)
+{
+	AUTO_BUF struct buf text = BUF_INIT;
+	size_t i, characters = 0;
+	bool nil;
+
+	if (!nstring(g, &text, &nil))
+		return false;
+	for (i = 0; i < text.n; i++)
+		characters += ((unsigned char)text.p[i] & 0xc0) != 0x80;
+	return characters <= 256 || wanted(g, "a preview of 256 characters at most");
+}
+
 static bool uid_item(struct grammar *g)
 {
 	uint64_t n;
@@ -340,6 +378,10 @@ static const struct {
     {"RFC822.SIZE", number_item},
     {"BODY", body_item},
     {"BODYSTRUCTURE", bodystructure_item},
+    {"EMAILID", object_id},
+    {"THREADID", thread_id_item},
+    {"SAVEDATE", save_date_item},
+    {"PREVIEW", preview_item},
     {"UID", uid_item},
     {"MODSEQ", modseq_item},
 };

@@ -39,7 +39,9 @@ bool flag_list(struct grammar *g, const char *extra);
 
 /* grammar_code.c: [ code ] SP text */
 bool resp_text(struct grammar *g);
-/* grammar_fetch.c: behind "* n FETCH " */
+/* grammar_fetch.c: "(" objectid ")" */
+bool object_id(struct grammar *g);
+/* behind "* n FETCH " */
 bool msg_att(struct grammar *g);
 
 #endif
