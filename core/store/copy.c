@@ -1,5 +1,5 @@
 /*
- * copy.c: COPY, to any mailbox of the same store whatever its format.
+ * copy.c: COPY and MOVE, to any mailbox of the same store whatever its format.
  *
  * All messages go in one batch of the target: all of them arrive or none. They are the ones that are there
  * when the copy begins; one that goes away meanwhile ends it with EXPUNGED.
@@ -89,5 +89,34 @@ int mailbox_copy(struct mailbox *m, const struct number_set *uids, const char *t
 			out->count = count;
 	}
 	vec_free(&chosen);
+	return e->code;
+}
+
+/* In a change: what of these UIDs is still there. */
+static int expunge_copied(struct mailbox *m, const struct copy_result *copied, struct err *e)
+{
+	VEC(uint32_t) doomed = VEC_INIT;
+	size_t i;
+	int r;
+
+	for (i = 0; i < copied->count; i++)
+		if (record_find(m, copied->from[i]) != NULL)
+			*vec_push(&doomed) = copied->from[i];
+	r = expunge_uids(m, doomed.v, doomed.n, e);
+	vec_free(&doomed);
+	return r;
+}
+
+int mailbox_move(struct mailbox *m, const struct number_set *uids, const char *to, struct arena *a,
+    struct copy_result *out, struct err *e)
+{
+	CHECK_OBJ(m, MAILBOX_MAGIC);
+	*out = (struct copy_result){0};
+	if (mailbox_read_only(m))
+		return err_fail(e, MORTISE_E_PERM, "Mailbox is read-only");
+	if (mailbox_copy(m, uids, to, a, out, e) != 0 || out->count == 0 || change_begin(m, e) != 0)
+		return e->code;
+	expunge_copied(m, out, e);
+	change_end(m);
 	return e->code;
 }

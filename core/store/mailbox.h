@@ -146,6 +146,12 @@ struct copy_result {
 };
 int mailbox_copy(struct mailbox *m, const struct number_set *uids, const char *to, struct arena *a,
     struct copy_result *out, struct err *e);
+/*
+ * Likewise, and then they are expunged here, \Deleted or not. When only that fails, *out says where the
+ * copies are, and the originals stay.
+ */
+int mailbox_move(struct mailbox *m, const struct number_set *uids, const char *to, struct arena *a,
+    struct copy_result *out, struct err *e);
 
 /* ---- views ---- */
 int view_open(struct mailbox *m, struct view **out, struct err *e); /* syncs */
@@ -153,7 +159,9 @@ void view_close(struct view **vp);
 struct mailbox *view_mailbox(const struct view *v);
 uint32_t view_count(const struct view *v);
 uint32_t view_recent(const struct view *v);
-uint32_t view_first_unseen(const struct view *v);                            /* sequence number or 0 */
+uint32_t view_first_unseen(const struct view *v);        /* sequence number or 0 */
+bool view_news(const struct view *v, uint32_t sequence); /* its flags are not the ones that were told */
+bool view_ghosts(const struct view *v);                  /* an expunge waits to be told */
 const struct message *view_message(const struct view *v, uint32_t sequence); /* 1…count; never NULL */
 uint32_t view_sequence(const struct view *v, uint32_t uid);                  /* 0: not in the view */
 /* Sequence set → UIDs (false: a number above the count), and UID set → the UIDs that are there. */

@@ -250,6 +250,22 @@ uint32_t view_first_unseen(const struct view *v)
 	return 0;
 }
 
+bool view_news(const struct view *v, uint32_t sequence)
+{
+	const struct seat *s;
+
+	need(v);
+	ASSERT(sequence >= 1 && sequence <= v->seats.n);
+	s = &v->seats.v[sequence - 1];
+	return s->flags != s->r->m.flags || s->keywords != s->r->m.keywords;
+}
+
+bool view_ghosts(const struct view *v)
+{
+	CHECK_OBJ(v, VIEW_MAGIC);
+	return v->ghosts;
+}
+
 const struct message *view_message(const struct view *v, uint32_t sequence)
 {
 	need(v);
