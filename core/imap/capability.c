@@ -29,6 +29,7 @@ static const struct {
     {"LIST-EXTENDED", AFTER},         /* RFC 5258 */
     {"LIST-STATUS", AFTER},           /* RFC 5819 */
     {"SPECIAL-USE", AFTER},           /* RFC 6154 */
+    {"MOVE", AFTER},                  /* RFC 6851 */
     {"SORT", AFTER},                  /* RFC 5256 */
     {"SORT=DISPLAY", AFTER},          /* RFC 5957 */
     {"THREAD=ORDEREDSUBJECT", AFTER}, /* RFC 5256 */

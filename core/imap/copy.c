@@ -1,5 +1,6 @@
 /*
- * copy.c: COPY and UID COPY (RFC 3501 §6.4.7) with COPYUID (RFC 4315), and the forms of EXPUNGE.
+ * copy.c: COPY and UID COPY (RFC 3501 §6.4.7) with COPYUID (RFC 4315), MOVE and UID MOVE (RFC 6851), and the
+ * forms of EXPUNGE.
  */
 #include "imap/session_int.h"
 #include "base/banned.h"
@@ -14,27 +15,41 @@ static void write_uids(struct session *s, struct buf *out, const uint32_t *uids,
 	set_write(out, &set);
 }
 
-static void copied(struct session *s, const struct copy_result *r)
+/* COPYUID, or NULL when there is nothing to say. */
+static const char *copyuid(struct session *s, const struct copy_result *r)
 {
 	AUTO_BUF struct buf code = BUF_INIT;
 	size_t i;
 
 	for (i = 0; i < r->count && r->to[i] != 0; i++)
 		;
-	if (i == 0 || i < r->count || r->uidvalidity == 0) {
-		reply_ok(s, NULL, "COPY completed");
-		return;
-	}
+	if (i == 0 || i < r->count || r->uidvalidity == 0)
+		return NULL;
 	buf_printf(&code, "COPYUID %u ", r->uidvalidity);
 	write_uids(s, &code, r->from, r->count);
 	buf_addc(&code, ' ');
 	write_uids(s, &code, r->to, r->count);
-	reply_ok(s, buf_cstr(&code), "COPY completed");
+	return arena_strdup(s->arena, buf_cstr(&code));
 }
 
-void command_copy(struct session *s, struct parse *p)
+/* MOVE tells where the messages are before it tells that they are gone (RFC 6851 §4.3). */
+static void concluded(struct session *s, const struct copy_result *r, bool move, const struct err *e)
 {
-	struct copy_result result;
+	const char *code = copyuid(s, r);
+
+	if (move && code != NULL)
+		response(session_out(s), STR(""), RESPONSE_OK, code, "Copied");
+	if (e->code == 0)
+		reply_ok(s, move ? NULL : code, move ? "MOVE completed" : "COPY completed");
+	else if (e->code == MORTISE_E_NOTFOUND && !mailbox_gone(s->mailbox))
+		reply_no(s, "TRYCREATE", e->client);
+	else
+		reply_error(s, e);
+}
+
+static void copy_or_move(struct session *s, struct parse *p, bool move)
+{
+	struct copy_result result = {0};
 	struct number_set uids;
 	struct err e = ERR_INIT;
 	const char *to;
@@ -46,16 +61,32 @@ void command_copy(struct session *s, struct parse *p)
 		reply_bad(s, p->error);
 		return;
 	}
-	if (ghosts) /* all or nothing */
+	if (move && !session_writable(s))
+		return;
+	if (ghosts) { /* all or nothing */
 		reply_no(s, "EXPUNGEISSUED", "Some of the messages no longer exist");
-	else if (uids.n == 0)
-		reply_ok(s, NULL, "COPY completed: no such messages");
-	else if (mailbox_copy(s->mailbox, &uids, to, s->arena, &result, &e) == 0)
-		copied(s, &result);
-	else if (e.code == MORTISE_E_NOTFOUND && !mailbox_gone(s->mailbox))
-		reply_no(s, "TRYCREATE", e.client);
+		return;
+	}
+	if (uids.n == 0) {
+		reply_ok(
+		    s, NULL, move ? "MOVE completed: no such messages" : "COPY completed: no such messages");
+		return;
+	}
+	if (move)
+		mailbox_move(s->mailbox, &uids, to, s->arena, &result, &e);
 	else
-		reply_error(s, &e);
+		mailbox_copy(s->mailbox, &uids, to, s->arena, &result, &e);
+	concluded(s, &result, move, &e);
+}
+
+void command_copy(struct session *s, struct parse *p)
+{
+	copy_or_move(s, p, false);
+}
+
+void command_move(struct session *s, struct parse *p)
+{
+	copy_or_move(s, p, true);
 }
 
 /* The untagged EXPUNGEs come with the update that follows every command. */
