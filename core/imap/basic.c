@@ -4,7 +4,7 @@
  */
 #include "charset/charset.h"
 #include "imap/capability.h"
-#include "imap/session_int.h"
+#include "imap/condstore.h"
 #include "mime/mime.h"
 #include "base/banned.h"
 
@@ -69,18 +69,27 @@ void command_id(struct session *s, struct parse *p)
 	reply_ok(s, NULL, "ID completed");
 }
 
-/* No extension needs to be enabled yet; what is not known is passed over. */
+/* What is not known, or needs not be enabled, is passed over. What is enabled already is said again. */
 void command_enable(struct session *s, struct parse *p)
 {
+	struct buf *out = session_out(s);
+	bool condstore = false, qresync = false;
 	struct str name;
 
 	do {
 		if (!parse_sp(p) || !parse_atom(p, &name))
 			break;
+		condstore |= str_ieqc(name, "CONDSTORE");
+		qresync |= str_ieqc(name, "QRESYNC");
 	} while (!parse_at_end(p));
 	if (!arguments_end(s, p))
 		return;
-	buf_adds(session_out(s), "* ENABLED\r\n");
+	buf_adds(out, "* ENABLED");
+	buf_adds(out, condstore ? " CONDSTORE" : "");
+	buf_adds(out, qresync ? " QRESYNC\r\n" : "\r\n");
+	s->qresync = s->qresync || qresync;
+	if (condstore || qresync)
+		condstore_enable(s);
 	reply_ok(s, NULL, "ENABLE completed");
 }
 

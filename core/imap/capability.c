@@ -29,7 +29,10 @@ static const struct {
     {"LIST-EXTENDED", AFTER},         /* RFC 5258 */
     {"LIST-STATUS", AFTER},           /* RFC 5819 */
     {"SPECIAL-USE", AFTER},           /* RFC 6154 */
+    {"ESEARCH", AFTER},               /* RFC 4731 */
     {"MOVE", AFTER},                  /* RFC 6851 */
+    {"CONDSTORE", AFTER},             /* RFC 7162 */
+    {"QRESYNC", AFTER},               /* RFC 7162 */
     {"SORT", AFTER},                  /* RFC 5256 */
     {"SORT=DISPLAY", AFTER},          /* RFC 5957 */
     {"THREAD=ORDEREDSUBJECT", AFTER}, /* RFC 5256 */

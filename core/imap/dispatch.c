@@ -1,7 +1,7 @@
 /*
  * dispatch.c: from a command's name to its handler, and from the handler's reply to the tagged line.
  */
-#include "imap/session_int.h"
+#include "imap/condstore.h"
 #include "log/log.h"
 #include "base/banned.h"
 
@@ -143,7 +143,7 @@ static void parse_and_run(struct session *s)
 	}
 	if (c != NULL && (c->flags & QUIET) == 0 && s->reply.given && s->reply.status != RESPONSE_BAD &&
 	    !s->ended)
-		update_view(s, (c->flags & EXPUNGES) != 0);
+		update_view(s, (c->flags & EXPUNGES) != 0 && !s->holds_expunges);
 }
 
 void session_dispatch(struct session *s, bool at_stream)
@@ -155,10 +155,12 @@ void session_dispatch(struct session *s, bool at_stream)
 	s->rested = false;
 	s->tag = arena_str(s->arena, reader_tag(s->reader));
 	s->at_stream = at_stream;
+	s->told_modseq = s->told_vanished = s->holds_expunges = false;
 	parse_and_run(s);
 	if (s->broken || (s->ended && !s->reply.given))
 		return;
 	ASSERT(s->reply.given);
+	condstore_settle(s);
 	response(session_out(s), s->tag, s->reply.status, s->reply.code, s->reply.text);
 	s->bad = s->reply.status == RESPONSE_BAD ? s->bad + 1 : 0;
 }

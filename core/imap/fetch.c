@@ -1,6 +1,7 @@
 /*
- * fetch.c: FETCH and UID FETCH (RFC 3501 §6.4.5).
+ * fetch.c: FETCH and UID FETCH (RFC 3501 §6.4.5, RFC 7162 §3.1.4, §3.2.6).
  */
+#include "imap/condstore.h"
 #include "imap/fetch.h"
 #include "store/derived.h"
 #include "base/banned.h"
@@ -115,6 +116,10 @@ static int write_item(struct fetch_message *f, const struct fetch_item *item, st
 	case FETCH_SAVEDATE:
 		write_save_date(f);
 		return 0;
+	case FETCH_MODSEQ:
+		buf_printf(out, "MODSEQ (%llu)", (unsigned long long)f->message->modseq);
+		f->s->told_modseq = true;
+		return 0;
 	case FETCH_SECTION:
 		return fetch_section(f, item, e);
 	}
@@ -160,20 +165,45 @@ static void one_message(struct fetching *x, uint32_t sequence)
 	session_written(s);
 }
 
+/* Number of the message with this UID, which is there: most often the one behind the last one. */
+static uint32_t sequence_of(const struct session *s, uint32_t uid, uint32_t last)
+{
+	if (last < view_count(s->view) && view_message(s->view, last + 1)->uid == uid)
+		return last + 1;
+	return view_sequence(s->view, uid);
+}
+
 static void fetch_messages(struct fetching *x, const struct number_set *uids)
 {
 	struct session *s = x->f.s;
-	uint32_t uid;
+	uint64_t since = x->request->changed_since;
+	uint32_t uid, sequence = 0;
 	size_t i;
 
 	for (i = 0; i < uids->n; i++)
 		for (uid = uids->v[i].low; uid <= uids->v[i].high; uid++) {
 			if (session_stopped(s))
 				return;
-			one_message(x, view_sequence(s->view, uid));
+			sequence = sequence_of(s, uid, sequence);
+			if (since == 0 || view_message(s->view, sequence)->modseq > since)
+				one_message(x, sequence);
 			if (s->broken)
 				return;
 		}
+}
+
+/*
+ * The UIDs that were named, there or not, from the words of the command. "*" is what was the last UID, so
+ * that 1:* has the expunged ones at the end as well.
+ */
+static void fetch_vanished(struct session *s, const struct fetch_request *request, struct str arguments)
+{
+	struct number_set named;
+	struct parse again;
+
+	parse_start(&again, arguments, s->arena);
+	if (parse_sp(&again) && parse_sequence_set(&again, mailbox_uidnext(s->mailbox) - 1, &named))
+		write_vanished_earlier(s, request->changed_since, &named);
 }
 
 static void set_seen(struct fetching *x)
@@ -192,6 +222,7 @@ void command_fetch(struct session *s, struct parse *p)
 {
 	struct fetching x = {.f.s = s, .err = ERR_INIT};
 	struct fetch_request request;
+	struct str arguments = p->rest;
 	struct number_set uids;
 
 	if (!parse_messages(s, p, &uids, NULL))
@@ -200,6 +231,12 @@ void command_fetch(struct session *s, struct parse *p)
 		reply_bad(s, p->error);
 		return;
 	}
+	if (request.modseq && !condstore_possible(s))
+		return;
+	if (request.modseq)
+		condstore_enable(s);
+	if (request.vanished)
+		fetch_vanished(s, &request, arguments);
 	x.request = &request;
 	x.f.arena = arena_new("fetch");
 	fetch_messages(&x, &uids);

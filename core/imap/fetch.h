@@ -26,6 +26,7 @@ enum fetch_kind {
 	FETCH_EMAILID,
 	FETCH_THREADID,
 	FETCH_SAVEDATE,
+	FETCH_MODSEQ,
 	FETCH_SECTION /* BODY[…], RFC822, RFC822.HEADER, RFC822.TEXT */
 };
 
@@ -42,6 +43,9 @@ struct fetch_request {
 	struct fetch_item *items;
 	size_t count;
 	bool sets_seen;
+	bool modseq;            /* mod-sequences are asked for */
+	uint64_t changed_since; /* CHANGEDSINCE, or 0 */
+	bool vanished;          /* VANISHED */
 };
 
 /* SP items. False: the parse has the error. */

@@ -22,6 +22,7 @@ static const struct {
     {"EMAILID", FETCH_EMAILID},
     {"THREADID", FETCH_THREADID},
     {"SAVEDATE", FETCH_SAVEDATE},
+    {"MODSEQ", FETCH_MODSEQ},
 };
 
 static const struct {
@@ -74,6 +75,7 @@ static bool add_simple(struct parsing *x, enum fetch_kind kind)
 {
 	size_t i;
 
+	x->out->modseq = x->out->modseq || kind == FETCH_MODSEQ;
 	for (i = 0; i < x->out->count; i++)
 		if (x->out->items[i].kind == kind)
 			return true;
@@ -273,20 +275,56 @@ static bool macro_or_item(struct parsing *x)
 	return one_item(x, name);
 }
 
+static bool item_list(struct parsing *x)
+{
+	struct str name;
+
+	do {
+		if (!parse_item_name(x->p, &name) || !one_item(x, name))
+			return false;
+	} while (parse_skip(x->p, ' '));
+	return parse_char(x->p, ')');
+}
+
+/* ---- modifiers (RFC 4466 §2.4, RFC 7162 §3.1.4.1, §3.2.6) ---- */
+static bool modifier(struct parsing *x)
+{
+	struct fetch_request *r = x->out;
+
+	if (r->changed_since == 0 && parse_word(x->p, "CHANGEDSINCE"))
+		return parse_sp(x->p) && parse_modseq(x->p, &r->changed_since);
+	if (r->vanished || !parse_word(x->p, "VANISHED"))
+		return parse_fail(x->p, "Unknown FETCH modifier");
+	r->vanished = true;
+	if (!x->s->uid)
+		return parse_fail(x->p, "VANISHED is for UID FETCH");
+	return x->s->qresync || parse_fail(x->p, "ENABLE QRESYNC comes first");
+}
+
+static bool modifiers(struct parsing *x)
+{
+	if (!parse_skip(x->p, ' '))
+		return true;
+	if (!parse_char(x->p, '('))
+		return false;
+	do {
+		if (!modifier(x))
+			return false;
+	} while (parse_skip(x->p, ' '));
+	if (!parse_char(x->p, ')'))
+		return false;
+	if (x->out->changed_since == 0)
+		return parse_fail(x->p, "VANISHED needs CHANGEDSINCE");
+	return add_simple(x, FETCH_MODSEQ);
+}
+
 bool fetch_parse(struct session *s, struct parse *p, struct fetch_request *out)
 {
 	struct parsing x = {s, p, out};
-	struct str name;
 
 	*out = (struct fetch_request){0};
 	out->items = arena_array(p->arena, (size_t)s->o->fetch_items, sizeof(*out->items));
 	if (!parse_sp(p) || (s->uid && !add_simple(&x, FETCH_UID)))
 		return false;
-	if (!parse_skip(p, '('))
-		return macro_or_item(&x) && parse_end(p);
-	do {
-		if (!parse_item_name(p, &name) || !one_item(&x, name))
-			return false;
-	} while (parse_skip(p, ' '));
-	return parse_char(p, ')') && parse_end(p);
+	return (parse_skip(p, '(') ? item_list(&x) : macro_or_item(&x)) && modifiers(&x) && parse_end(p);
 }

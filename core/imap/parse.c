@@ -277,6 +277,21 @@ bool parse_sequence_set(struct parse *p, uint32_t star, struct number_set *set)
 	       parse_fail(p, "Invalid sequence set");
 }
 
+bool parse_uid_set(struct parse *p, struct number_set *set)
+{
+	size_t n = 0;
+
+	while (n < p->rest.n && is_set_char(p->rest.p[n]))
+		if (p->rest.p[n++] == '*')
+			return parse_fail(p, "\"*\" is not allowed here");
+	return parse_sequence_set(p, 1, set);
+}
+
+bool parse_modseq(struct parse *p, uint64_t *n)
+{
+	return parse_number64(p, n) && (*n != 0 || parse_fail(p, "Mod-sequence is zero"));
+}
+
 /* Modified UTF-7 to a UTF-8 C string. */
 static bool decode_name(struct parse *p, struct str s, const char **name)
 {

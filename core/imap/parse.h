@@ -50,6 +50,9 @@ bool parse_nz_number(struct parse *p, uint32_t *n);
 bool parse_number64(struct parse *p, uint64_t *n); /* below 2^63 */
 /* `star` is what "*" means. Sorted, disjoint. */
 bool parse_sequence_set(struct parse *p, uint32_t star, struct number_set *set);
+/* Likewise without "*" (RFC 4315 uid-set). */
+bool parse_uid_set(struct parse *p, struct number_set *set);
+bool parse_modseq(struct parse *p, uint64_t *n); /* 1 to 2^63-1 */
 /* UTF-8, NUL-terminated; INBOX in any case is "INBOX". */
 bool parse_mailbox(struct parse *p, const char **name);
 /* LIST's pattern: like a mailbox, but % and * may stand without quotes. */

@@ -22,6 +22,7 @@ enum argument {
 	DATE,
 	NUMBER,
 	SECONDS, /* WITHIN: not 0 */
+	MODSEQ,
 	UIDS,
 	ONE_KEY, /* NOT */
 	TWO_KEYS /* OR */
@@ -48,6 +49,7 @@ static const struct word {
     {"HEADER", FIELD, SEARCH_HEADER, 0, NULL},
     {"KEYWORD", KEYWORD, SEARCH_KEYWORD, 0, NULL},
     {"LARGER", NUMBER, SEARCH_LARGER, 0, NULL},
+    {"MODSEQ", MODSEQ, SEARCH_MODSEQ, 0, NULL},
     {"NEW", NOTHING, SEARCH_NEW, 0, NULL},
     {"NOT", ONE_KEY, SEARCH_NOT, 0, NULL},
     {"OLD", NOTHING, SEARCH_NOT, 0, NULL}, /* NOT RECENT */
@@ -148,6 +150,34 @@ static bool object_id(struct parsing *x, struct str *out)
 	return (out->n > 0 && out->n <= 255) || parse_fail(x->p, "Invalid object id");
 }
 
+/* entry-name SP entry-type-req: checked and passed over, as there is one mod-sequence a message. */
+static bool modseq_entry(struct parse *p)
+{
+	struct str name, flag;
+
+	if (!parse_quoted(p, &name))
+		return false;
+	flag = str_from(name, strlen("/flags/"));
+	if (!str_istarts(name, STR("/flags/")) || flag.n == 0)
+		return parse_fail(p, "Unknown entry name");
+	if (flag.p[0] == '\\')
+		flag = str_from(flag, 1);
+	for (; flag.n > 0 && parse_is_atom_char(flag.p[0]); flag = str_from(flag, 1))
+		;
+	if (flag.n > 0)
+		return parse_fail(p, "Entry name is not of a flag");
+	return parse_sp(p) && (parse_word(p, "all") || parse_word(p, "shared") || parse_word(p, "priv") ||
+	                          parse_fail(p, "Unknown entry type"));
+}
+
+static bool modseq(struct parsing *x, struct search *k)
+{
+	x->out->modseq = true;
+	if (parse_at(x->p, '"') && !(modseq_entry(x->p) && parse_sp(x->p)))
+		return false;
+	return parse_number64(x->p, &k->number);
+}
+
 static bool two_keys(struct parsing *x, struct search *k)
 {
 	return one_key(x, &k->child) && parse_sp(x->p) && one_key(x, &k->child->next);
@@ -176,6 +206,8 @@ static bool argument(struct parsing *x, const struct word *w, struct search *k)
 	case NUMBER:
 	case SECONDS:
 		return number(x, k, w->argument == SECONDS);
+	case MODSEQ:
+		return modseq(x, k);
 	case UIDS:
 		return uids(x, k);
 	case ONE_KEY:
@@ -215,6 +247,7 @@ static bool sequence_key(struct parsing *x, struct search **out)
 	struct search *k = new_key(x, SEARCH_SEQUENCE);
 
 	*out = k;
+	x->out->numbered = true;
 	if (!parse_sequence_set(x->p, view_count(x->s->view), &k->set))
 		return false;
 	return (k->set.n > 0 && view_uids_of_sequences(x->s->view, &k->set, x->p->arena, &uids_there)) ||
@@ -270,12 +303,39 @@ static bool keys_to_the_end(struct parsing *x)
 	return true;
 }
 
+/* SP "(" options ")" SP; without any option, ALL is meant. */
+static bool return_options(struct parse *p, unsigned *returns)
+{
+	static const struct {
+		const char *name;
+		unsigned option;
+	} options[] = {{"MIN", SEARCH_RETURN_MIN}, {"MAX", SEARCH_RETURN_MAX}, {"ALL", SEARCH_RETURN_ALL},
+	    {"COUNT", SEARCH_RETURN_COUNT}};
+	size_t i;
+
+	if (!parse_sp(p) || !parse_char(p, '('))
+		return false;
+	if (parse_skip(p, ')')) {
+		*returns = SEARCH_RETURN_ALL;
+		return parse_sp(p);
+	}
+	do {
+		for (i = 0; i < ARRAY_LEN(options) && !parse_word(p, options[i].name); i++)
+			;
+		if (i == ARRAY_LEN(options))
+			return parse_fail(p, "Unknown result option");
+		*returns |= options[i].option;
+	} while (parse_skip(p, ' '));
+	return parse_char(p, ')') && parse_sp(p);
+}
+
 bool search_parse(struct session *s, struct parse *p, struct search_request *out)
 {
 	struct parsing x = {.s = s, .p = p, .out = out, .charset = STR("")};
 
 	*out = (struct search_request){0};
-	if (!parse_sp(p) || (parse_word(p, "CHARSET") && !charset(&x)))
+	if (!parse_sp(p) || (parse_word(p, "RETURN") && !return_options(p, &out->returns)) ||
+	    (parse_word(p, "CHARSET") && !charset(&x)))
 		return false;
 	return keys_to_the_end(&x);
 }

@@ -1,7 +1,8 @@
 /*
- * select.c: SELECT, EXAMINE, CLOSE (RFC 3501 §6.3.1, §6.3.2, §6.4.2), UNSELECT (RFC 3691).
+ * select.c: SELECT, EXAMINE, CLOSE (RFC 3501 §6.3.1, §6.3.2, §6.4.2), UNSELECT (RFC 3691). The parameters of
+ * RFC 7162 are in qresync.c.
  */
-#include "imap/session_int.h"
+#include "imap/condstore.h"
 #include "log/log.h"
 #include "store/derived.h"
 #include "base/banned.h"
@@ -55,6 +56,7 @@ static void describe(struct session *s)
 	buf_printf(out, "* OK [UIDNEXT %u] Predicted next UID\r\n", mailbox_uidnext(s->mailbox));
 	mailbox_id(s->mailbox, id);
 	buf_printf(out, "* OK [MAILBOXID (%s)] Object id\r\n", id);
+	condstore_selected(s);
 	if (!mailbox_uids_stick(s->mailbox))
 		response(out, STR(""), RESPONSE_NO, "UIDNOTSTICKY", "UIDs are of this session only");
 }
@@ -63,19 +65,26 @@ static void describe(struct session *s)
 static void select_mailbox(struct session *s, struct parse *p, unsigned flags)
 {
 	bool examine = (flags & MAILBOX_READ_ONLY) != 0;
+	struct select_parameters parameters;
 	struct err e = ERR_INIT;
 	const char *name;
 
-	if (!parse_sp(p) || !parse_mailbox(p, &name) || !parse_end(p)) {
+	if (!parse_sp(p) || !parse_mailbox(p, &name) || !select_parameters(s, p, &parameters) ||
+	    !parse_end(p)) {
 		reply_bad(s, p->error);
 		return;
 	}
+	if (s->view != NULL) /* RFC 7162 §3.2.11 */
+		response(session_out(s), STR(""), RESPONSE_OK, "CLOSED", "The previous mailbox is closed");
 	session_deselect(s);
+	s->condstore = s->condstore || parameters.condstore;
 	if (open_mailbox(s, name, flags, &e) != 0) {
 		reply_error(s, &e);
 		return;
 	}
 	describe(s);
+	if (parameters.qresync)
+		resynchronise(s, &parameters);
 	reply_ok(s, mailbox_read_only(s->mailbox) ? "READ-ONLY" : "READ-WRITE",
 	    examine ? "EXAMINE completed" : "SELECT completed");
 }

@@ -67,6 +67,14 @@ struct session {
 	/* The selected mailbox, or NULL. */
 	struct mailbox *mailbox;
 	struct view *view;
+
+	/* Mod-sequences: condstore.h. */
+	bool condstore, qresync;         /* enabled */
+	bool no_modseq;                  /* [NOMODSEQ] was said of the selected mailbox */
+	bool unsettled;                  /* expunges wait to be told */
+	uint64_t settled;                /* the mod-sequence up to which everything was told */
+	bool told_modseq, told_vanished; /* in this command */
+	bool holds_expunges;             /* UID SEARCH with message numbers: no expunges in its update */
 	bool rested; /* mailbox_rest was called since the last command */
 };
 
@@ -115,8 +123,11 @@ bool arguments_end(struct session *s, struct parse *p);
 void update_view(struct session *s, bool may_expunge);
 void write_flags(struct buf *out, const struct mailbox *m, const struct message *msg); /* (\Seen kw) */
 void write_flag_lists(struct session *s); /* FLAGS, PERMANENTFLAGS */
-/* "* n FETCH (FLAGS (…))", with the UID in a UID command. */
-void write_fetch_flags(struct session *s, uint32_t sequence, const struct message *msg);
+/*
+ * "* n FETCH (FLAGS (…))", with the UID in a UID command; with UID and MODSEQ once CONDSTORE is enabled, then
+ * also without FLAGS.
+ */
+void write_fetch_news(struct session *s, uint32_t sequence, const struct message *msg, bool flags);
 /* Sequence set or, in a UID command, UID set → UIDs that are there. False: BAD was said. `ghosts` (NULL
  * allowed): some of the named messages are gone. */
 bool parse_messages(struct session *s, struct parse *p, struct number_set *uids, bool *ghosts);

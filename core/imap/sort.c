@@ -127,7 +127,8 @@ static int take_found(struct sorting *x, const search_numbers *found, bool recor
 	return 0;
 }
 
-static void write_sorted(struct session *s, struct sorter *sorter)
+static void write_sorted(struct session *s, struct sorter *sorter, const struct search_request *request,
+    const search_numbers *found)
 {
 	struct buf *out = session_out(s);
 	size_t i, count;
@@ -138,6 +139,8 @@ static void write_sorted(struct session *s, struct sorter *sorter)
 		buf_addc(out, ' ');
 		buf_addu(out, numbers[i]);
 	}
+	if (count > 0)
+		search_write_modseq(s, request, found);
 	buf_adds(out, "\r\n");
 }
 
@@ -162,20 +165,20 @@ void command_sort(struct session *s, struct parse *p)
 		reply_bad(s, p->error);
 		return;
 	}
-	if (!search_charset_ok(s, &request))
+	if (!search_possible(s, &request))
 		return;
 	x.sizes = has_key(&program, SORT_SIZE);
 	if (search_messages(s, &request, &found, &x.gone, &e) == 0) {
 		x.sorter = sorter_new(s->arena, &program, found.n);
 		take_found(&x, &found, sort_needs_record(&program), &e);
 	}
+	if (e.code == 0)
+		write_sorted(s, x.sorter, &request, &found);
 	vec_free(&found);
-	if (e.code != 0) {
+	if (e.code != 0)
 		reply_error(s, &e);
-		return;
-	}
-	write_sorted(s, x.sorter);
-	reply_ok(s, x.gone ? "EXPUNGEISSUED" : NULL, "SORT completed");
+	else
+		reply_ok(s, x.gone ? "EXPUNGEISSUED" : NULL, "SORT completed");
 }
 
 /* ---- THREAD ---- */
@@ -217,7 +220,7 @@ void command_thread(struct session *s, struct parse *p)
 		reply_bad(s, p->error);
 		return;
 	}
-	if (!search_charset_ok(s, &request))
+	if (!search_possible(s, &request))
 		return;
 	x.threading = threading_new(by, (size_t)s->o->thread_ids);
 	if (search_messages(s, &request, &found, &x.gone, &e) == 0)

@@ -1,3 +1,4 @@
+#include "imap/condstore.h"
 #include "imap/status.h"
 #include "store/derived.h"
 #include "base/banned.h"
@@ -32,18 +33,19 @@ static uint64_t size(const struct mailbox_status *s)
 	return s->size;
 }
 
+static uint64_t highestmodseq(const struct mailbox_status *s)
+{
+	return s->highestmodseq;
+}
+
 static const struct {
 	const char *name;
 	uint64_t (*value)(const struct mailbox_status *status); /* NULL: MAILBOXID, which is no number */
 	unsigned want;                                          /* STATUS_… */
 } items[] = {
-    {"MAILBOXID", NULL, STATUS_MAILBOX_ID},
-    {"MESSAGES", messages, 0},
-    {"RECENT", recent, 0},
-    {"SIZE", size, STATUS_SIZE},
-    {"UIDNEXT", uidnext, 0},
-    {"UIDVALIDITY", uidvalidity, 0},
-    {"UNSEEN", unseen, 0},
+    {"MAILBOXID", NULL, STATUS_MAILBOX_ID}, {"MESSAGES", messages, 0}, {"RECENT", recent, 0},
+    {"SIZE", size, STATUS_SIZE}, {"UIDNEXT", uidnext, 0}, {"UIDVALIDITY", uidvalidity, 0},
+    {"UNSEEN", unseen, 0}, {"HIGHESTMODSEQ", highestmodseq, 0}, /* RFC 7162; enables CONDSTORE */
 };
 
 static bool one_item(struct parse *p, unsigned *item)
@@ -74,6 +76,7 @@ bool status_parse(struct parse *p, struct status_request *out)
 			;
 		if (i == out->count)
 			out->items[out->count++] = item;
+		out->modseq = out->modseq || items[item].value == highestmodseq;
 	} while (parse_skip(p, ' '));
 	return parse_char(p, ')');
 }
@@ -88,7 +91,8 @@ static int status_of_selected(struct session *s, unsigned want, struct mailbox_s
 	*out = (struct mailbox_status){.messages = view_count(s->view),
 	    .recent = view_recent(s->view),
 	    .uidnext = mailbox_uidnext(s->mailbox),
-	    .uidvalidity = mailbox_uidvalidity(s->mailbox)};
+	    .uidvalidity = mailbox_uidvalidity(s->mailbox),
+	    .highestmodseq = s->no_modseq ? 0 : s->settled};
 	if ((want & STATUS_MAILBOX_ID) != 0)
 		mailbox_id(s->mailbox, out->mailbox_id);
 	for (i = 1; i <= out->messages; i++) {
@@ -127,6 +131,8 @@ int status_write(
 
 	for (i = 0; i < r->count; i++)
 		want |= items[r->items[i]].want;
+	if (r->modseq)
+		condstore_enable(s);
 	if (is_selected(s, name))
 		status_of_selected(s, want, &status, e);
 	else

@@ -11,6 +11,7 @@
 struct status_request {
 	unsigned items[STATUS_ITEMS_MAX]; /* places in status.c's table, each once */
 	size_t count;
+	bool modseq; /* HIGHESTMODSEQ is among them */
 };
 
 /* "(" items ")" */

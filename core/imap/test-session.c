@@ -37,7 +37,7 @@ static void session_commands(void **state)
 	assert_has(talk(c, "ID ()"), "T OK");
 	assert_has(talk(c, "ID"), "T BAD");
 	assert_has(talk(c, "ID (\"name\")"), "T BAD");
-	assert_has(talk(c, "ENABLE CONDSTORE X"), "* ENABLED\r\nT OK");
+	assert_has(talk(c, "ENABLE CONDSTORE X"), "* ENABLED CONDSTORE\r\nT OK");
 	assert_has(talk(c, "ENABLE"), "T BAD");
 	assert_has(talk(c, "noop"), "T OK");
 	assert_has(talk(c, "NOOP x"), "T BAD");

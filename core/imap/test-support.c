@@ -37,14 +37,21 @@ static void end_client(struct client *c)
 	mem_free(c);
 }
 
-int world_teardown(void **state)
+void end_clients(struct world *w)
 {
-	struct world *w = *state;
-	void *f = w->f;
 	size_t i;
 
 	for (i = 0; i < w->count; i++)
 		end_client(w->clients[i]);
+	w->count = 0;
+}
+
+int world_teardown(void **state)
+{
+	struct world *w = *state;
+	void *f = w->f;
+
+	end_clients(w);
 	fixture_teardown(&f);
 	mem_free(w);
 	return 0;

@@ -38,6 +38,8 @@ struct world {
 int world_setup(void **state);
 int world_teardown(void **state);
 
+void end_clients(struct world *w);
+
 /* A new session, its greeting read. */
 struct client *connect_client(struct world *w);
 struct client *connect_greeted(struct world *w, const char **greeting);

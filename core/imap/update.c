@@ -3,7 +3,7 @@
  * commands write or read in the same way.
  */
 #include "charset/charset.h"
-#include "imap/session_int.h"
+#include "imap/condstore.h"
 #include "log/log.h"
 #include "mime/mime.h"
 #include "base/banned.h"
@@ -74,62 +74,122 @@ void write_flag_lists(struct session *s)
 	buf_adds(out, mailbox_read_only(m) ? ")] No flags can be changed\r\n" : ")] Flags that are kept\r\n");
 }
 
-void write_fetch_flags(struct session *s, uint32_t sequence, const struct message *msg)
+void write_fetch_news(struct session *s, uint32_t sequence, const struct message *msg, bool flags)
 {
 	struct buf *out = session_out(s);
+	struct word_list l = {out, ""};
 
 	buf_printf(out, "* %u FETCH (", sequence);
-	if (s->uid)
-		buf_printf(out, "UID %u ", msg->uid);
-	buf_adds(out, "FLAGS ");
-	write_flags(out, s->mailbox, msg);
+	if (s->uid || s->condstore) {
+		word(&l, "UID ");
+		buf_addu(out, msg->uid);
+	}
+	if (flags) {
+		word(&l, "FLAGS ");
+		write_flags(out, s->mailbox, msg);
+	}
+	if (s->condstore && !s->no_modseq) {
+		word(&l, "MODSEQ ");
+		buf_printf(out, "(%llu)", (unsigned long long)msg->modseq);
+		s->told_modseq = true;
+	}
 	buf_adds(out, ")\r\n");
 	session_written(s);
 }
 
-static void on_expunged(void *arg, uint32_t sequence, uint32_t uid UNUSED)
-{
-	struct session *s = arg;
+/* ---- news ---- */
+struct telling {
+	struct session *s;
+	struct arena *arena; /* of `vanished`: an IDLE goes through many updates */
+	struct number_set vanished;
+	size_t room;
+};
 
-	buf_printf(session_out(s), "* %u EXPUNGE\r\n", sequence);
-	session_written(s);
+/* Expunges come first, so that all of them are known when something else comes. */
+static void tell_vanished(struct telling *t)
+{
+	if (t->vanished.n == 0)
+		return;
+	write_vanished(t->s, false, &t->vanished);
+	t->vanished = (struct number_set){0};
+	t->s->told_vanished = true;
+}
+
+static void on_expunged(void *arg, uint32_t sequence, uint32_t uid)
+{
+	struct telling *t = arg;
+
+	if (session_vanishes(t->s)) {
+		if (t->arena == NULL)
+			t->arena = arena_new("vanished");
+		set_add(t->arena, &t->vanished, &t->room, uid);
+		return;
+	}
+	buf_printf(session_out(t->s), "* %u EXPUNGE\r\n", sequence);
+	session_written(t->s);
 }
 
 static void on_exists(void *arg, uint32_t count)
 {
-	buf_printf(session_out(arg), "* %u EXISTS\r\n", count);
+	struct telling *t = arg;
+
+	tell_vanished(t);
+	buf_printf(session_out(t->s), "* %u EXISTS\r\n", count);
 }
 
 static void on_recent(void *arg, uint32_t count)
 {
-	buf_printf(session_out(arg), "* %u RECENT\r\n", count);
+	struct telling *t = arg;
+
+	tell_vanished(t);
+	buf_printf(session_out(t->s), "* %u RECENT\r\n", count);
 }
 
 static void on_flags(void *arg, uint32_t sequence, const struct message *msg)
 {
-	write_fetch_flags(arg, sequence, msg);
+	struct telling *t = arg;
+
+	tell_vanished(t);
+	write_fetch_news(t->s, sequence, msg, true);
 }
 
 static void on_keywords(void *arg)
 {
-	write_flag_lists(arg);
+	struct telling *t = arg;
+
+	tell_vanished(t);
+	write_flag_lists(t->s);
 }
 
-void update_view(struct session *s, bool may_expunge)
+/* When nobody can say what changed, what is known already is told all the same. */
+static void tell_news(struct session *s, struct telling *t, unsigned how)
 {
 	const struct view_events events = {.expunged = on_expunged,
 	    .exists = on_exists,
 	    .recent = on_recent,
 	    .flags = on_flags,
 	    .keywords = on_keywords,
-	    .arg = s};
+	    .arg = t};
 	struct err e = ERR_INIT;
+
+	if (view_update(s->view, how, &events, &e) < 0 && !mailbox_gone(s->mailbox)) {
+		report_error(s, &e);
+		view_update(s->view, how | VIEW_NO_SYNC, &events, &e);
+	}
+	tell_vanished(t);
+	arena_free(&t->arena);
+}
+
+void update_view(struct session *s, bool may_expunge)
+{
+	struct telling t = {.s = s};
 
 	if (s->view == NULL)
 		return;
-	if (view_update(s->view, may_expunge ? VIEW_MAY_EXPUNGE : 0, &events, &e) < 0 &&
-	    !mailbox_gone(s->mailbox))
-		report_error(s, &e);
+	tell_news(s, &t, may_expunge ? VIEW_MAY_EXPUNGE : 0);
+	s->unsettled = view_ghosts(s->view);
+	if (!s->unsettled)
+		s->settled = mailbox_highestmodseq(s->mailbox);
 	if (mailbox_gone(s->mailbox)) {
 		log_msg(MSG_IMAP_MAILBOX_GONE, "%s", mailbox_name(s->mailbox));
 		session_bye(s, MORTISE_E_NOTFOUND, "The selected mailbox was deleted or replaced");
