@@ -4,7 +4,7 @@
 What must hold whatever is said: no process of the server crashes; every command gets its tagged answer, or the session
 a BYE; every line is one by the grammar (imap-grammar); a client that keeps count of its mailbox is never contradicted
 (RFC 3501 §5.2, §7.3, §7.4.1); sessions that have one mailbox selected agree about it after NOOP. attack-075, attack-079,
-attack-082, attack-091.
+attack-082, attack-091. Some speak QRESYNC (RFC 7162).
 """
 import os
 import random
@@ -70,6 +70,13 @@ class Session:
         m = re.match(rb"\* (\d+) (EXISTS|EXPUNGE|FETCH)", line)
         if line.startswith(b"* BYE"):
             self.bye = True
+        gone = re.match(rb"\* VANISHED ([\d:,]+)$", line)
+        if gone and self.mailbox is not None:
+            if numbered:
+                fault(self, "VANISHED during a command by number")
+            self.exists -= sum(int(high or low) - int(low) + 1 for low, high in re.findall(rb"(\d+)(?::(\d+))?", gone.group(1)))
+            if self.exists < 0:
+                fault(self, "more vanished than were there")
         if not m or self.mailbox is None:
             return
         n, what = int(m.group(1)), m.group(2)
@@ -136,6 +143,7 @@ class Session:
 
 
 # ---- what is said ----
+UIDVALIDITY = 0  # of the first mailbox of a run
 BOXES = [b"INBOX", b"one", b"two", b"dir/three"]
 FLAGS = [rb"\Seen", rb"\Deleted", rb"\Flagged", rb"\Answered", rb"\Draft", b"work", b"$Label", rb"\Recent", rb"\*", b""]
 ITEMS = [b"FLAGS", b"UID", b"INTERNALDATE", b"RFC822.SIZE", b"ENVELOPE", b"BODY", b"BODYSTRUCTURE", b"BODY[]", b"RFC822",
@@ -143,7 +151,8 @@ ITEMS = [b"FLAGS", b"UID", b"INTERNALDATE", b"RFC822.SIZE", b"ENVELOPE", b"BODY"
          b"BODY.PEEK[2.1.TEXT]", b"RFC822.HEADER", b"BODY[HEADER]<3.5>", b"BODY.PEEK[1.2.3.HEADER.FIELDS.NOT (a b)]", b"FAST"]
 KEYS = [b"ALL", b"SEEN", b"UNSEEN", b"DELETED", b"KEYWORD work", b"UNKEYWORD $Label", b"NEW", b"OLD", b"RECENT", b"LARGER 50",
         b"SMALLER 60", b"FROM a", b"SUBJECT one", b"TEXT body", b"BODY x", b"HEADER Subject one", b"SINCE 1-Jan-2020",
-        b"SENTBEFORE 1-Jan-2030", b"1:*", b"UID 1:3", b"ANSWERED", b"UNDRAFT", b"TO b", b"BCC x", b"ON 3-Mar-2021"]
+        b"SENTBEFORE 1-Jan-2030", b"1:*", b"UID 1:3", b"ANSWERED", b"UNDRAFT", b"TO b", b"BCC x", b"ON 3-Mar-2021", b"MODSEQ 5",
+        b'MODSEQ "/flags/x" all 1']
 MESSAGES = [
     b"Subject: one\r\nFrom: a@example.org\r\n\r\nbody one\r\n",
     b"Subject: two\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nfirst\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n"
@@ -183,28 +192,41 @@ def append():
     return [b"APPEND %s %s %s{%d+}\r\n" % (rng.choice(BOXES), flags(), date, len(text)), text]
 
 
+def modseq():
+    return b"%d" % one_of(0, 1, rng.randint(1, 60), rng.randint(1, 60), 2**63 - 1)
+
+
 def fetch():
     items = b" ".join(rng.sample(ITEMS[:-1], rng.randint(1, 4)))
-    return [one_of(b"", b"UID ") + b"FETCH %s (%s)" % (numbers(), items)]
+    modifiers = one_of(b"", b"", b"", b" (CHANGEDSINCE %s)" % modseq(), b" (CHANGEDSINCE %s VANISHED)" % modseq())
+    return [one_of(b"", b"UID ") + b"FETCH %s (%s)%s" % (numbers(), items, modifiers)]
 
 
 def store():
     mode = one_of(b"", b"+", b"-") + b"FLAGS" + one_of(b"", b".SILENT")
-    return [one_of(b"", b"UID ") + b"STORE %s %s %s" % (numbers(), mode, flags())]
+    modifier = one_of(b"", b"", b"(UNCHANGEDSINCE %s) " % modseq())
+    return [one_of(b"", b"UID ") + b"STORE %s %s%s %s" % (numbers(), modifier, mode, flags())]
 
 
 def search():
-    return [one_of(b"", b"UID ") + b"SEARCH " + one_of(b"", b"CHARSET UTF-8 ") + b" ".join(key() for _ in range(rng.randint(1, 3)))]
+    results = one_of(b"", b"", b"RETURN (%s) " % b" ".join(rng.sample([b"MIN", b"MAX", b"ALL", b"COUNT"], rng.randint(0, 4))))
+    return [one_of(b"", b"UID ") + b"SEARCH " + results + one_of(b"", b"CHARSET UTF-8 ") + b" ".join(key() for _ in range(rng.randint(1, 3)))]
+
+
+def select():
+    parameters = one_of(b"", b"", b" (CONDSTORE)", b" (QRESYNC (%d %s))" % (rng.randint(1, 9), modseq()),
+                        b" (QRESYNC (%d %s %s (%s %s)))" % (UIDVALIDITY, modseq(), numbers(), numbers(), numbers()))
+    return [one_of(b"SELECT ", b"SELECT ", b"EXAMINE ") + rng.choice(BOXES) + parameters]
 
 
 SAYINGS = [
     (12, append), (14, fetch), (12, store), (10, search),
-    (6, lambda: [one_of(b"SELECT ", b"SELECT ", b"EXAMINE ") + rng.choice(BOXES)]),
-    (5, lambda: [one_of(b"", b"UID ") + b"COPY %s %s" % (numbers(), rng.choice(BOXES))]),
+    (6, select),
+    (6, lambda: [one_of(b"", b"UID ") + one_of(b"COPY", b"COPY", b"MOVE") + b" %s %s" % (numbers(), rng.choice(BOXES))]),
     (4, lambda: [one_of(b"EXPUNGE", b"UID EXPUNGE " + numbers())]),
-    (6, lambda: [one_of(b"NOOP", b"CHECK", b"CAPABILITY", b"NAMESPACE", b"IDLE", b"ID NIL", b"ENABLE X")]),
+    (6, lambda: [one_of(b"NOOP", b"CHECK", b"CAPABILITY", b"NAMESPACE", b"IDLE", b"ID NIL", b"ENABLE X", b"ENABLE QRESYNC", b"ENABLE CONDSTORE")]),
     (2, lambda: [one_of(b"CLOSE", b"UNSELECT")]),
-    (3, lambda: [b"STATUS %s (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN)" % rng.choice(BOXES)]),
+    (3, lambda: [b"STATUS %s (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN%s)" % (rng.choice(BOXES), one_of(b"", b" HIGHESTMODSEQ"))]),
     (3, lambda: [one_of(b"LIST", b"LSUB") + b' "" ' + one_of(b"*", b"%", b"d*", b'""', b"%/%", b"INBOX")]),
     (2, lambda: [one_of(b"CREATE ", b"SUBSCRIBE ", b"UNSUBSCRIBE ") + one_of(*BOXES, b"four", b"dir/")]),
     (1, lambda: [one_of(b"DELETE four", b"RENAME four five", b"RENAME five four", b"DELETE five", b"DELETE two")]),
@@ -279,11 +301,14 @@ def grammar(sessions, folder):
 
 def run(driver):
     rng.seed(SEED)
+    global UIDVALIDITY
     faults.clear()
     with Server(users=["fuzz"], driver=driver, config="imap = { bad_commands = 1000; };") as server:
         sessions = [Session(server, name) for name in ("a" if driver in ALONE else "abc")]
         for box in BOXES[1:]:
             sessions[0].command([b"CREATE " + box])
+        sessions[0].command([b"STATUS one (UIDVALIDITY)"])
+        UIDVALIDITY = int(re.search(rb"UIDVALIDITY (\d+)", sessions[0].heard[-1]).group(1))
         agreed = rounds = 0
         while sum(s.count for s in sessions) < COUNT and len(faults) < 20:
             for _ in range(ROUND):
