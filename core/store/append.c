@@ -68,7 +68,10 @@ static int ready(struct mailbox *m, struct err *e)
 		return err_fail(e, MORTISE_E_PERM, "Mailbox is read-only");
 	if (m->box == NULL && mailbox_bring_about(m, e) != 0)
 		return e->code;
-	return mailbox_recover(m, e);
+	if (mailbox_recover(m, e) != 0)
+		return e->code;
+	/* What is there already was not saved now (RFC 8514): know it before something is added. */
+	return m->modseq == 0 && mailbox_sync(m, e) < 0 ? e->code : 0;
 }
 
 int append_begin(struct store *s, const char *name, struct append **out, struct err *e)

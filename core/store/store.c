@@ -68,7 +68,7 @@ static const struct mortise_option store_option_table[] = {
         .detail = "For example `mailto:postmaster@example.org`."),
     MORTISE_OPTION(struct store_options, comment, STRING, "",
         .help = "what clients may show about this server: METADATA's /shared/comment"),
-    MORTISE_OPTION(struct store_options, metadata_size, SIZE, "64k", .min = "1k", .max = "16M",
+    MORTISE_OPTION(struct store_options, metadata_size, SIZE, "32k", .min = "1k", .max = "16M",
         .help = "largest value of one METADATA entry"),
     MORTISE_OPTION(struct store_options, metadata_entries, UINT, "100", .min = "10", .max = "10000",
         .help = "most METADATA entries of one mailbox, and of an account"),
