@@ -254,7 +254,7 @@ static int sound(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox)
 		return rc;
 	rc = mdb_cursor_get(cursor, &key, &v, MDB_SET_RANGE);
 	while (rc == 0 && key_below(&key, &prefix))
-		rc = value_check(&v) ? mdb_cursor_get(cursor, &key, &v, MDB_NEXT) : INDEX_DAMAGED;
+		rc = vanished_check(&key, &v) ? mdb_cursor_get(cursor, &key, &v, MDB_NEXT) : INDEX_DAMAGED;
 	mdb_cursor_close(cursor);
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }

@@ -50,6 +50,8 @@ static int vanished_add(
 	key_add(&k, c->vanished_modseq, 8);
 	/* Another commit under the same mod-sequence: both are told to whoever asks for one. */
 	rc = value_get(txn, dbi, &k, &v);
+	if (rc == 0 && v.mv_size % 8 != 0)
+		rc = INDEX_DAMAGED;
 	if (rc == 0)
 		buf_add(&b, v.mv_data, v.mv_size);
 	else if (rc != MDB_NOTFOUND)

@@ -195,6 +195,9 @@ static inline uint32_t row_uid(const unsigned char *p)
 	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
+/* Whether this can be a row of the vanished log; then v->mv_size is without the checksum. */
+bool vanished_check(const MDB_val *key, MDB_val *v);
+
 /* All runs of a mailbox, checked; vec_free it. */
 typedef VEC(struct run) run_vec;
 int runs_get(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, const struct index_head *head, run_vec *out);

@@ -170,7 +170,7 @@ static int read_vanished(struct index *x, MDB_txn *txn, MDB_dbi dbi, uint64_t ma
 	while (rc == 0 && key_below(&key, &prefix) && c->answer == 0) {
 		const unsigned char *p = v.mv_data;
 
-		if (key.mv_size != prefix.n + 8 || !value_check(&v) || v.mv_size % 8 != 0) {
+		if (!vanished_check(&key, &v)) {
 			rc = INDEX_DAMAGED;
 			break;
 		}

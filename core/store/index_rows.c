@@ -459,6 +459,11 @@ int runs_get(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, const struct index_hea
 	return count == head->messages && last <= head->highest ? 0 : INDEX_DAMAGED;
 }
 
+bool vanished_check(const MDB_val *key, MDB_val *v)
+{
+	return key->mv_size == 1 + 8 + 8 && value_check(v) && v->mv_size % 8 == 0;
+}
+
 int mailbox_drop(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox)
 {
 	static const char kinds[] = {ROW_HEAD, ROW_RUN, ROW_VANISHED, ROW_WIRE, ROW_CLEAN};

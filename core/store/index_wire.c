@@ -237,9 +237,11 @@ int wire_vanish(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, const uint32_t *uid
 		rc = mdb_cursor_get(cursor, &key, NULL, MDB_SET_RANGE);
 		if (rc != 0 || !key_below(&key, &all))
 			break;
-		if (key.mv_size < all.n + 6 || key.mv_size > sizeof(k.p)) {
-			rc = INDEX_DAMAGED;
-			break;
+		if (key.mv_size < all.n + 6 || key.mv_size > all.n + 6 + NAME_MAX_OCTETS) { /* not ours */
+			rc = cursor_delete(cursor);
+			if (rc != 0)
+				break;
+			continue;
 		}
 		k.n = key.mv_size - 4;
 		memcpy(k.p, key.mv_data, k.n);

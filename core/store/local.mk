@@ -59,7 +59,10 @@ core_store_test_model_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_store_test_model_LDADD = $(store_test_libs)
 endif
 
-check_PROGRAMS += core/store/fuzz-names
+check_PROGRAMS += core/store/fuzz-names core/store/fuzz-index
+core_store_fuzz_index_SOURCES = core/store/fuzz-index.c
+core_store_fuzz_index_LDFLAGS = $(FUZZ_LINK_FLAGS)
+core_store_fuzz_index_LDADD = $(FUZZ_MAIN) core/store/libstore.a core/log/liblog.a core/base/libbase.a $(LMDB_LIBS)
 core_store_fuzz_names_SOURCES = core/store/fuzz-names.c
 core_store_fuzz_names_LDFLAGS = $(FUZZ_LINK_FLAGS)
 core_store_fuzz_names_LDADD = $(FUZZ_MAIN) \
@@ -67,7 +70,7 @@ core_store_fuzz_names_LDADD = $(FUZZ_MAIN) \
 	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
 	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(OPENSSL_LIBS)
 if !FUZZERS
-TESTS += core/store/fuzz-names
+TESTS += core/store/fuzz-names core/store/fuzz-index
 endif
 
 # Figures for a human, not a test.
