@@ -559,6 +559,8 @@ const char *index_reason(int rc)
 		return "a checksum does not fit, or another version wrote it";
 	case INDEX_REPLACED:
 		return "the file was replaced";
+	case INDEX_FULL:
+		return "no room is left";
 	case EREMOTE:
 		return "the directory is on a file system of the network";
 	case EPERM:

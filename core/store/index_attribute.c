@@ -48,6 +48,20 @@ int index_attribute(struct index *x, uint64_t mailbox, struct str name, struct b
 	}
 }
 
+/*
+ * Clients choose how much they put here. The last eighth is for what the server must remember, so that they
+ * can not make it forget.
+ */
+static bool room_left(struct index *x)
+{
+	uint64_t octets, limit = x->o->state_size / 8 * 7;
+	MDB_envinfo info;
+
+	if (mdb_env_info(x->state.env, &info) != 0 || (uint64_t)info.me_last_pgno * index_page < limit)
+		return true;
+	return environment_octets(&x->state, &octets) != 0 || octets < limit;
+}
+
 static int set_once(struct index *x, uint64_t mailbox, struct key *k, const struct str *value)
 {
 	MDB_txn *txn = NULL;
@@ -61,7 +75,7 @@ static int set_once(struct index *x, uint64_t mailbox, struct key *k, const stru
 		AUTO_BUF struct buf b = BUF_INIT;
 
 		buf_addstr(&b, *value);
-		rc = value_put(txn, x->state.dbi, k, &b);
+		rc = room_left(x) ? value_put(txn, x->state.dbi, k, &b) : INDEX_FULL;
 		if (rc == 0 && mailbox != 0)
 			rc = name_keep(x, txn, index_actual(x, mailbox));
 	} else
@@ -90,6 +104,10 @@ int index_attribute_set(
 		rc = set_once(x, mailbox, &k, value);
 		if (rc == 0)
 			return 0;
+		if (rc == INDEX_FULL)
+			return err_fault(e, MORTISE_E_QUOTA,
+			    "an attribute: index.state has reached "
+			    "store.index_state_size");
 		if (!index_recover(x, &x->state, rc, &tries))
 			return index_fault(e, rc, "writing an attribute");
 	}

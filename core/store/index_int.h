@@ -16,6 +16,7 @@
 /* Codes of our own, beside LMDB's (negative) and errno's (positive). */
 #define INDEX_DAMAGED (-31000)  /* a value that cannot be what we wrote */
 #define INDEX_REPLACED (-31001) /* the file was replaced by somebody: begin again */
+#define INDEX_FULL (-31002)     /* no room is left for what clients put there */
 
 /* Kinds of rows, the first octet of a key. */
 #define ROW_INFO 'I'

@@ -7,14 +7,14 @@
 
 /* ---- pages ---- */
 
-/* Pages in use and the size of one; free ones are counted in LMDB's own list of them (its database 0). */
-static int pages_used(struct environment *v, MDB_txn *txn, uint64_t *pages, uint64_t *page)
+/* Pages that are free are counted in LMDB's own list of them (its database 0). */
+static int count_octets(struct environment *v, MDB_txn *txn, uint64_t *octets)
 {
 	MDB_envinfo info;
 	MDB_stat stat;
 	MDB_cursor *cursor;
 	MDB_val key, value;
-	uint64_t unused = 0;
+	uint64_t pages, unused = 0;
 	int rc = mdb_env_info(v->env, &info);
 
 	if (rc == 0)
@@ -32,23 +32,21 @@ static int pages_used(struct environment *v, MDB_txn *txn, uint64_t *pages, uint
 		unused += count;
 	}
 	mdb_cursor_close(cursor);
-	*page = stat.ms_psize;
-	*pages = (uint64_t)info.me_last_pgno + 1;
-	*pages -= unused < *pages ? unused : *pages;
+	pages = (uint64_t)info.me_last_pgno + 1;
+	pages -= unused < pages ? unused : pages;
+	*octets = pages * stat.ms_psize;
 	return rc == MDB_NOTFOUND ? 0 : rc != 0 ? rc : INDEX_DAMAGED;
 }
 
 int environment_octets(struct environment *v, uint64_t *octets)
 {
-	uint64_t pages = 0, page = 0;
 	MDB_txn *txn;
 	int rc = environment_read(v, &txn);
 
 	if (rc != 0)
 		return rc;
-	rc = pages_used(v, txn, &pages, &page);
+	rc = count_octets(v, txn, octets);
 	environment_read_end(v);
-	*octets = pages * page;
 	return rc;
 }
 
@@ -126,7 +124,7 @@ int wire_room(struct index *x, struct environment *v)
 
 	/* The file never becomes smaller, but pages in it become free: they are counted only when it is near.
 	 */
-	if (rc != 0 || (uint64_t)info.me_last_pgno * 4096 < limit / 8 * 7)
+	if (rc != 0 || (uint64_t)info.me_last_pgno * index_page < limit / 8 * 7)
 		return rc;
 	rc = environment_octets(v, &octets);
 	return rc == 0 && octets >= limit / 8 * 7 ? wire_evict(x, v) : rc;

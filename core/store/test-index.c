@@ -669,6 +669,87 @@ static void a_full_cache_makes_room(void **state)
 	assert_int_equal(index_wire(x, box, 400, INDEX_BODY, STR(""), &b, &e), 1);
 }
 
+/* Clients may fill it with attributes; what the server must remember still fits. */
+static void attributes_are_limited(void **state)
+{
+	static char text[60000];
+	struct str value = {text, sizeof(text)};
+	struct model *m;
+	unsigned i;
+	int r = 0;
+
+	(void)state;
+	options.state_size = 1 << 20;
+	index_close(&x);
+	begin();
+	m = filled(100);
+	for (i = 0; i < 100 && r == 0; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "/private/%u", i);
+		r = index_attribute_set(x, box, str_of(name), &value, &e);
+	}
+	assert_int_equal(r, MORTISE_E_QUOTA);
+	assert_true(i > 10 && i < 20);
+	err_clear(&e);
+	assert_true(index_persistent(x));
+	assert_int_equal(commit(m, NULL, 0, NULL, 0, true), 0);
+	assert_int_equal(index_attribute_set(x, box, STR("/private/1"), NULL, &e), 0);
+	assert_int_equal(commit(m, NULL, 0, NULL, 0, true), 0);
+	assert_true(index_persistent(x));
+	options.state_size = 64 << 20;
+}
+
+/* A checkpoint is made when one is due, and not before: what was not in it is new to clients after a reboot.
+ */
+static void checkpoints_are_made_in_time(void **state)
+{
+	struct index_row row = row_for(900, 4);
+	struct model *m = filled(5), *n;
+
+	(void)state;
+	index_checkpoint(x, box, true);
+	assert_int_equal(commit(m, &row, 1, NULL, 0, false), 0);
+	index_checkpoint(x, box, false);
+	index_test_boot = "a boot of 1st ..";
+	again();
+	n = load();
+	assert_int_equal(n->n, 5);
+	m->head.generation = n->head.generation;
+	m->n = 5;
+	row.uid = 800;
+	assert_int_equal(commit(m, &row, 1, NULL, 0, false), 0);
+	clock_test_advance(300001);
+	index_checkpoint(x, box, false);
+	index_test_boot = "a boot of 2nd ..";
+	again();
+	clock_test_advance(-300001);
+	n = load();
+	assert_int_equal(n->n, 6);
+	assert_true(n->head.highestmodseq == m->head.highestmodseq);
+}
+
+/* Between two files of one boot: a number that was given is not given again. */
+static void a_lost_file_repeats_no_number(void **state)
+{
+	struct model *m = filled(5), *n;
+	char path[128];
+	uint64_t first, again_first;
+
+	(void)state;
+	assert_int_equal(index_modseq(x, 0, &first, &e), 0);
+	assert_int_equal(commit(m, NULL, 0, NULL, 0, true), 0);
+	assert_int_equal(commit(m, NULL, 0, NULL, 0, false), 0);
+	index_close(&x);
+	snprintf(path, sizeof(path), "%s/index.cache", directory);
+	assert_int_equal(unlink(path), 0);
+	begin();
+	assert_int_equal(index_modseq(x, 0, &again_first, &e), 0);
+	assert_true(again_first > m->head.highestmodseq);
+	n = load();
+	assert_true(n->head.highestmodseq >= again_first);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
 
 int main(void)
@@ -689,6 +770,9 @@ int main(void)
 	    TEST(a_mailbox_moves),
 	    TEST(a_directory_moves),
 	    TEST(attributes),
+	    TEST(attributes_are_limited),
+	    TEST(checkpoints_are_made_in_time),
+	    TEST(a_lost_file_repeats_no_number),
 	    TEST(all_is_counted),
 	    TEST(a_full_cache_makes_room),
 	};
