@@ -34,9 +34,7 @@ static bool clean_is(MDB_txn *state, MDB_dbi dbi, uint64_t mailbox, uint64_t gen
 
 static bool same_value(const MDB_val *a, const MDB_val *b)
 {
-	return a->mv_size == b->mv_size && a->mv_size >= INDEX_SUM &&
-	       memcmp((char *)a->mv_data + a->mv_size - INDEX_SUM,
-	           (char *)b->mv_data + b->mv_size - INDEX_SUM, INDEX_SUM) == 0;
+	return a->mv_size == b->mv_size && memcmp(a->mv_data, b->mv_data, a->mv_size) == 0;
 }
 
 struct side {
@@ -111,21 +109,23 @@ static int copy_kind(
 	return rc;
 }
 
-int index_mirror(struct index *x, MDB_txn *cache, MDB_txn *state, uint64_t mailbox, const struct head_row *h)
+int state_head_put(struct index *x, MDB_txn *state, uint64_t mailbox, const struct head_row *h)
 {
-	MDB_dbi from = x->cache.dbi, to = x->state.dbi;
 	struct head_row row = *h;
-	int rc = copy_kind(cache, from, state, to, ROW_RUN, mailbox);
+	int rc = name_keep(x, state, mailbox);
 
 	row.mirrored = row.checked = 0;
 	row.clean = false;
+	return rc != 0 ? rc : head_put(state, x->state.dbi, mailbox, &row);
+}
+
+int index_mirror(struct index *x, MDB_txn *cache, MDB_txn *state, uint64_t mailbox, const struct head_row *h)
+{
+	int rc = copy_kind(cache, x->cache.dbi, state, x->state.dbi, ROW_RUN, mailbox);
+
 	if (rc == 0)
-		rc = copy_kind(cache, from, state, to, ROW_VANISHED, mailbox);
-	if (rc == 0)
-		rc = name_keep(x, state, mailbox);
-	if (rc == 0)
-		rc = head_put(state, to, mailbox, &row);
-	return rc;
+		rc = copy_kind(cache, x->cache.dbi, state, x->state.dbi, ROW_VANISHED, mailbox);
+	return rc != 0 ? rc : state_head_put(x, state, mailbox, h);
 }
 
 /* ---- back from it ---- */
@@ -309,12 +309,14 @@ static int not_kept(struct index *x, uint64_t mailbox, struct arena *a)
 	return rc;
 }
 
-static int checkpoint_once(struct index *x, uint64_t mailbox, bool now, struct arena *a)
+static int checkpoint_once(
+    struct index *x, uint64_t mailbox, bool now, struct arena *a, struct environment **where)
 {
 	struct head_row *h = arena_new_of(a, struct head_row);
 	MDB_txn *txn = NULL, *state = NULL;
 	int rc = environment_read(&x->cache, &txn);
 
+	*where = &x->cache;
 	if (rc != 0)
 		return rc;
 	rc = head_get(txn, x->cache.dbi, mailbox, NULL, h);
@@ -325,8 +327,10 @@ static int checkpoint_once(struct index *x, uint64_t mailbox, bool now, struct a
 	rc = environment_write(x, &x->cache, &txn);
 	if (rc == 0)
 		rc = head_get(txn, x->cache.dbi, mailbox, a, h);
-	if (rc == 0)
+	if (rc == 0) {
+		*where = &x->state;
 		rc = index_need_state(x);
+	}
 	if (rc == 0)
 		rc = environment_write(x, &x->state, &state);
 	if (rc == 0 && h->mirrored != h->head.generation)
@@ -352,13 +356,22 @@ static int checkpoint_once(struct index *x, uint64_t mailbox, bool now, struct a
 void index_checkpoint(struct index *x, uint64_t mailbox, bool now)
 {
 	AUTO_ARENA struct arena *a = NULL;
-	int rc;
+	unsigned tries = 0;
+	int rc = 0;
 
 	CHECK_OBJ(x, INDEX_MAGIC);
-	if (x->private)
-		return;
-	a = arena_new("checkpoint");
-	rc = checkpoint_once(x, index_actual(x, mailbox), now, a);
-	if (rc != 0 && rc != MDB_NOTFOUND && rc != INDEX_REPLACED)
+	while (!x->private) {
+		struct environment *where;
+
+		arena_free(&a);
+		a = arena_new("checkpoint");
+		rc = checkpoint_once(x, index_actual(x, mailbox), now, a, &where);
+		/* Not known, or void: whoever reads it next sees to that. */
+		if (rc == 0 || rc == MDB_NOTFOUND || rc == INDEX_DAMAGED)
+			return;
+		if (!index_recover(x, where, rc, &tries))
+			break;
+	}
+	if (rc != 0)
 		log_msg(MSG_INDEX_CHECKPOINT, "%s: %s", x->path, index_reason(rc));
 }

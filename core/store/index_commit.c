@@ -91,6 +91,15 @@ struct commit_call {
 	struct head_row before, after;
 };
 
+static int apply(struct commit_call *m, MDB_txn *txn, MDB_dbi dbi, struct head_row *h)
+{
+	int rc = runs_change(txn, dbi, m->mailbox, m->c);
+
+	if (rc == 0)
+		rc = vanished_add(txn, dbi, m->mailbox, m->c, h);
+	return rc != 0 ? rc : vanished_trim(txn, dbi, m->mailbox, m->x->o->vanished, h);
+}
+
 /* 0, 1 when it is not the generation that was loaded, or LMDB's code. */
 static int commit_rows(struct commit_call *m)
 {
@@ -113,18 +122,30 @@ static int commit_rows(struct commit_call *m)
 	if (c->anew || !there) {
 		rc = mailbox_drop(m->txn, dbi, m->mailbox);
 		m->after.ranges = 0;
+		m->after.epoch = generation_new();
 	}
 	if (!there)
 		m->after.head.generation = generation_new();
-	if (rc == 0)
-		rc = runs_change(m->txn, dbi, m->mailbox, c);
 	if (rc == 0 && !c->anew)
 		rc = wire_vanish(m->txn, dbi, m->mailbox, c->vanished, c->vanished_count);
-	if (rc == 0)
-		rc = vanished_add(m->txn, dbi, m->mailbox, c, &m->after);
-	if (rc == 0)
-		rc = vanished_trim(m->txn, dbi, m->mailbox, m->x->o->vanished, &m->after);
-	return rc;
+	return rc != 0 ? rc : apply(m, m->txn, dbi, &m->after);
+}
+
+/* The same change once more, or, where index.state did not have what it began with, a copy of all. */
+static int commit_copy(struct commit_call *m)
+{
+	MDB_dbi dbi = m->x->state.dbi;
+	struct head_row row = m->before;
+	uint64_t generation, epoch;
+	int rc = INDEX_DAMAGED;
+
+	if (!m->c->anew && m->before.mirrored != 0 &&
+	    head_generation(m->state, dbi, m->mailbox, &generation, &epoch) == 0 &&
+	    generation == m->before.head.generation && epoch == m->before.epoch)
+		rc = apply(m, m->state, dbi, &row);
+	if (rc == INDEX_DAMAGED)
+		return index_mirror(m->x, m->txn, m->state, m->mailbox, &m->after);
+	return rc != 0 ? rc : state_head_put(m->x, m->state, m->mailbox, &m->after);
 }
 
 /* What index.state must know before index.cache does. */
@@ -143,7 +164,7 @@ static int commit_state(struct commit_call *m)
 	m->after.clean = false;
 	if (rc == 0 && m->c->durable) {
 		m->after.mirrored = m->after.head.generation;
-		rc = index_mirror(x, m->txn, m->state, m->mailbox, &m->after);
+		rc = commit_copy(m);
 	}
 	if (rc == 0)
 		rc = environment_commit(&m->state);
@@ -193,6 +214,8 @@ int index_commit(
 			break;
 	}
 	*generation = rc == 0 ? m->after.head.generation : 0;
+	if (rc == 0)
+		epoch_seen(x, m->mailbox, m->after.epoch);
 	mem_free(m);
 	return rc == 0 || rc == 1 ? rc : index_fault(e, rc, "writing the index");
 }

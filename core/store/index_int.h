@@ -50,6 +50,7 @@ struct environment {
 
 struct known_mailbox { /* what this process asked for: its number must be found again in a new file */
 	uint64_t given, actual;
+	uint64_t epoch; /* as this process saw it last; 0: not yet */
 	struct str identity;
 };
 
@@ -124,6 +125,12 @@ uint64_t index_actual(const struct index *x, uint64_t given);
 /* index.cache is another file: what this process knows is looked for in it, or put there. 0 or LMDB's code.
  */
 int index_renumber(struct index *x);
+/*
+ * The mailbox has this epoch: wire forms that wait and are of another one go. What the process knows (0:
+ * nothing).
+ */
+void epoch_seen(struct index *x, uint64_t actual, uint64_t epoch);
+uint64_t epoch_known(const struct index *x, uint64_t actual);
 /* Writes the mailbox's name to index.state, in the transaction. */
 int name_keep(struct index *x, MDB_txn *state, uint64_t actual);
 
@@ -175,6 +182,7 @@ struct head_row {
 	uint64_t checked;  /* cache: clock_ms of the last checkpoint */
 	int64_t used;      /* when it was written, seconds since 1970 */
 	bool clean;        /* cache: state has the clean mark */
+	uint64_t epoch;    /* of this UIDVALIDITY, so to say: wire forms of another are not for these UIDs */
 };
 
 /* 0, MDB_NOTFOUND, INDEX_DAMAGED … Keyword names are copied to the arena; without one they are left out. */
@@ -205,8 +213,8 @@ int runs_get(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, const struct index_hea
 /* Heads, rows, vanished log; not the name, nor attributes. */
 int mailbox_drop(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox);
 
-/* The generation alone. */
-int head_generation(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, uint64_t *out);
+/* Of the head, generation and epoch. */
+int head_generation(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, uint64_t *out, uint64_t *epoch);
 /* The commit's rows and vanished UIDs go into the mailbox's runs (index_runs.c). */
 int runs_change(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, const struct index_commit *c);
 
@@ -226,6 +234,8 @@ int index_adopt(struct index *x, uint64_t mailbox);
 int index_void(struct index *x, uint64_t mailbox);
 /* Makes the mailbox in index.state what it is in index.cache, its head as given. */
 int index_mirror(struct index *x, MDB_txn *cache, MDB_txn *state, uint64_t mailbox, const struct head_row *h);
+/* The head in index.state, and the mailbox's name. */
+int state_head_put(struct index *x, MDB_txn *state, uint64_t mailbox, const struct head_row *h);
 /* Sets the clean mark, or takes it away (generation 0). */
 int clean_put(MDB_txn *state, MDB_dbi dbi, uint64_t mailbox, uint64_t generation);
 
@@ -238,6 +248,7 @@ int wire_evict(struct index *x, struct environment *v);
 int wire_room(struct index *x, struct environment *v);
 
 /* ---- wire forms (index_wire.c) ---- */
+void wire_discard(struct index *x, uint64_t given); /* those that wait */
 int wire_vanish(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, const uint32_t *uids, size_t count);
 
 #endif

@@ -146,15 +146,43 @@ uint64_t index_actual(const struct index *x, uint64_t given)
 	return given;
 }
 
+static struct known_mailbox *known_as(const struct index *x, uint64_t actual)
+{
+	size_t i;
+
+	for (i = x->known.n; i > 0; i--)
+		if (x->known.v[i - 1].actual == actual)
+			return &x->known.v[i - 1];
+	return NULL;
+}
+
+void epoch_seen(struct index *x, uint64_t actual, uint64_t epoch)
+{
+	struct known_mailbox *k = known_as(x, actual);
+
+	if (k == NULL || k->epoch == epoch)
+		return;
+	if (k->epoch != 0)
+		wire_discard(x, k->given);
+	k->epoch = epoch;
+}
+
+uint64_t epoch_known(const struct index *x, uint64_t actual)
+{
+	const struct known_mailbox *k = known_as(x, actual);
+
+	return k != NULL ? k->epoch : 0;
+}
+
 static void remember(struct index *x, uint64_t number, struct str identity)
 {
 	struct known_mailbox *k;
 
 	k = known_by(x, number);
-	if (k == NULL)
-		k = vec_push(&x->known);
-	else if (str_eq(k->identity, identity))
+	if (k != NULL && str_eq(k->identity, identity))
 		return;
+	if (k == NULL)
+		*(k = vec_push(&x->known)) = (struct known_mailbox){.epoch = 0};
 	k->given = k->actual = number;
 	k->identity = arena_str(x->arena, identity);
 }
@@ -183,29 +211,20 @@ int index_renumber(struct index *x)
 	return 0;
 }
 
-static struct str identity_of(const struct index *x, uint64_t actual)
-{
-	size_t i;
-
-	for (i = x->known.n; i > 0; i--)
-		if (x->known.v[i - 1].actual == actual)
-			return x->known.v[i - 1].identity;
-	return STR_NONE;
-}
-
 int name_keep(struct index *x, MDB_txn *state, uint64_t actual)
 {
-	struct str identity = identity_of(x, actual);
+	const struct known_mailbox *known = known_as(x, actual);
 	uint64_t number;
 	struct key k;
 	int rc;
 
-	if (identity.n == 0)
+	if (known == NULL)
 		return 0;
-	rc = name_find(state, x->state.dbi, identity, &k, &number);
+	rc = name_find(state, x->state.dbi, known->identity, &k, &number);
 	if (rc == 0 && number == actual)
 		return 0;
-	return rc != 0 && rc != MDB_NOTFOUND ? rc : name_put(state, x->state.dbi, &k, identity, actual);
+	return rc != 0 && rc != MDB_NOTFOUND ? rc
+	                                     : name_put(state, x->state.dbi, &k, known->identity, actual);
 }
 
 /* ---- the calls ---- */

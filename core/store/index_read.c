@@ -64,9 +64,10 @@ static int read_head(struct index *x, MDB_txn *txn, MDB_dbi dbi, uint64_t mailbo
 	struct head_row row;
 	int rc = head_get(txn, dbi, mailbox, c->arena, &row);
 
-	(void)x;
-	if (rc == 0)
+	if (rc == 0) {
 		*c->out = row.head;
+		epoch_seen(x, mailbox, row.epoch);
+	}
 	return rc;
 }
 
@@ -84,8 +85,12 @@ int index_head(struct index *x, uint64_t mailbox, struct arena *a, struct index_
 
 static int read_generation(struct index *x, MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, void *arg)
 {
-	(void)x;
-	return head_generation(txn, dbi, mailbox, arg);
+	uint64_t epoch;
+	int rc = head_generation(txn, dbi, mailbox, arg, &epoch);
+
+	if (rc == 0)
+		epoch_seen(x, mailbox, epoch);
+	return rc;
 }
 
 int index_generation(struct index *x, uint64_t mailbox, uint64_t *generation, struct err *e)

@@ -22,7 +22,8 @@
  *      80      8     generation that index.state has, 0: none (index.cache only)
  *      88      8     milliseconds since boot at the last checkpoint (index.cache only)
  *      96      8     when it was written, seconds since 1970
- *      104           the cursor, then for each keyword 1 octet bit, 1 octet whether the driver has it,
+ *      104     8     its epoch: a number of its own from when the mailbox was begun anew
+ *      112           the cursor, then for each keyword 1 octet bit, 1 octet whether the driver has it,
  *                    2 octets length, the name
  *
  * An info row ("I"):
@@ -41,7 +42,7 @@
 #include "store/index_int.h"
 #include "base/banned.h"
 
-#define HEAD_FIXED 104u
+#define HEAD_FIXED 112u
 #define HEAD_COUNTED 1u
 #define HEAD_CLEAN 2u
 #define RUN_FIXED 8u
@@ -279,6 +280,7 @@ static void head_decode(const unsigned char *p, struct head_row *out)
 	out->mirrored = little_get(p + 80, 8);
 	out->checked = little_get(p + 88, 8);
 	out->used = (int64_t)little_get(p + 96, 8);
+	out->epoch = little_get(p + 104, 8);
 }
 
 int head_get(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, struct arena *a, struct head_row *out)
@@ -305,7 +307,7 @@ int head_get(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, struct arena *a, struc
 	return 0;
 }
 
-int head_generation(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, uint64_t *out)
+int head_generation(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, uint64_t *out, uint64_t *epoch)
 {
 	struct key k = key_of(ROW_HEAD, mailbox);
 	MDB_val v;
@@ -313,8 +315,10 @@ int head_generation(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, uint64_t *out)
 
 	if (rc == 0 && v.mv_size < HEAD_FIXED)
 		rc = INDEX_DAMAGED;
-	if (rc == 0)
+	if (rc == 0) {
 		*out = little_get(v.mv_data, 8);
+		*epoch = little_get((unsigned char *)v.mv_data + 104, 8);
+	}
 	return rc;
 }
 
@@ -358,6 +362,7 @@ int head_put(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, const struct head_row 
 	little_put(p + 80, row->mirrored, 8);
 	little_put(p + 88, row->checked, 8);
 	little_put(p + 96, (uint64_t)row->used, 8);
+	little_put(p + 104, row->epoch, 8);
 	buf_add(&b, p, sizeof(p));
 	buf_add(&b, h->cursor.data, h->cursor.size);
 	keywords_encode(&b, h);

@@ -157,13 +157,13 @@ struct survey {
 /* Whether the other file has the mailbox, so that its rows there are the ones that count. */
 static bool counted_there(struct survey *s, uint64_t mailbox)
 {
-	uint64_t generation;
+	uint64_t generation, epoch;
 
 	if (s->other == NULL)
 		return false;
 	if (s->asked != mailbox) {
 		s->asked = mailbox;
-		s->counted = head_generation(s->other, s->other_dbi, mailbox, &generation) == 0;
+		s->counted = head_generation(s->other, s->other_dbi, mailbox, &generation, &epoch) == 0;
 	}
 	return s->counted;
 }

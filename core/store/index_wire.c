@@ -146,27 +146,60 @@ void index_wire_put(
 		index_wire_flush(x);
 }
 
-static int flush_once(struct index *x, struct environment *v)
+void wire_discard(struct index *x, uint64_t given)
+{
+	size_t i;
+
+	for (i = 0; i < x->puts.n; i++)
+		if (x->puts.v[i].mailbox == given)
+			x->puts.v[i].kind = 0;
+}
+
+/* Whether what was put before now may still be of messages of this mailbox. */
+static bool same_epoch(struct index *x, MDB_txn *txn, MDB_dbi dbi, uint64_t actual)
+{
+	uint64_t generation, epoch, known = epoch_known(x, actual);
+
+	return head_generation(txn, dbi, actual, &generation, &epoch) == 0 && (known == 0 || known == epoch);
+}
+
+static int flush_puts(struct index *x, MDB_txn *txn, MDB_dbi dbi)
 {
 	AUTO_BUF struct buf b = BUF_INIT;
-	MDB_txn *txn;
+	uint64_t asked = 0;
+	bool good = false;
 	size_t i;
+	int rc = 0;
+
+	for (i = 0; rc == 0 && i < x->puts.n; i++) {
+		const struct wire_put *p = &x->puts.v[i];
+		uint64_t actual = index_actual(x, p->mailbox);
+		struct key k;
+
+		if (actual != asked)
+			good = same_epoch(x, txn, dbi, actual);
+		asked = actual;
+		if (!good || p->kind == 0)
+			continue;
+		k = wire_prefix(actual, p->kind, str_mem(x->put_text.p + p->at, p->name));
+		key_add(&k, p->uid, 4);
+		buf_truncate(&b, 0);
+		buf_addstr(&b, pending_text(x, p));
+		rc = value_put(txn, dbi, &k, &b);
+	}
+	return rc;
+}
+
+static int flush_once(struct index *x, struct environment *v)
+{
+	MDB_txn *txn;
 	int rc = wire_room(x, v);
 
 	if (rc == 0)
 		rc = environment_write(x, v, &txn);
 	if (rc != 0)
 		return rc;
-	for (i = 0; rc == 0 && i < x->puts.n; i++) {
-		const struct wire_put *p = &x->puts.v[i];
-		struct key k = wire_prefix(
-		    index_actual(x, p->mailbox), p->kind, str_mem(x->put_text.p + p->at, p->name));
-
-		key_add(&k, p->uid, 4);
-		buf_truncate(&b, 0);
-		buf_addstr(&b, pending_text(x, p));
-		rc = value_put(txn, v->dbi, &k, &b);
-	}
+	rc = flush_puts(x, txn, v->dbi);
 	if (rc == 0)
 		rc = environment_commit(&txn);
 	environment_abort(&txn);

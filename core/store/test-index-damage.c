@@ -705,6 +705,46 @@ static void a_number_may_change(void **state)
 	assert_int_equal(in_child(lose_number, NULL), 0);
 }
 
+/* As above, but another process begins the mailbox anew while wire forms wait in this one. */
+static int begin_anew(void *arg)
+{
+	struct index_head head = {.generation = *(uint64_t *)arg, .uidvalidity = 2, .octets = 1};
+	struct index_commit c = {.generation = head.generation, .head = &head, .anew = true};
+	struct err e = ERR_INIT;
+	struct index *x;
+	uint64_t box, generation;
+
+	if (index_open(&options, directory, &x, &e) != 0 || index_mailbox(x, IDENTITY, &box, &e) != 0)
+		return 1;
+	return index_commit(x, box, &c, &generation, &e);
+}
+
+static int keep_waiting(void *arg)
+{
+	struct index_head head = {.generation = 0};
+	AUTO_BUF struct buf b = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct index *x;
+	uint64_t box;
+
+	(void)arg;
+	if (index_open(&options, directory, &x, &e) != 0 || index_mailbox(x, IDENTITY, &box, &e) != 0)
+		return 1;
+	if (add_messages(x, box, &head, 7, false) != 0)
+		return 2;
+	index_wire_put(x, box, 3, INDEX_ENVELOPE, STR(""), STR("(old)"));
+	if (in_child(begin_anew, &head.generation) != 0)
+		return 3;
+	index_wire_flush(x);
+	return index_wire(x, box, 3, INDEX_ENVELOPE, STR(""), &b, &e) == 0 ? 0 : 4;
+}
+
+static void another_may_begin_anew(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(keep_waiting, NULL), 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
 
 int main(void)
@@ -719,6 +759,7 @@ int main(void)
 	    TEST(a_directory_may_not_be_writable),
 	    TEST(files_may_be_deleted_meanwhile),
 	    TEST(a_number_may_change),
+	    TEST(another_may_begin_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

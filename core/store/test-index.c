@@ -653,8 +653,11 @@ static void a_full_cache_makes_room(void **state)
 	options.cache_size = 4 << 20;
 	index_close(&x);
 	begin();
-	m = filled(100);
 	assert_int_equal(index_mailbox(x, OTHER, &other, &e), 0);
+	box = other;
+	(void)filled(400);
+	assert_int_equal(index_mailbox(x, IDENTITY, &box, &e), 0);
+	m = filled(100);
 	for (uid = 1; uid <= 400; uid++)
 		index_wire_put(x, other, uid, INDEX_BODY, STR(""), str_mem(text, sizeof(text)));
 	for (uid = 1; uid <= 400; uid++)
@@ -750,6 +753,56 @@ static void a_lost_file_repeats_no_number(void **state)
 	assert_true(n->head.highestmodseq >= again_first);
 }
 
+/* UIDs of a mailbox that begins anew are others' than those that wire forms were computed for. */
+static void old_wire_forms_do_not_return(void **state)
+{
+	struct index_row row = row_for(4, 3);
+	struct model *m = filled(10);
+	struct index_commit c = {
+	    .generation = m->head.generation, .anew = true, .head = &m->head, .rows = &row, .row_count = 1};
+	AUTO_BUF struct buf b = BUF_INIT;
+	uint64_t generation;
+
+	(void)state;
+	index_wire_put(x, box, 4, INDEX_ENVELOPE, STR(""), STR("(old)"));
+	m->head.messages = 1;
+	assert_int_equal(index_commit(x, box, &c, &generation, &e), 0);
+	assert_int_equal(index_wire(x, box, 4, INDEX_ENVELOPE, STR(""), &b, &e), 0);
+	index_wire_put(x, box, 4, INDEX_BODY, STR(""), STR("(new)"));
+	index_wire_flush(x);
+	assert_int_equal(index_wire(x, box, 4, INDEX_ENVELOPE, STR(""), &b, &e), 0);
+	assert_int_equal(index_wire(x, box, 4, INDEX_BODY, STR(""), &b, &e), 1);
+}
+
+/* What durable commits put into index.state, one after the other, is the whole mailbox. */
+static void durable_commits_add_up(void **state)
+{
+	struct model *m = filled(600), *n;
+	struct ranges r = {.n = 0}, s = {.n = 0};
+	uint64_t before = m->head.highestmodseq;
+	uint32_t turn;
+
+	(void)state;
+	for (turn = 0; turn < 58; turn++) {
+		struct index_row rows[2] = {
+		    row_for(2 * turn + 200, before), row_for(m->head.highest + 3, before)};
+		uint32_t gone_uids[3] = {turn * 3 + 1, turn * 3 + 2, 500 + turn};
+
+		assert_int_equal(commit(m, rows, 2, gone_uids, turn % 4, turn % 5 != 4), 0);
+		if (turn == 30)
+			index_checkpoint(x, box, true);
+	}
+	assert_int_equal(index_vanished(x, box, before, range, &r, &e), 0);
+	assert_int_equal(commit(m, NULL, 0, NULL, 0, true), 0);
+	index_checkpoint(x, box, true);
+	index_test_boot = "boot after boot.";
+	again();
+	n = load();
+	same(m, n);
+	assert_int_equal(index_vanished(x, box, before, range, &s, &e), 0);
+	assert_true(r.n == s.n && memcmp(r.low, s.low, r.n * sizeof(r.low[0])) == 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
 
 int main(void)
@@ -773,6 +826,8 @@ int main(void)
 	    TEST(attributes_are_limited),
 	    TEST(checkpoints_are_made_in_time),
 	    TEST(a_lost_file_repeats_no_number),
+	    TEST(old_wire_forms_do_not_return),
+	    TEST(durable_commits_add_up),
 	    TEST(all_is_counted),
 	    TEST(a_full_cache_makes_room),
 	};
