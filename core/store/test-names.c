@@ -592,6 +592,15 @@ static int dirs_open(struct mortise_call *call, const struct mortise_place *p, u
 	return 0;
 }
 
+static int dirs_sync(
+    struct mortise_call *call, void *box, struct mortise_cursor *cursor, const struct mortise_sink *sink)
+{
+	(void)call;
+	(void)box;
+	cursor->size = 1;
+	return sink->full_scan(sink->engine, 7);
+}
+
 static int dirs_lock(struct mortise_call *call, void *box, int mode, uint64_t deadline)
 {
 	(void)call;
@@ -654,6 +663,7 @@ static void test_directory_format(void **state)
 	    .recognise = dirs_recognise,
 	    .create = dirs_create,
 	    .open = dirs_open,
+	    .sync = dirs_sync,
 	    .lock = dirs_lock,
 	    .close = dirs_close,
 	    .remove = dirs_remove};
