@@ -4,6 +4,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/privilege.h"
@@ -78,11 +79,18 @@ static int stop_descriptor(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* Long operations look here: 0, or CANCELLED once the session was told to stop. */
+#define LOOK_INTERVAL 20u /* ms between two looks */
+
+/* Long operations look here: 0, or CANCELLED once the session was told to stop. Asked for every message. */
 static int stopped(void *arg)
 {
+	static uint64_t looked;
 	const int *fd = arg;
+	uint64_t now = clock_ms();
 
+	if (now - looked < LOOK_INTERVAL)
+		return 0;
+	looked = now;
 	return *fd >= 0 && io_wait(*fd, POLLIN, 1) == 1 ? MORTISE_E_CANCELLED : 0;
 }
 
