@@ -258,6 +258,20 @@ static void take_in(const struct append *a, struct mortise_ref *refs, uint32_t *
 		log_err(MSG_STORE_INDEX, &e, m->target.place.name);
 }
 
+/* Under the mailbox's lock, so that it is synced before anybody else changes it. Held when it returns 0. */
+static int commit_locked(struct append *a, uint32_t *uidvalidity, struct mortise_ref *refs, struct err *e)
+{
+	struct mailbox *m = a->m;
+
+	if (box_lock(m, MORTISE_LOCK_EXCLUSIVE, lock_deadline(m), e) != 0) {
+		box_append_abort(m, a->tx);
+		return e->code;
+	}
+	if (box_append_commit(m, a->tx, uidvalidity, refs, a->messages.n, e) != 0)
+		change_end(m);
+	return e->code;
+}
+
 int append_commit(struct append **ap, uint32_t *uidvalidity, struct arena *arena, uint32_t **uids,
     size_t *count, struct err *e)
 {
@@ -276,10 +290,11 @@ int append_commit(struct append **ap, uint32_t *uidvalidity, struct arena *arena
 	*ap = NULL;
 	*uids = arena_array(arena, a->messages.n, sizeof(**uids));
 	refs = arena_array(a->arena, a->messages.n, sizeof(*refs));
-	if (box_append_commit(a->m, a->tx, uidvalidity, refs, a->messages.n, e) == 0) {
+	if (commit_locked(a, uidvalidity, refs, e) == 0) {
 		for (i = 0; i < a->messages.n; i++)
 			(*uids)[i] = refs[i].uid;
 		take_in(a, refs, *uids);
+		change_end(a->m);
 		if (*uidvalidity == 0)
 			*uidvalidity = a->m->uidvalidity;
 		*count = a->messages.n;

@@ -119,6 +119,7 @@ int mailbox_open(struct store *s, const char *name, unsigned flags, struct mailb
 		mailbox_close(out);
 		return e->code;
 	}
+	(*out)->fresh = true;
 	return 0;
 }
 

@@ -75,6 +75,7 @@ struct mailbox {
 	bool gone;
 	bool told;         /* somebody was told its UIDVALIDITY: another one is another mailbox */
 	bool claimed;      /* \Recent, once */
+	bool fresh;        /* nothing was done with it since it was opened and synced */
 	bool counted_uids; /* the driver gives no UIDs: ours */
 	uint32_t uidvalidity, uidnext;
 	uint32_t highest; /* UID of a message, ever */

@@ -4,6 +4,9 @@
  * Only regular files and directories are ever opened for reading: the type is looked at through an O_PATH
  * descriptor first and again on what was really opened, so a FIFO or a device put there in between is not
  * waited for. Looking does not change the access time, which LIST reads as "has been read" (\Unmarked).
+ *
+ * A session looks at the same few mailboxes again and again. What was recognised a moment ago is not read
+ * again while its status is the same; a driver that was handed the wrong file would say so when it opens it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -73,6 +76,29 @@ static int ask(struct store *s, struct target *t, int fd, struct err *e)
 	return 0;
 }
 
+static struct recognised *memory_of(struct store *s, const struct stat *st)
+{
+	return &s->recognised[(st->st_ino ^ st->st_dev) % ARRAY_LEN(s->recognised)];
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static bool remembered(struct store *s, struct target *t)
+{
+	const struct recognised *r = memory_of(s, &t->st);
+
+	if (r->driver == NULL || r->st.st_dev != t->st.st_dev || r->st.st_ino != t->st.st_ino ||
+	    r->st.st_size != t->st.st_size || !same_time(&r->st.st_mtim, &t->st.st_mtim) ||
+	    !same_time(&r->st.st_ctim, &t->st.st_ctim))
+		return false;
+	t->object = OBJECT_MAILBOX;
+	t->driver = r->driver;
+	return true;
+}
+
 /* A mailbox of the default format, or of the first that keeps mailboxes in files. */
 static int empty_file(struct store *s, struct target *t, struct err *e)
 {
@@ -115,6 +141,8 @@ int recognise(struct store *s, struct target *t, struct err *e)
 		return 0;
 	if (S_ISREG(t->st.st_mode) && t->st.st_size == 0)
 		return empty_file(s, t, e);
+	if (remembered(s, t))
+		return 0;
 	fd = open_quietly(s, t);
 	if (fd < 0) {
 		if (errno == ENOENT) {
@@ -128,5 +156,7 @@ int recognise(struct store *s, struct target *t, struct err *e)
 	t->object = S_ISDIR(t->st.st_mode) ? OBJECT_DIRECTORY : OBJECT_OTHER;
 	if (!S_ISDIR(t->st.st_mode) && !S_ISREG(t->st.st_mode))
 		return 0;
-	return ask(s, t, fd, e);
+	if (ask(s, t, fd, e) == 0 && t->driver != NULL)
+		*memory_of(s, &t->st) = (struct recognised){.driver = t->driver, .st = t->st};
+	return e->code;
 }

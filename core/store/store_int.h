@@ -34,6 +34,13 @@ struct inbox_place {
 	const char *file;
 };
 
+/* What was found at a file or directory, as it was then. */
+struct recognised {
+	struct instance *driver; /* NULL: free */
+	struct stat st;
+};
+#define RECOGNISED 64u
+
 struct store {
 	uint32_t magic;
 	const struct store_options *o;
@@ -56,6 +63,7 @@ struct store {
 	int (*stop)(void *arg);
 	void *stop_arg;
 	struct mailbox *open; /* open mailboxes, linked */
+	struct recognised recognised[RECOGNISED];
 };
 
 /* store_open for code that brings its drivers along (unit tests, tools). The array must outlive the store. */

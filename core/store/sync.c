@@ -510,6 +510,7 @@ int mailbox_sync(struct mailbox *m, struct err *e)
 	CHECK_OBJ(m, MAILBOX_MAGIC);
 	if (mailbox_must_live(m, e) != 0 || store_stopped(m->store, e) != 0)
 		return e->code;
+	m->fresh = false;
 	if (m->box == NULL) {
 		r = mailbox_appeared(m, e);
 		if (r <= 0)

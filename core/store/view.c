@@ -179,8 +179,9 @@ int view_open(struct mailbox *m, struct view **out, struct err *e)
 
 	CHECK_OBJ(m, MAILBOX_MAGIC);
 	*out = NULL;
-	if (mailbox_sync(m, e) < 0)
+	if (!m->fresh && mailbox_sync(m, e) < 0)
 		return e->code;
+	m->fresh = false;
 	v = mem_new(struct view);
 	v->magic = VIEW_MAGIC;
 	v->m = m;
