@@ -47,7 +47,10 @@ int mailbox_expunge(struct mailbox *m, const struct number_set *uids, uint32_t *
 	*count = 0;
 	if (m->box == NULL && !mailbox_read_only(m))
 		return mailbox_must_live(m, e);
-	if (change_begin(m, e) != 0)
+	/* CLOSE comes here every time, mostly for nothing: that takes no lock. */
+	if (!mailbox_read_only(m) && mailbox_sync(m, e) >= 0 && m->counts.deleted == 0)
+		return 0;
+	if (e->code != 0 || change_begin(m, e) != 0)
 		return e->code;
 	for (i = 0; i < m->records.n; i++) {
 		const struct record *record = m->records.v[i];
