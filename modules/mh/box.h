@@ -10,7 +10,7 @@
  * The engine remembers UIDs; the locator it gives back is the identity and then the number. Whoever uses a
  * number looks first whether the identity is still behind it.
  *
- * Nothing of the messages is held between calls: a scan makes a list and drops it.
+ * A box holds the list of entries it read last, and uses it as long as the directory has not changed.
  */
 #ifndef MH_BOX_H
 #define MH_BOX_H
@@ -25,6 +25,7 @@
 #define NUMBER_LIMIT UINT32_C(2147483646) /* what MH programs count in an int */
 #define BATCHES 16                        /* unfinished ones that are looked at */
 #define ALL_SEQUENCES NULL
+#define STOP_EVERY 64 /* messages or names that are looked at between two questions whether to go on */
 
 struct mh_options {
 	const char *unseen, *flagged, *replied; /* names of sequences */
@@ -58,6 +59,9 @@ struct mh_box {
 	int dir;
 	bool read_only;
 	bool again; /* a file was not what the engine believes: the next sync looks at everything */
+	/* What was there when the directory was last read, while its time of change is this; 0: unknown. */
+	struct mh_list list;
+	int64_t list_ctime;
 	int mode;
 	int sequences; /* .mh_sequences, open and locked while mode is not NONE; -1: there is none */
 	/* the message that was last read */

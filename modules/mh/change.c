@@ -105,7 +105,8 @@ int mh_set_flags(
 			v[n++] = (struct mh_flags){e.number, changes[i].flags};
 		else
 			b->again = true;
-		r = call->host->should_stop(call);
+		if (i % STOP_EVERY == 0)
+			r = call->host->should_stop(call);
 	}
 	if (r == 0)
 		r = mh_flags_store(call, b, v, n, false);
@@ -175,7 +176,7 @@ int mh_expunge(struct mortise_call *call, void *box, const struct mortise_ref *r
 		r = mh_locator_read(&refs[i], &e) ? remove_one(call, b, &e) : 0;
 		if (r > 0)
 			gone[n++] = e.number;
-		if (r >= 0)
+		if (r >= 0 && i % STOP_EVERY == 0)
 			r = call->host->should_stop(call);
 	}
 	if (r >= 0)

@@ -47,6 +47,7 @@ static void close_box(struct mortise_call *call, void *opened)
 	struct mh_box *b = opened;
 
 	(void)mh_lock(call, b, MORTISE_LOCK_NONE, 0);
+	mh_list_free(&b->list);
 	if (b->fd >= 0)
 		close(b->fd);
 	if (b->dir >= 0)

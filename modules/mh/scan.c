@@ -243,7 +243,7 @@ int mh_scan(struct mortise_call *call, struct mh_box *b, bool names_only, struct
 {
 	DIR *dir = open_list(b);
 	struct dirent *d;
-	size_t i, n;
+	size_t i, n, seen = 0;
 	int r = 0;
 
 	*list = (struct mh_list){0};
@@ -251,7 +251,7 @@ int mh_scan(struct mortise_call *call, struct mh_box *b, bool names_only, struct
 		return call->host->fault_errno(call, "%s", b->place->path);
 	while (r == 0 && (errno = 0, d = readdir(dir)) != NULL) {
 		r = one_name(call, b, list, names_only, d);
-		if (r == 0)
+		if (r == 0 && ++seen % STOP_EVERY == 0)
 			r = call->host->should_stop(call);
 	}
 	if (r == 0 && errno != 0)
@@ -406,7 +406,7 @@ static int tell(struct mortise_call *call, struct mh_box *b, const struct mh_lis
 		m.internal_date = e->mtime / SECOND - (e->mtime % SECOND < 0);
 		m.zone = zone_of(e->mtime);
 		mh_locator_write(e, m.locator, &m.locator_size, &m.identity_size);
-		r = call->host->should_stop(call);
+		r = i % STOP_EVERY == 0 ? call->host->should_stop(call) : 0;
 		if (r == 0)
 			r = sink->added(sink->engine, &m);
 	}
@@ -430,25 +430,36 @@ static int scan_whole(struct mortise_call *call, struct mh_box *b, bool mine, st
 	return r != 0 ? r : mh_batch_undo(call, b, list);
 }
 
+/* The list in the box is what is there: still, or again. */
+static int list_now(struct mortise_call *call, struct mh_box *b, bool mine, const struct seen *now)
+{
+	int r;
+
+	if (!b->again && b->list_ctime != 0 && b->list_ctime == now->dir_ctime)
+		return 0;
+	mh_list_free(&b->list);
+	b->list_ctime = 0;
+	r = scan_whole(call, b, mine, &b->list);
+	if (r == 0 && b->list.batch_count == 0 && !b->list.young && !young(now->dir_ctime))
+		b->list_ctime = now->dir_ctime;
+	return r;
+}
+
 static int sync_locked(
     struct mortise_call *call, struct mh_box *b, bool mine, struct seen *now, const struct mortise_sink *sink)
 {
 	struct mh_sequences s = {0};
-	struct mh_list list = {0};
-	bool waiting;
 	int r = look(call, b, now);
 
 	if (r == 0)
-		r = scan_whole(call, b, mine, &list);
-	waiting = list.batch_count > 0;
+		r = list_now(call, b, mine, now);
 	if (r == 0)
 		r = mh_sequences_load(call, b, &s);
 	if (r == 0)
-		r = tell(call, b, &list, &s, sink);
-	if (waiting || list.young || young(now->dir_ctime) || young(now->file_ctime))
+		r = tell(call, b, &b->list, &s, sink);
+	if (b->list_ctime == 0 || young(now->file_ctime))
 		now->version = 0; /* no cursor of ours */
 	mh_sequences_free(&s);
-	mh_list_free(&list);
 	return r;
 }
 
