@@ -235,12 +235,14 @@ static int raise_once(struct index *x, uint64_t highest)
 	rc = info_get(txn, x->state.dbi, &info);
 	if (rc == 0) {
 		bool ours = memcmp(info.file, x->file, INDEX_ID) == 0;
+		uint64_t by_clock = (uint64_t)clock_seconds() * INDEX_CEILING_STEP;
 
 		if (!ours) {
 			memcpy(info.file, x->file, INDEX_ID);
-			info.first = info.ceiling;
+			info.first = info.ceiling > by_clock ? info.ceiling : by_clock;
 		}
 		if (!ours || highest + INDEX_CEILING_STEP / 2 >= info.ceiling) {
+			info.ceiling = info.ceiling > info.first ? info.ceiling : info.first;
 			info.ceiling = (highest > info.ceiling ? highest : info.ceiling) + INDEX_CEILING_STEP;
 			rc = info_put(txn, x->state.dbi, &info);
 			if (rc == 0)
