@@ -51,6 +51,6 @@ struct select_parameters {
 /* [SP "(" parameters ")"]. False: the parse has the error. */
 bool select_parameters(struct session *s, struct parse *p, struct select_parameters *out);
 /* What QRESYNC asks for, when the mailbox is the one the client knows. */
-void resynchronise(struct session *s, const struct select_parameters *w);
+void resynchronise(struct session *s, struct select_parameters *w);
 
 #endif

@@ -124,14 +124,16 @@ static void write_changed(struct session *s, const struct select_parameters *w)
 	}
 }
 
-void resynchronise(struct session *s, const struct select_parameters *w)
+void resynchronise(struct session *s, struct select_parameters *w)
 {
 	struct set_range all = {1, UINT32_MAX};
 	struct number_set asked = w->has_known ? w->known : (struct number_set){&all, 1};
 	uint32_t known;
 
-	if (s->no_modseq || w->uidvalidity != mailbox_uidvalidity(s->mailbox) || w->modseq >= s->settled)
+	if (s->no_modseq || w->uidvalidity != mailbox_uidvalidity(s->mailbox) || w->modseq == s->settled)
 		return;
+	if (w->modseq > s->settled) /* nobody here said that: what was remembered is lost */
+		w->modseq = 0;
 	known = known_up_to(s, w);
 	if (known != 0) {
 		struct set_range below = {1, known};

@@ -67,7 +67,10 @@ class Session:
         return whole[:-2]
 
     def note(self, line, numbered):
+        global heard_modseq
         m = re.match(rb"\* (\d+) (EXISTS|EXPUNGE|FETCH)", line)
+        modseqs = re.search(rb"MODSEQ \(?(\d+)", line)
+        heard_modseq = int(modseqs.group(1)) if modseqs else heard_modseq
         if line.startswith(b"* BYE"):
             self.bye = True
         gone = re.match(rb"\* VANISHED ([\d:,]+)$", line)
@@ -143,6 +146,7 @@ class Session:
 
 
 # ---- what is said ----
+heard_modseq = 1  # the last one
 UIDVALIDITY = 0  # of the first mailbox of a run
 BOXES = [b"INBOX", b"one", b"two", b"dir/three"]
 FLAGS = [rb"\Seen", rb"\Deleted", rb"\Flagged", rb"\Answered", rb"\Draft", b"work", b"$Label", rb"\Recent", rb"\*", b""]
@@ -193,7 +197,7 @@ def append():
 
 
 def modseq():
-    return b"%d" % one_of(0, 1, rng.randint(1, 60), rng.randint(1, 60), 2**63 - 1)
+    return b"%d" % one_of(0, 1, max(heard_modseq + rng.randint(-20, 1), 1), max(heard_modseq + rng.randint(-9, 0), 1), 2**63 - 1)
 
 
 def fetch():
@@ -301,7 +305,8 @@ def grammar(sessions, folder):
 
 def run(driver):
     rng.seed(SEED)
-    global UIDVALIDITY
+    global UIDVALIDITY, heard_modseq
+    heard_modseq = 1
     faults.clear()
     with Server(users=["fuzz"], driver=driver, config="imap = { bad_commands = 1000; };") as server:
         sessions = [Session(server, name) for name in ("a" if driver in ALONE else "abc")]

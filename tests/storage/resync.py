@@ -91,6 +91,43 @@ class Client(Cache):
             self.learn = learn
 
 
+def lose_index(w):
+    """With nobody there. What the server cannot keep elsewhere is lost; UIDs of formats that have none, too."""
+    w.server.stop()
+    for name in os.listdir(f"{w.server.home('alice')}/.mortise"):
+        if name.startswith("index."):
+            os.unlink(f"{w.server.home('alice')}/.mortise/{name}")
+    w.server.start()
+
+
+def races(w):
+    """Two clients change the same message on condition that nobody else did: one of them may (RFC 7162 §3.1.3)."""
+    sessions = []
+    for _ in range(3):
+        c = w.server.login("alice")
+        c.select(w.name)
+        sessions.append(c)
+    won = []
+    for n in range(12):
+        modseq = int(re.search(r"MODSEQ \((\d+)\)", sessions[0].fetch("1", "(MODSEQ)")[1][-1].decode())[1])
+        for i, c in enumerate(sessions):
+            c.send(f"r{n} STORE 1 (UNCHANGEDSINCE {modseq}) FLAGS.SILENT (race{n}-{i})\r\n".encode())
+        answers = [answer(c, f"r{n} ") for c in sessions]
+        won.append(sum("[MODIFIED 1]" not in a for a in answers))
+        for c in sessions:
+            c.noop()
+    tap.ok(won == [1] * 12, f"{w.driver}: of three conditional STOREs at once one wins", won)
+    for c in sessions:
+        c.logout()
+
+
+def answer(c, tag):
+    while True:
+        line = c.readline().decode()
+        if line.startswith(tag) or not line:
+            return line
+
+
 def fixed(w):
     """One thing at a time."""
     d = w.driver
@@ -126,7 +163,30 @@ def fixed(w):
     other.expunge()
     come_back(w, cache, f"{d}: with sequence match data", match=match)
     cache.drop()
+    w.server.stop()
+    w.server.start()
+    come_back(w, cache, f"{d}: after the server was started anew")
+    cache.drop()
+    other = w.session()
+    other.store("1", "+FLAGS", r"(\Draft)")
     other.logout()
+    lose_index(w)
+    other = w.session()
+    other.store("2", "+FLAGS", r"(\Draft)")
+    other.store("3", "+FLAGS", r"(\Deleted)")
+    other.expunge()
+    since = cache.highest
+    cache.connect()
+    tap.ok(same(cache, w.truth()) and cache.highest > since, f"{d}: the index was lost, and mod-sequences begin above the old ones",
+           f"since {since}", *difference(cache, w.truth()))
+    cache.drop()
+    cache.highest *= 2
+    other.store("1", "-FLAGS", r"(\Draft)")
+    cache.connect()
+    tap.ok(same(cache, w.truth()), f"{d}: a mod-sequence that was never told: all is told", *difference(cache, w.truth()))
+    cache.drop()
+    other.logout()
+    races(w)
     if d not in FORMATS:
         return
     w.run_foreign("flag", 1)
