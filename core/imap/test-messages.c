@@ -529,6 +529,37 @@ static void search_floods(void **state)
 }
 
 /* Driver faults reach the client as NO with a code and say nothing of files; the session goes on. */
+/* All of it, or nothing is lost: a copy that was made is told, and the message stays where it was. */
+static void moves(void **state)
+{
+	struct world *w = *state;
+	struct client *c = connect_client(w);
+	const char *answer;
+
+	assert_has(talk(c, "CREATE #driver.fail/broken"), "T OK");
+	append_text(c, "broken", "(\\Flagged kept) ", HEADER TEXT);
+	append_text(c, "broken", "", HEADER TEXT);
+	assert_has(talk(c, "SELECT broken"), "* 2 EXISTS");
+	set_option(w->f, FAIL(w->f), "callback", "expunge");
+	set_option(w->f, FAIL(w->f), "code", "quota");
+	answer = talk(c, "MOVE 1 box");
+	set_option(w->f, FAIL(w->f), "callback", "");
+	assert_has(answer, "* OK [COPYUID ");
+	assert_has(answer, " 1 1] Copied\r\n");
+	assert_has(answer, "T NO [OVERQUOTA] ");
+	assert_has_not(answer, "EXPUNGE");
+	assert_has(talk(c, "FETCH 1 (UID FLAGS)"), "UID 1 FLAGS (\\Flagged ");
+	answer = talk(c, "UID MOVE 1:2 box");
+	assert_has(answer, " 1:2 2:3] Copied\r\n* 1 EXPUNGE\r\n* 1 EXPUNGE\r\n");
+	assert_has(answer, "T OK MOVE completed\r\n");
+	assert_has(talk(c, "SELECT box"), "* 3 EXISTS");
+	assert_has(talk(c, "FETCH 2 FLAGS"), "(\\Flagged ");
+	assert_has(talk(c, "FETCH 2 FLAGS"), " kept)");
+	assert_has(talk(c, "UID MOVE 99 broken"), "T OK MOVE completed: no such messages");
+	assert_has(talk(c, "EXAMINE box"), "T OK");
+	assert_has(talk(c, "MOVE 1 broken"), "T NO Mailbox is open read-only");
+}
+
 static void driver_fails(void **state)
 {
 	static const struct {
@@ -544,6 +575,9 @@ static void driver_fails(void **state)
 	        "T NO [CORRUPTION] Mailbox is damaged\r\n"},
 	    {"read", "io", "SEARCH TEXT x", "T NO [UNAVAILABLE] Input/output error\r\n"},
 	    {"read", "io", "COPY 1 box", "T NO [UNAVAILABLE] Input/output error\r\n"},
+	    {"read", "io", "MOVE 1 box", "T NO [UNAVAILABLE] Input/output error\r\n"},
+	    {"append_commit", "quota", "MOVE 1 broken",
+	        "T NO [OVERQUOTA] No space left for this operation\r\n"},
 	    {"append_commit", "quota", "COPY 1 broken",
 	        "T NO [OVERQUOTA] No space left for this operation\r\n"},
 	    {"append_commit", "quota", "APPEND broken {1+}\r\na",
@@ -618,6 +652,7 @@ int main(void)
 	    TEST(bad_searches),
 	    TEST(search_floods),
 	    TEST(driver_fails),
+	    TEST(moves),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
