@@ -128,8 +128,8 @@ static void settle(struct mailbox *m)
 {
 	struct err e = ERR_INIT;
 
-	if (m->box == NULL || m->gone)
-		return;
+	if (m->box == NULL || m->gone || m->index == NULL)
+		return; /* one that could not be opened has put off nothing */
 	if (m->measured > 0 && sync_now(m, &e) < 0)
 		log_debug("store", "%s: sizes stay unknown: %s", m->target.place.name, e.admin);
 	box_checkpoint(m);

@@ -145,8 +145,11 @@ int mbx_know(struct mortise_call *call, struct mbx_box *b)
 	b->known.there = false;
 	if ((r = mbx_header_read(call, b)) != 0)
 		return r;
-	if (!mbx_trail_holds(&b->header, &now))
-		return mbx_scan(call, b);
+	if (!mbx_trail_holds(&b->header, &now)) {
+		r = mbx_scan(call, b);
+		mbx_records_free(b);
+		return r;
+	}
 	know_from_trail(b, &now);
 	return 0;
 }
@@ -335,7 +338,7 @@ void mbx_op_close(struct mortise_call *call, void *box)
 	mbx_lock_release(b);
 	close(b->fd);
 	mbx_window_reset(b);
-	free(b->records);
+	mbx_records_free(b);
 	free(b->own.list);
 	b->magic = 0;
 }

@@ -171,7 +171,7 @@ struct mbx_box {
 	struct mbx_known known;
 	struct mbx_own own;
 	int64_t stamp; /* the modification time of a change that has not ended */
-	/* of a scan, in order, until the next one */
+	/* of a scan, in order, until its user frees them */
 	struct mbx_record *records;
 	size_t count, room;
 	uint32_t uid_before; /* the last UID met, of expunged messages too */
@@ -289,6 +289,7 @@ int mbx_scan(struct mortise_call *call, struct mbx_box *b);
 /* b->records are those from `from` on, all with UIDs above `uid_before`. 0, or 1: all have to be looked at.
  */
 int mbx_scan_tail(struct mortise_call *call, struct mbx_box *b, uint64_t from, uint32_t uid_before);
+void mbx_records_free(struct mbx_box *b);
 /* In b->records; NULL: not there */
 struct mbx_record *mbx_find(const struct mbx_box *b, uint32_t uid);
 

@@ -131,6 +131,17 @@ static bool worth_it(const struct mbx_box *b)
 	return behind <= b->options->compact_now || behind / 2 <= k->dead;
 }
 
+static int stamp(struct mortise_call *call, struct mbx_box *b, uint64_t end, bool flags)
+{
+	int r = mbx_change_stamp(call, b, end, flags);
+
+	if (r == 0)
+		mbx_change_end(call, b, false);
+	else
+		mbx_change_failed(b);
+	return r;
+}
+
 /* Alone with the file, and locked. */
 static int compact(struct mortise_call *call, struct mbx_box *b)
 {
@@ -140,21 +151,18 @@ static int compact(struct mortise_call *call, struct mbx_box *b)
 	if (r != 0 || b->known.dead == 0)
 		return r;
 	r = compact_alone(call, b, &end);
-	if (r == NO_ROOM)
+	if (r == NO_ROOM) {
 		punch(b);
-	if (r == NOT_NOW || r == NO_ROOM)
+		return stamp(call, b, b->known.print.size, false);
+	}
+	if (r == NOT_NOW)
 		return 0;
 	/* Where it is only half done it is finished before the mailbox is next looked at. */
 	mbx_change_failed(b);
 	if (r != 0)
 		return r;
 	b->known = (struct mbx_known){.there = true, .count = b->count};
-	r = mbx_change_stamp(call, b, end, true);
-	if (r == 0)
-		mbx_change_end(call, b, false);
-	else
-		mbx_change_failed(b);
-	return r;
+	return stamp(call, b, end, true);
 }
 
 static bool anything_dead(const struct mbx_box *b)
@@ -178,6 +186,7 @@ int mbx_op_checkpoint(struct mortise_call *call, void *box)
 		(void)!mbx_session_share(call, b);
 	}
 	mbx_window_reset(b);
+	mbx_records_free(b);
 	if (taken)
 		mbx_lock_release(b);
 	return r;

@@ -167,6 +167,7 @@ static int visit_lost(struct mortise_call *call, struct mbx_box *b, const struct
 		if (m != NULL)
 			r = visit(call, b, m, lost[i], arg);
 	}
+	mbx_records_free(b);
 	return r;
 }
 

@@ -47,6 +47,14 @@ static int record_add(struct mortise_call *call, struct mbx_box *b, const struct
 	return 0;
 }
 
+/* Idle sessions are many. */
+void mbx_records_free(struct mbx_box *b)
+{
+	free(b->records);
+	b->records = NULL;
+	b->count = b->room = 0;
+}
+
 struct mbx_record *mbx_find(const struct mbx_box *b, uint32_t uid)
 {
 	size_t low = 0, high = b->count;

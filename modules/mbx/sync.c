@@ -197,6 +197,7 @@ static int sync_locked(
 	if (r == 0)
 		r = sink->uidnext(sink->engine, b->uidlast < MBX_UID_LAST ? b->uidlast + 1 : UINT32_MAX);
 	mbx_window_reset(b);
+	mbx_records_free(b);
 	b->own.count = 0;
 	b->own.from = b->own.to = r == 0 && !b->known.racy ? b->known.print : (struct mbx_print){.dev = 0};
 	return r;

@@ -175,6 +175,7 @@ static void build(const struct kept *start, size_t k, const unsigned char *how)
 	}
 	clean_folder("mail", false);
 	clean_folder(".mortise/journals", true);
+	clean_folder(".mortise", true);
 	for (size_t i = 0; i < 2; i++)
 		if (start->data[i] != NULL) {
 			struct sim *f = sim_of(box_inodes[i]);

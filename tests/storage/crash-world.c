@@ -164,6 +164,7 @@ void restore(const struct kept *k)
 {
 	clean_folder("mail", false);
 	clean_folder(".mortise/journals", true);
+	clean_folder(".mortise", true); /* the index knows what will not have been */
 	for (size_t i = 0; i < 2; i++)
 		if (k->data[i] != NULL)
 			put_file(boxes[i], k->data[i], k->size[i]);
