@@ -559,7 +559,7 @@ int maildir_adopt(struct mortise_call *call, void *box, uint32_t uidvalidity, ui
 		return r;
 	for (i = 0; i < b->count && !b->entries[i].present; i++)
 		continue;
-	if (i < b->count || b->unnumbered > 0)
+	if ((i < b->count || b->unnumbered > 0) && uidvalidity != b->uidvalidity)
 		return call->host->fail(call, MORTISE_E_INVALID, "The mailbox is not empty");
 	b->uidvalidity = uidvalidity;
 	b->uidnext = uidnext > b->uidnext ? uidnext : b->uidnext;

@@ -181,11 +181,12 @@ int mbx_op_adopt(struct mortise_call *call, void *box, uint32_t uidvalidity, uin
 
 	if (r != 0 || (r = mbx_know(call, b)) != 0 || (r = mbx_print_of(call, b, &now)) != 0)
 		return r;
-	if (now.size > MBX_HEADER)
+	if (now.size > MBX_HEADER && uidvalidity != b->uidvalidity)
 		return call->host->fail(call, MORTISE_E_INVALID, "The mailbox is not empty");
 	if (uidvalidity == 0 || uidnext == 0 || uidnext - 1 > MBX_UID_LAST)
 		return call->host->fail(call, MORTISE_E_INVALID, "These UIDs are not possible");
 	b->uidvalidity = uidvalidity;
-	b->uidlast = uidnext - 1;
+	if (now.size == MBX_HEADER || uidnext - 1 > b->uidlast)
+		b->uidlast = uidnext - 1;
 	return finish_header(call, b);
 }

@@ -347,6 +347,22 @@ int unix_op_seen_recent(struct mortise_call *call, void *box, const struct morti
 
 /* ---- numbers ---- */
 
+static int raise_uidlast(
+    struct mortise_call *call, struct unix_box *b, uint32_t uidvalidity, uint32_t uidlast)
+{
+	int r;
+
+	if (!b->base.known || b->base.uidvalidity != uidvalidity)
+		return call->host->fail(call, MORTISE_E_INVALID, "The mailbox is not empty");
+	if (uidlast > b->uidlast) {
+		b->uidlast = uidlast;
+		if ((r = unix_base_write(call, b, true)) != 0 || (r = unix_mark_end(call, b)) != 0)
+			return r;
+		unix_trail_rescan(b, 0);
+	}
+	return unix_change_end(call, b);
+}
+
 /* Nothing is there but, perhaps, a pseudo-message; the numbers go into that. */
 int unix_op_adopt(struct mortise_call *call, void *box, uint32_t uidvalidity, uint32_t uidnext)
 {
@@ -359,7 +375,7 @@ int unix_op_adopt(struct mortise_call *call, void *box, uint32_t uidvalidity, ui
 	if (uidvalidity == 0 || uidnext == 0 || uidnext - 1 > UNIX_UID_LAST)
 		return call->host->fail(call, MORTISE_E_INVALID, "These are no UIDs");
 	if (now.size != 0 && (!b->base.pseudo || b->base.next != now.size))
-		return call->host->fail(call, MORTISE_E_INVALID, "The mailbox is not empty");
+		return raise_uidlast(call, b, uidvalidity, uidnext - 1);
 	if (b->base.known && b->base.uidvalidity == uidvalidity && b->uidlast > uidnext - 1)
 		uidnext = b->uidlast + 1;
 	b->uidvalidity = uidvalidity;

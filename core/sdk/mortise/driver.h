@@ -327,8 +327,9 @@ struct mortise_driver_ops {
 	    const struct mortise_append_info *infos, size_t count);
 	/*
 	 * A new, empty mailbox takes over another one's numbers: UIDVALIDITY is exactly this, UIDNEXT at
-	 * least this. Exclusive lock. INVALID when the mailbox is not empty. Without it (uid NATIVE) a
-	 * conversion into this format cannot keep UIDs.
+	 * least this. In a mailbox with messages, and with the UIDVALIDITY that it has, it only raises
+	 * UIDNEXT. INVALID otherwise. Exclusive lock. Without it (uid NATIVE) a conversion into this format
+	 * cannot keep UIDs.
 	 */
 	int (*adopt)(struct mortise_call *call, void *box, uint32_t uidvalidity, uint32_t uidnext);
 	/*
