@@ -27,6 +27,7 @@ struct append {
 	uint64_t announced; /* its size, or MORTISE_SIZE_UNKNOWN */
 	uint64_t written;
 	struct arena *arena;
+	const uint32_t *given; /* the UIDs they must get, or NULL */
 	VEC(struct appended) messages;
 };
 
@@ -98,6 +99,17 @@ bool append_is_to(const struct append *a, const struct mailbox *m)
 	return a->m == m;
 }
 
+void append_give_uids(struct append *a, const uint32_t *uids)
+{
+	CHECK_OBJ(a, APPEND_MAGIC);
+	a->given = uids;
+}
+
+static uint32_t given(const struct append *a)
+{
+	return a->given != NULL ? a->given[a->messages.n] : 0;
+}
+
 static int end_message(struct append *a, struct err *e)
 {
 	if (a->within && a->announced != MORTISE_SIZE_UNKNOWN && a->written != a->announced)
@@ -120,7 +132,8 @@ int append_message(struct append *a, uint32_t flags, const struct str *keywords,
 	    .flags = flags & MORTISE_FLAGS_SYSTEM,
 	    .internal_date = internal_date,
 	    .zone = zone,
-	    .octets = octets};
+	    .octets = octets,
+	    .uid = given(a)};
 	struct appended is = {.flags = info.flags, .keyword_count = keyword_count};
 	size_t i;
 
@@ -323,7 +336,8 @@ int append_copies(
 		    .keyword_count = is.keyword_count,
 		    .internal_date = msg->internal_date,
 		    .zone = msg->zone,
-		    .octets = msg->octets};
+		    .octets = msg->octets,
+		    .uid = given(a)};
 		*vec_push(&a->messages) = is;
 	}
 	if (box_append_copy(a->m, a->tx, from, refs, infos, n, e) != 0)

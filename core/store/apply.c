@@ -104,8 +104,11 @@ static int give_uids(struct sync *s, struct err *e)
 		s->uidnext = m->uidnext;
 	if (s->added.n > UINT32_MAX - s->uidnext)
 		return err_fault(e, MORTISE_E_LIMIT, "%s: no UIDs are left", m->target.place.name);
-	for (i = 0; i < s->added.n; i++)
+	for (i = 0; i < s->added.n; i++) {
+		if (m->given != NULL)
+			s->uidnext = m->given[i];
 		s->added.v[i]->m.uid = s->uidnext++;
+	}
 	if (s->added.n > 0)
 		s->last = s->uidnext - 1;
 	return 0;

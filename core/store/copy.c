@@ -50,7 +50,7 @@ static int copy_one(struct mailbox *m, const struct message *msg, struct append 
 	return e->code;
 }
 
-static int copy_all(
+int copy_messages(
     struct mailbox *m, const struct message *const *chosen, size_t n, struct append *to, struct err *e)
 {
 	struct err failed = ERR_INIT;
@@ -83,7 +83,7 @@ int mailbox_copy(struct mailbox *m, const struct number_set *uids, const char *t
 		out->from = arena_array(a, chosen.n + 1, sizeof(*out->from));
 		for (i = 0; i < chosen.n; i++)
 			out->from[i] = chosen.v[i]->uid;
-		if (copy_all(m, chosen.v, chosen.n, batch, e) != 0)
+		if (copy_messages(m, chosen.v, chosen.n, batch, e) != 0)
 			append_abort(&batch);
 		else if (append_commit(&batch, &out->uidvalidity, a, &out->to, &count, e) == 0)
 			out->count = count;

@@ -107,8 +107,9 @@ struct mailbox {
 	struct buf wire;       /* the form that was asked for last */
 	size_t measured;       /* records whose octets became known and are not in the index */
 	struct view *views;
-	int watch;        /* inotify, or -1 */
-	bool watch_stale; /* what is watched may have been replaced */
+	const uint32_t *given; /* UIDs for the messages that are added next, in their order, or NULL */
+	int watch;             /* inotify, or -1 */
+	bool watch_stale;      /* what is watched may have been replaced */
 	int watched[WATCHES];
 	size_t watched_count;
 };
@@ -188,6 +189,11 @@ void sources_orphan(struct mailbox *m);
 /* ---- append.c ---- */
 /* The mailbox a batch goes to, when it is `m`: then driver memory may move while it is written. */
 bool append_is_to(const struct append *a, const struct mailbox *m);
+/* UIDs for the messages that follow, in their order; the target has adopted the numbers they are from. */
+void append_give_uids(struct append *a, const uint32_t *uids);
+/* Messages of an open mailbox into a batch, by the shortest way there is. */
+int copy_messages(
+    struct mailbox *m, const struct message *const *chosen, size_t n, struct append *to, struct err *e);
 /* Messages of an open mailbox by the format's short way; UNSUPPORTED: there is none, nothing was added. */
 int append_copies(
     struct append *a, struct mailbox *from, const struct message *const *messages, size_t n, struct err *e);

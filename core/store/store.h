@@ -112,6 +112,13 @@ struct store_namespace {
 	const char *prefix;
 	char separator;
 };
+/*
+ * A new mailbox with everything of an old one, in another format: UIDVALIDITY, UIDs, flags, keywords,
+ * internal and save dates, mod-sequences. A client that knew the old one downloads nothing again once the new
+ * one has its name. `to` chooses the format: "#driver.mbx/x". UNSUPPORTED where it cannot take UIDs over. The
+ * old mailbox is locked meanwhile and stays as it is. All or nothing.
+ */
+int store_convert(struct store *s, const char *from, const char *to, struct err *e);
 size_t store_namespaces(const struct store *s, const struct store_namespace **out);
 
 #endif

@@ -21,4 +21,11 @@ tests_storage_crash_mbx_SOURCES = $(CRASH_SOURCES) tests/storage/crash-mbx.c $(M
 tests_storage_crash_mbx_CPPFLAGS = $(CRASH_CPPFLAGS)
 tests_storage_crash_mbx_LDFLAGS = $(FAULT_WRAPS)
 tests_storage_crash_mbx_LDADD = $(CRASH_LDADD)
+
+check_PROGRAMS += tests/storage/test-convert
+TESTS += tests/storage/test-convert
+tests_storage_test_convert_SOURCES = tests/storage/test-convert.c $(UNIX_SOURCES) $(MBX_SOURCES) $(MAILDIR_SOURCES) \
+	$(MH_SOURCES)
+tests_storage_test_convert_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_storage_test_convert_LDADD = $(CRASH_LDADD) $(CMOCKA_LIBS)
 endif
