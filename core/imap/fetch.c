@@ -89,6 +89,8 @@ static int write_item(struct fetch_message *f, const struct fetch_item *item, st
 {
 	struct buf *out = session_out(f->s);
 
+	if (message_unknown(f->message) && item->kind != FETCH_UID)
+		return err_fail(e, MORTISE_E_EXPUNGED, "Some of the messages no longer exist");
 	switch (item->kind) {
 	case FETCH_UID:
 		buf_printf(out, "UID %u", f->message->uid);

@@ -66,6 +66,10 @@ static int matches(struct searching *x, const struct search_request *request, ui
 	    .now = now};
 	int r = 0;
 
+	if (message_unknown(msg)) {
+		x->gone = true;
+		return 0;
+	}
 	if (request->sized && mailbox_octets(x->s->mailbox, msg, &target.octets, e) != 0)
 		r = e->code;
 	if (r == 0)

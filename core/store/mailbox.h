@@ -55,6 +55,12 @@ struct message {
 	unsigned char locator[MORTISE_LOCATOR_MAX];
 };
 
+/* A ghost that went before anybody looked at it: nothing but its UID is known. */
+static inline bool message_unknown(const struct message *m)
+{
+	return m->expunged && m->modseq == 0;
+}
+
 int mailbox_open(struct store *s, const char *name, unsigned flags, struct mailbox **out, struct err *e);
 void mailbox_close(struct mailbox **mp);
 const char *mailbox_name(const struct mailbox *m);
