@@ -382,8 +382,11 @@ int mh_append_commit(struct mortise_call *call, void *tx, uint32_t *uidvalidity,
 static int copy_octets(struct mortise_call *call, struct transaction *t, int from)
 {
 	bool in_kernel = true;
+	struct stat st;
 	int r = 0;
 
+	if (fstat(from, &st) != 0 || lseek(from, (off_t)mh_text_start(from, &st), SEEK_SET) < 0)
+		return bad(call, t);
 	while (r == 0) {
 		ssize_t n;
 

@@ -130,9 +130,10 @@ static int load(
 	*v = NULL;
 	*count = 0;
 	if (fd < 0)
-		return errno == ENOENT || errno == ELOOP || errno == ENXIO ? 0 : bad(call, b, name);
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-		r = mh_read_all(call, fd, name, b->options->message_limit * sizeof(**v), &octets, &size);
+		return 0; /* not one of ours, then */
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    (uint64_t)st.st_size / sizeof(**v) <= b->options->message_limit)
+		r = mh_read_all(call, fd, name, UINT64_MAX, &octets, &size);
 	close(fd);
 	*v = (struct mh_entry *)(void *)octets;
 	*count = size / sizeof(**v);

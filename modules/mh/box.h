@@ -119,6 +119,8 @@ bool mh_number(const char *name, uint32_t *out); /* "1" … , no leading zero */
 int mh_scan(struct mortise_call *call, struct mh_box *b, bool names_only, struct mh_list *list);
 /* The time a file gets for an internal date. */
 struct timespec mh_time_of(int64_t date, int32_t zone);
+/* Where a message's own text begins in its file. */
+uint64_t mh_text_start(int fd, const struct stat *st);
 void mh_list_free(struct mh_list *list);
 bool mh_entry_same(const struct mh_entry *a, const struct mh_entry *b); /* the same file */
 struct mh_entry mh_entry_of(const struct stat *st, uint32_t number);

@@ -95,8 +95,8 @@ static int read_message(
 		return call->host->fail(call, MORTISE_E_EXPUNGED, "Message is gone");
 	if (fstat(b->fd, &st) != 0)
 		return call->host->fault_errno(call, "%s", b->place->path);
-	b->extent.offset = 0;
-	b->extent.length = (uint64_t)st.st_size;
+	b->extent.offset = mh_text_start(b->fd, &st);
+	b->extent.length = (uint64_t)st.st_size - b->extent.offset;
 	source->fd = b->fd;
 	source->newline = MORTISE_NEWLINE_LF;
 	source->extents = &b->extent;

@@ -129,13 +129,30 @@ struct timespec mh_time_of(int64_t date, int32_t zone)
 	return (struct timespec){.tv_sec = date, .tv_nsec = (zone + ZONES) * 1000 + 7};
 }
 
+static bool is_ours(int64_t fraction)
+{
+	return fraction % 1000 == 7 && fraction / 1000 < 2 * ZONES;
+}
+
 static int32_t zone_of(int64_t mtime)
 {
 	int64_t fraction = (mtime % SECOND + SECOND) % SECOND;
 
-	return fraction > 0 && fraction % 1000 == 7 && fraction / 1000 < 2 * ZONES
-	           ? (int32_t)(fraction / 1000 - ZONES)
-	           : 0;
+	return is_ours(fraction) ? (int32_t)(fraction / 1000 - ZONES) : 0;
+}
+
+/*
+ * Delivery agents (procmail, rcvstore) leave the mbox line "From x date" before some messages; it is none of
+ * theirs. What a client gave us begins where it begins.
+ */
+uint64_t mh_text_start(int fd, const struct stat *st)
+{
+	char head[1024];
+	ssize_t n = is_ours(st->st_mtim.tv_nsec) ? 0 : pread(fd, head, sizeof(head), 0);
+	const char *end = n > 5 && memcmp(head, "From ", 5) == 0 ? memchr(head, '\n', (size_t)n) : NULL;
+	uint64_t start = end != NULL ? (uint64_t)(end + 1 - head) : 0;
+
+	return start <= (uint64_t)st->st_size ? start : 0;
 }
 
 /* ---- the directory ---- */

@@ -217,7 +217,7 @@ static const char *text_of(struct rig *r, void *box, const struct mortise_messag
 	if (code != 0)
 		return code == MORTISE_E_EXPUNGED ? "expunged" : "failed";
 	assert_int_equal(source.newline, MORTISE_NEWLINE_LF);
-	text[pread(source.fd, text, source.extents[0].length, 0)] = '\0';
+	text[pread(source.fd, text, source.extents[0].length, (off_t)source.extents[0].offset)] = '\0';
 	return text;
 }
 
@@ -667,6 +667,41 @@ static void test_copy(void **state)
 	assert_int_equal(files(r, TEMPORARY), 0);
 }
 
+/* What procmail puts before a message. */
+static void test_from_lines(void **state)
+{
+	struct rig *r = *state;
+	const struct mortise_append_info info = {.size = sizeof(info)};
+	char text[3000] = "From ";
+	struct mortise_ref ref;
+	void *tx;
+
+	memset(text + 5, 'x', sizeof(text) - 7);
+	text[sizeof(text) - 2] = '\n';
+	put(r, "1", "From a@b Tue Nov 24 12:29:33 2026\nFrom: x\n\nFrom here\n");
+	put(r, "2", "From a@b, and no end");
+	put(r, "3", "From \n");
+	put(r, "4", "From: x\n");
+	put(r, "5", text);
+	put(r, "6", "");
+	assert_string_equal(sync_now(r), "full 1(1) 2(1) 3(1) 4(1) 5(1) 6(1)");
+	assert_string_equal(text_of(r, r->box, &r->heard.m[0]), "From: x\n\nFrom here\n");
+	assert_string_equal(text_of(r, r->box, &r->heard.m[1]), "From a@b, and no end");
+	assert_string_equal(text_of(r, r->box, &r->heard.m[2]), "");
+	assert_string_equal(text_of(r, r->box, &r->heard.m[3]), "From: x\n");
+	assert_int_equal(strlen(text_of(r, r->box, &r->heard.m[4])), sizeof(text) - 1);
+	assert_string_equal(text_of(r, r->box, &r->heard.m[5]), "");
+	/* It does not go along; one that a client gave stays. */
+	ref = ref_of(&r->heard.m[0]);
+	assert_int_equal(DRIVE(&r->d, append_begin, r->box, &tx), 0);
+	assert_int_equal(DRIVE(&r->d, append_copy, tx, r->box, &ref, &info, 1), 0);
+	assert_int_equal(commit(r, tx, NULL, 0), 0);
+	assert_string_equal(get(r, "7"), "From: x\n\nFrom here\n");
+	assert_int_equal(drive_append(&r->d, r->box, "From x\r\nA: b\r\n", &(uint32_t){0}), 0);
+	assert_string_equal(sync_now(r), "full 1(1) 2(1) 3(1) 4(1) 5(1) 6(1) 7(0) 8(0)");
+	assert_string_equal(text_of(r, r->box, &r->heard.m[7]), "From x\nA: b\n");
+}
+
 /* ---- locks ---- */
 
 static pid_t hold(struct rig *r, short type, int *end)
@@ -816,8 +851,8 @@ static void test_create_remove(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {T(test_numbers), T(test_sequences), T(test_hostile_folder),
-	    T(test_unreadable), T(test_identity), T(test_links), T(test_cursor), T(test_flags),
-	    T(test_append), T(test_taken_numbers), T(test_batches), T(test_copy), T(test_lock),
+	    T(test_unreadable), T(test_identity), T(test_links), T(test_from_lines), T(test_cursor),
+	    T(test_flags), T(test_append), T(test_taken_numbers), T(test_batches), T(test_copy), T(test_lock),
 	    T(test_recognise), T(test_create_remove)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -234,7 +234,21 @@ def inc(server):
     tap.ok(numbers(state(c), r"\seen") == [], "unseen")
     bodies = [c.uid("FETCH", str(u), "(BODY.PEEK[])")[1][0][1] for u in state(c)]
     tap.ok(sorted(bodies) == sorted(crlf(text(n)) for n in range(20)), "and whole")
+    procmail(server, mh, c)
     c.logout()
+
+
+def procmail(server, mh, c):
+    """It knows no lock and no sequences, and leaves the line that mail comes with in a spool."""
+    if not os.path.exists("/usr/bin/procmail"):
+        tap.skip("procmail", "procmail is not installed")
+        return
+    subprocess.run(server.as_user(["/usr/bin/procmail", "-m", f"DEFAULT={mh.path('inbox')}/.", "/dev/null"]), check=True, cwd="/",
+                   input="From s@sender.test Tue Nov 24 12:00:00 2026\n" + text(20), text=True, env={"HOME": mh.home, "PATH": "/usr/bin:/bin"})
+    got = state(c)
+    tap.ok(numbers(got) == list(range(21)) and c.uid("FETCH", uid_of(got, 20), "(BODY.PEEK[])")[1][0][1] in
+           (crlf(text(20)), crlf(text(20) + "\n")),
+           "what procmail delivers is there, without its first line", got)
 
 
 def mutt(mh, keys):
