@@ -29,8 +29,9 @@
  * A new mailbox begins at the ceiling as it was when the first number was given under the present
  * index.cache, so a mailbox that was forgotten never repeats a number either; nor does one whose index.cache
  * was lost between two boots. That first number is not below the clock (seconds times INDEX_CEILING_STEP), so
- * an index.state that was deleted, or came from a backup, repeats none. Mailboxes' numbers and first generations are random: what a session still holds
- * of a file that was replaced never fits another mailbox, or another history, by accident.
+ * an index.state that was deleted, or came from a backup, repeats none. Mailboxes' numbers and first
+ * generations are random: what a session still holds of a file that was replaced never fits another mailbox,
+ * or another history, by accident.
  *
  * One process changes a mailbox's rows at a time, but none waits for another while it looks: the engine loads
  * (index_load), asks the driver what changed since the loaded cursor, and commits the difference naming the

@@ -126,6 +126,11 @@ uint64_t index_actual(const struct index *x, uint64_t given);
  */
 int index_renumber(struct index *x);
 /*
+ * Nothing is known under the mailbox's number: another process may have deleted it, and perhaps made it anew
+ * under another one. 0: it has another one now; MDB_NOTFOUND: it has not.
+ */
+int index_refind(struct index *x, uint64_t given);
+/*
  * The mailbox has this epoch: wire forms that wait and are of another one go. What the process knows (0:
  * nothing).
  */

@@ -211,6 +211,10 @@ int index_renumber(struct index *x)
 	return 0;
 }
 
+/*
+ * Only what index.cache says, too: the mailbox may have been renamed or deleted by another process, and what
+ * this one called it is another mailbox's name now, or nobody's.
+ */
 int name_keep(struct index *x, MDB_txn *state, uint64_t actual)
 {
 	const struct known_mailbox *known = known_as(x, actual);
@@ -220,11 +224,36 @@ int name_keep(struct index *x, MDB_txn *state, uint64_t actual)
 
 	if (known == NULL)
 		return 0;
-	rc = name_find(state, x->state.dbi, known->identity, &k, &number);
+	rc = name_read(index_rows(x), known->identity, &number);
+	if (rc == MDB_NOTFOUND || (rc == 0 && number != actual))
+		return 0;
+	if (rc == 0)
+		rc = name_find(state, x->state.dbi, known->identity, &k, &number);
 	if (rc == 0 && number == actual)
 		return 0;
 	return rc != 0 && rc != MDB_NOTFOUND ? rc
 	                                     : name_put(state, x->state.dbi, &k, known->identity, actual);
+}
+
+int index_refind(struct index *x, uint64_t given)
+{
+	struct known_mailbox *k = known_by(x, given);
+	struct environment *where;
+	uint64_t number = 0;
+	int rc;
+
+	if (k == NULL)
+		return MDB_NOTFOUND;
+	rc = name_search(x, k->identity, &number, &where);
+	if (rc == MDB_NOTFOUND) {
+		number = k->actual;
+		rc = name_make(x, k->identity, &number);
+	}
+	if (rc != 0 || number == k->actual)
+		return rc != 0 ? rc : MDB_NOTFOUND;
+	k->actual = number;
+	x->renumbered = true;
+	return 0;
 }
 
 /* ---- the calls ---- */

@@ -42,7 +42,9 @@ static int reading(struct index *x, uint64_t mailbox, read_fn *fn, void *arg, st
 			if (asked)
 				return MDB_NOTFOUND;
 			asked = true;
-			rc = index_adopt(x, actual);
+			rc = index_refind(x, mailbox);
+			if (rc == MDB_NOTFOUND)
+				rc = index_adopt(x, index_actual(x, mailbox));
 			if (rc == 0)
 				continue;
 			if (rc == MDB_NOTFOUND)

@@ -739,6 +739,103 @@ static int keep_waiting(void *arg)
 	return index_wire(x, box, 3, INDEX_ENVELOPE, STR(""), &b, &e) == 0 ? 0 : 4;
 }
 
+/* Another process deletes the mailbox and makes it again: this one goes on with what is there now. */
+static int delete_and_make(void *arg)
+{
+	struct err e = ERR_INIT;
+	struct index *x;
+
+	if (index_open(&options, directory, &x, &e) != 0 || index_forget(x, IDENTITY, &e) != 0)
+		return 1;
+	index_close(&x);
+	return persistent(arg);
+}
+
+static int stay_with_deleted(void *arg)
+{
+	AUTO_ARENA struct arena *a = arena_new("use");
+	struct index_head head = {.generation = 0};
+	struct seen seen = {.count = 0};
+	struct err e = ERR_INIT;
+	struct index *x;
+	uint64_t box;
+
+	(void)arg;
+	if (index_open(&options, directory, &x, &e) != 0 || index_mailbox(x, IDENTITY, &box, &e) != 0)
+		return 1;
+	if (add_messages(x, box, &head, 7, true) != 0 || in_child(delete_and_make, NULL) != 0)
+		return 2;
+	if (add_messages(x, box, &head, 1, true) != 1)
+		return 3;
+	if (index_load(x, box, a, &head, see, &seen, &e) != 0 || seen.count != 40)
+		return 4;
+	return add_messages(x, box, &head, 1, true) == 0 ? 0 : 5;
+}
+
+static void a_mailbox_may_be_deleted_meanwhile(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(stay_with_deleted, NULL), 0);
+}
+
+/* Another renames it: the old name leads nowhere, whatever this one commits. */
+static int rename_it(void *arg)
+{
+	struct err e = ERR_INIT;
+	struct index *x;
+
+	(void)arg;
+	return index_open(&options, directory, &x, &e) == 0 &&
+	               index_rename(x, IDENTITY, STR("elsewhere"), &e) == 0
+	           ? 0
+	           : 1;
+}
+
+static int look_for_both(void *arg)
+{
+	AUTO_ARENA struct arena *a = arena_new("use");
+	struct seen seen = {.count = 0};
+	struct index_head head;
+	struct err e = ERR_INIT;
+	struct index *x;
+	uint64_t box;
+
+	index_test_boot = arg;
+	if (index_open(&options, directory, &x, &e) != 0 || index_lookup(x, IDENTITY, &box, &e) != 0)
+		return 1;
+	if (index_lookup(x, STR("elsewhere"), &box, &e) != 1)
+		return 2;
+	return index_load(x, box, a, &head, see, &seen, &e) == 0 && seen.count == 8 ? 0 : 3;
+}
+
+static int stay_with_renamed(void *arg)
+{
+	struct index_head head = {.generation = 0};
+	struct err e = ERR_INIT;
+	struct index *x;
+	uint64_t box;
+
+	(void)arg;
+	if (index_open(&options, directory, &x, &e) != 0 || index_mailbox(x, IDENTITY, &box, &e) != 0)
+		return 1;
+	if (add_messages(x, box, &head, 7, true) != 0 || in_child(rename_it, NULL) != 0)
+		return 2;
+	if (add_messages(x, box, &head, 1, true) != 0)
+		return 3;
+	index_checkpoint(x, box, true);
+	return 0;
+}
+
+static void a_mailbox_may_be_renamed_meanwhile(void **state)
+{
+	char boot[] = "after a reboot..";
+
+	(void)state;
+	assert_int_equal(in_child(stay_with_renamed, NULL), 0);
+	assert_int_equal(in_child(look_for_both, NULL), 0);
+	assert_int_equal(in_child(look_for_both, boot), 0);
+}
+
 static void another_may_begin_anew(void **state)
 {
 	(void)state;
@@ -760,6 +857,8 @@ int main(void)
 	    TEST(files_may_be_deleted_meanwhile),
 	    TEST(a_number_may_change),
 	    TEST(another_may_begin_anew),
+	    TEST(a_mailbox_may_be_deleted_meanwhile),
+	    TEST(a_mailbox_may_be_renamed_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
