@@ -673,6 +673,98 @@ struct text {
 	bool empty; /* the last whole line was */
 };
 
+/* Octets that are looked at together. */
+typedef unsigned char octets __attribute__((vector_size(16)));
+typedef unsigned char counts __attribute__((vector_size(16)));
+#define STRIDE sizeof(octets)
+#define COUNT_MAX 255u
+
+static octets octets_at(const unsigned char *p)
+{
+	octets v;
+
+	memcpy(&v, p, sizeof v);
+	return v;
+}
+
+static size_t sum(counts v)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof v; i++)
+		n += v[i];
+	return n;
+}
+
+static bool any(octets v)
+{
+	uint64_t half[2];
+
+	memcpy(half, &v, sizeof half);
+	return (half[0] | half[1]) != 0;
+}
+
+/*
+ * Passes over octets without a line that begins with "Fr", sixteen at a time; p[-1] is there. How many lines
+ * end among them, and how many of these with CR LF. Stops before such a line, or where fewer are left.
+ */
+static const unsigned char *pass_lines(
+    const unsigned char *p, const unsigned char *end, size_t *lines, size_t *with_cr)
+{
+	bool found = false;
+
+	*lines = *with_cr = 0;
+	while (!found && (size_t)(end - p) >= STRIDE + 2) {
+		counts lf = {0}, crlf = {0};
+
+		for (unsigned i = 0; i < COUNT_MAX && (size_t)(end - p) >= STRIDE + 2; i++, p += STRIDE) {
+			octets ends = (octets)(octets_at(p) == '\n');
+
+			found =
+			    any(ends & (octets)(octets_at(p + 1) == 'F') & (octets)(octets_at(p + 2) == 'r'));
+			if (found)
+				break;
+			lf -= ends;
+			crlf -= ends & (octets)(octets_at(p - 1) == '\r');
+		}
+		*lines += sum(lf);
+		*with_cr += sum(crlf);
+	}
+	return p;
+}
+
+/* Many lines at once, as far as they are not to be looked at one by one. */
+static const unsigned char *many_lines(
+    struct unix_scanned *m, struct text *t, const unsigned char *p, const unsigned char *end)
+{
+	size_t lines, with_cr;
+	const unsigned char *stop = pass_lines(p, end, &lines, &with_cr), *lf;
+	bool cr;
+
+	if (stop == p)
+		return p;
+	m->octets += (uint64_t)(stop - p) + lines - with_cr;
+	if (!t->begun)
+		t->size = 0;
+	if (lines == 0) {
+		t->size += (uint64_t)(stop - p);
+		t->empty = false;
+	} else {
+		lf = memrchr(p, '\n', (size_t)(stop - p));
+		cr = lf[-1] == '\r';
+		/* The one line that ends here may have begun before. */
+		t->empty = lines > 1 ? lf[-1 - cr] == '\n' : t->size + (uint64_t)(lf - p) == cr;
+		t->size = lf + 1 < stop ? (uint64_t)(stop - (lf + 1)) : t->size;
+		if (lf + 1 == stop)
+			t->size = 1u + cr; /* what matters only when it is empty */
+	}
+	t->begun = stop[-1] != '\n';
+	t->empty = t->empty && !t->begun;
+	t->last = stop[-1];
+	m->ends_line = !t->begun;
+	return stop;
+}
+
 /* As much of the text as the window holds, up to a line that may be a From line. */
 static void window_text(struct unix_scanner *s, struct unix_scanned *m, struct text *t)
 {
@@ -682,6 +774,10 @@ static void window_text(struct unix_scanner *s, struct unix_scanned *m, struct t
 		const unsigned char *lf;
 		bool cr;
 
+		if (!t->begun && *p == 'F' && (end - p < 5 || memcmp(p, "From ", 5) == 0))
+			break;
+		if (p > s->window && (p = many_lines(m, t, p, end)) == end)
+			break;
 		if (!t->begun && *p == 'F' && (end - p < 5 || memcmp(p, "From ", 5) == 0))
 			break;
 		lf = memchr(p, '\n', (size_t)(end - p));

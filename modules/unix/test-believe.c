@@ -15,16 +15,6 @@
 #define ANSWERED MORTISE_FLAG_ANSWERED
 #define RECENT MORTISE_FLAG_RECENT
 
-static void fill(struct rig *r, unsigned n)
-{
-	char *text = malloc(n * 200), *p = text;
-
-	for (unsigned i = 1; i <= n; i++)
-		p += sprintf(p, HEAD "Subject: %u\n\nbody %u\n>From here\n\n", i, i);
-	rig_put(r, text, (size_t)(p - text));
-	free(text);
-}
-
 /* mutt moves Status behind everything else and leaves the rest. */
 static void other_programs_flags_are_believed_with_our_uid(void **state)
 {
@@ -78,7 +68,7 @@ static void forged_fields_steer_nothing(void **state)
 	static const char *const uids[] = {"1", "4", "5", "6", "7777", "4294967295", "99999999999", "0", "x"};
 	uint32_t v, next = 4;
 
-	fill(r, 3);
+	rig_fill(r, 3);
 	rig_open(r);
 	v = s->uidvalidity;
 	for (size_t i = 0; i < sizeof uids / sizeof *uids; i++) {
@@ -102,7 +92,7 @@ static void uids_of_the_expunged_cannot_be_claimed(void **state)
 	struct session *s = &r->s;
 	static const uint32_t last[] = {4, 5}, all[] = {1, 2, 3, 6};
 
-	fill(r, 5);
+	rig_fill(r, 5);
 	rig_open(r);
 	OK(s, session_expunge(s, last, 2));
 	session_close(s);

@@ -12,31 +12,12 @@
 #define SEEN MORTISE_FLAG_SEEN
 #define RECENT MORTISE_FLAG_RECENT
 
-static void fill(struct rig *r, unsigned n)
-{
-	char *text = malloc(n * 200);
-	size_t at = 0;
-
-	for (unsigned i = 1; i <= n; i++)
-		at += (size_t)snprintf(text + at, 200, HEAD "Subject: %u\n\nbody %u\n\n", i, i);
-	rig_put(r, text, at);
-	free(text);
-}
-
-static void is_message(struct session *s, uint32_t uid)
-{
-	char text[100];
-
-	snprintf(text, sizeof text, "Subject: %u\r\n\r\nbody %u\r\n", uid, uid);
-	assert_string_equal(session_read(s, uid, NULL), text);
-}
-
 static void are_there(struct session *s, const uint32_t *uids, size_t count)
 {
 	assert_int_equal(s->count, count);
 	for (size_t i = 0; i < count; i++) {
 		assert_int_equal(s->messages[i].uid, uids[i]);
-		is_message(s, uids[i]);
+		rig_is_message(s, uids[i], uids[i]);
 	}
 }
 
@@ -64,7 +45,7 @@ static void nothing_is_moved_until_later(void **state)
 	static const uint32_t some[] = {2, 5}, left[] = {1, 3, 4, 6};
 	size_t before, after;
 
-	fill(r, 6);
+	rig_fill(r, 6);
 	rig_open(r);
 	OK(&other, session_open(r, &other, 0));
 	OK(&other, session_sync(&other));
@@ -114,13 +95,13 @@ static void the_first_message_can_go(void **state)
 	uint32_t v, uid;
 	unsigned bit;
 
-	fill(r, 3);
+	rig_fill(r, 3);
 	rig_open(r);
 	v = s->uidvalidity;
 	OK(s, session_expunge(s, first, 1));
 	assert_int_equal(occurrences(rig_get(r, NULL), "\nX-Expunged: "), 1);
 	/* It holds UIDVALIDITY and the keywords as before. */
-	OK(s, session_append(s, "Subject: 4\r\n\r\nbody 4\r\n", 0, NULL, &uid));
+	OK(s, session_append(s, "Subject: 4\r\n\r\nbody 4\r\n>From here\r\n", 0, NULL, &uid));
 	assert_int_equal(uid, 4);
 	OK(s, session_keyword(s, "a-word-that-needs-some-room", &bit));
 	OK(s, session_flags(s, 4, SEEN, 1));
@@ -151,11 +132,11 @@ static void what_others_wrote_goes_at_once(void **state)
 	size_t size;
 
 	RIG_PUT(r, HEAD "Subject: 1\nX-IMAPbase: 1700000000 5\nStatus: RO\nX-Status: \nX-Keywords:      "
-	                "                                    \nX-UID: 1\n\nbody 1\n\n");
+	                "                                    \nX-UID: 1\n\nbody 1\n>From here\n\n");
 	for (unsigned i = 2; i <= 5; i++)
 		rig_add(r, arena_printf(r->arena,
 		               HEAD "Subject: %u\nStatus: RO\nX-Status: \nX-Keywords:                 "
-		                    "\nX-UID: %u\n\nbody %u\n\n",
+		                    "\nX-UID: %u\n\nbody %u\n>From here\n\n",
 		               i, i, i));
 	rig_open(r);
 	assert_int_equal(s->count, 5);
@@ -184,12 +165,14 @@ static void a_mark_is_in_one_sector(void **state)
 		char text[2000], *before, *after;
 		size_t size, now, first = 0, last;
 
-		snprintf(text, sizeof text, HEAD "Subject: 1\n\nbody 1\n\n" HEAD "X-Pad: %0*u\n\nx\n\n",
-		    (int)shift + 1, 0u);
+		snprintf(text, sizeof text,
+		    HEAD "Subject: 1\n\nbody 1\n>From here\n\n" HEAD "X-Pad: %0*u\n\nx\n\n", (int)shift + 1,
+		    0u);
 		rig_put(r, text, strlen(text));
-		rig_add(r, HEAD "Subject: 3\n\nbody 3\n\n" HEAD "Subject: 4\n\nbody 4\n\n");
+		rig_add(r,
+		    HEAD "Subject: 3\n\nbody 3\n>From here\n\n" HEAD "Subject: 4\n\nbody 4\n>From here\n\n");
 		rig_open(r);
-		OK(s, session_append(s, "Subject: 5\r\n\r\nbody 5\r\n", 0, NULL, NULL));
+		OK(s, session_append(s, "Subject: 5\r\n\r\nbody 5\r\n>From here\r\n", 0, NULL, NULL));
 		OK(s, session_sync(s));
 		for (uint32_t uid = 3; uid <= 5; uid += 2) {
 			before = rig_get(r, &size);
@@ -211,8 +194,8 @@ static void a_mark_is_in_one_sector(void **state)
 		session_close(s);
 		rig_open(r);
 		assert_int_equal(s->count, 3);
-		is_message(s, 1);
-		is_message(s, 4);
+		rig_is_message(s, 1, 1);
+		rig_is_message(s, 4, 4);
 		session_close(s);
 	}
 	/* There are places in which it cannot be, but they are few. */
@@ -250,7 +233,7 @@ static void other_programs_bring_nothing_back(void **state)
 	for (unsigned way = 0; way < 3; way++) {
 		const char *gone, *uid;
 
-		fill(r, 3);
+		rig_fill(r, 3);
 		rig_open(r);
 		OK(s, session_expunge(s, two, 1));
 		gone = line_of(r, "X-Expunged: ");
@@ -267,7 +250,7 @@ static void other_programs_bring_nothing_back(void **state)
 		session_close(s);
 		rig_open(r);
 		are_there(s, left, 2);
-		rig_add(r, HEAD "Subject: 4\n\nbody 4\n\n");
+		rig_add(r, HEAD "Subject: 4\n\nbody 4\n>From here\n\n");
 		OK(s, session_sync(s));
 		assert_int_equal(s->messages[2].uid, 4);
 		OK(s, session_flags(s, 3, SEEN, 0));
@@ -275,9 +258,9 @@ static void other_programs_bring_nothing_back(void **state)
 		assert_int_equal(occurrences(rig_get(r, NULL), "Expunged"), 0);
 		rig_reopen(r);
 		assert_int_equal(s->count, 3);
-		is_message(s, 1);
-		is_message(s, 3);
-		is_message(s, 4);
+		rig_is_message(s, 1, 1);
+		rig_is_message(s, 3, 3);
+		rig_is_message(s, 4, 4);
 		session_close(s);
 	}
 }
@@ -290,27 +273,29 @@ static void only_this_mailbox_is_meant(void **state)
 	static const uint32_t two[] = {2};
 	char *gone;
 
-	fill(r, 2);
+	rig_fill(r, 2);
 	rig_open(r);
 	OK(s, session_expunge(s, two, 1));
 	gone = line_of(r, "X-Expunged: ");
 	session_close(s);
 	RIG_PUT(r, HEAD "X-IMAPbase: 1500000000 2\nStatus: RO\nX-Status: \nX-Keywords:            "
-	                "                       \nX-UID: 1\nSubject: 1\n\nbody 1\n\n");
-	rig_add(r, arena_printf(
-	               r->arena, HEAD "Status: O\nX-Status: D\n%sX-UID: 2\nSubject: 2\n\nbody 2\n\n", gone));
+	                "                       \nX-UID: 1\nSubject: 1\n\nbody 1\n>From here\n\n");
+	rig_add(
+	    r, arena_printf(r->arena,
+	           HEAD "Status: O\nX-Status: D\n%sX-UID: 2\nSubject: 2\n\nbody 2\n>From here\n\n", gone));
 	/* UID 3 in this mailbox, as a sender would have it. */
-	rig_add(r, arena_printf(r->arena, HEAD "Received: by x\nX-Expunged: %08x\nSubject: 3\n\nbody 3\n\n",
+	rig_add(r, arena_printf(r->arena,
+	               HEAD "Received: by x\nX-Expunged: %08x\nSubject: 3\n\nbody 3\n>From here\n\n",
 	               unix_gone_code(1500000000, 3)));
-	rig_add(r, arena_printf(r->arena, HEAD "X-Expunged: %08x\nSubject: 4\n\nbody 4\n\n",
+	rig_add(r, arena_printf(r->arena, HEAD "X-Expunged: %08x\nSubject: 4\n\nbody 4\n>From here\n\n",
 	               unix_gone_code(1500000000, 4)));
 	rig_open(r);
 	assert_int_equal(s->uidvalidity, 1500000000);
 	assert_int_equal(s->count, 4);
-	is_message(s, 1);
-	is_message(s, 2);
+	rig_is_message(s, 1, 1);
+	rig_is_message(s, 2, 2);
 	assert_non_null(strstr(session_read(s, 3, NULL), "Received: by x\r\nX-Expunged: "));
-	is_message(s, 4);
+	rig_is_message(s, 4, 4);
 	/* What is appended cannot say so either. */
 	OK(s, session_append(s,
 	          arena_printf(r->arena, "X-Expunged: %08x\r\nSubject: 5\r\n\r\nbody\r\n",
@@ -329,7 +314,7 @@ static void what_waits_is_bounded(void **state)
 	size_t before;
 
 	rig_option(r, "expunged_max", "200");
-	fill(r, 4);
+	rig_fill(r, 4);
 	rig_open(r);
 	before = file_size(r);
 	OK(s, session_expunge(s, one, 1));
@@ -342,7 +327,7 @@ static void what_waits_is_bounded(void **state)
 	are_there(s, left, 2);
 	session_close(s);
 	rig_option(r, "expunged_max", "0");
-	fill(r, 4);
+	rig_fill(r, 4);
 	rig_open(r);
 	before = file_size(r);
 	OK(s, session_expunge(s, one, 1));
@@ -357,7 +342,7 @@ static void a_locked_mailbox_is_left_alone(void **state)
 	static const uint32_t one[] = {2}, left[] = {1, 3};
 	size_t before;
 
-	fill(r, 3);
+	rig_fill(r, 3);
 	rig_open(r);
 	OK(s, session_expunge(s, one, 1));
 	OK(s, session_sync(s));
@@ -386,18 +371,18 @@ static void uids_of_the_gone_are_not_claimed(void **state)
 	static const uint32_t last[] = {3, 4};
 
 	for (unsigned when = 0; when < 2; when++) {
-		fill(r, 4);
+		rig_fill(r, 4);
 		rig_open(r);
 		OK(s, session_expunge(s, last, 2));
 		if (when == 1)
 			OK(s, session_checkpoint(s));
 		rig_add(r, HEAD "Status: RO\nX-Status: F\nX-Keywords:                               \n"
-		                "X-UID: 4\nSubject: 5\n\nbody 5\n\n");
+		                "X-UID: 4\nSubject: 5\n\nbody 5\n>From here\n\n");
 		session_close(s);
 		rig_open(r);
 		assert_int_equal(s->count, 3);
 		assert_int_equal(s->messages[2].uid, 5);
-		is_message(s, 5);
+		rig_is_message(s, 5, 5);
 		session_close(s);
 	}
 }

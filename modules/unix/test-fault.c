@@ -12,15 +12,17 @@
 
 static char *make_messages(unsigned first, unsigned count, size_t pad)
 {
-	char *text = malloc(count * (pad + 200) + 1), *p = text;
+	size_t room = count * (pad + 200) + 1, at = 0;
+	char *text = malloc(room);
 
 	for (unsigned i = first; i < first + count; i++) {
-		p += sprintf(p, HEAD "Subject: %u\n\nbody %u\n", i, i);
-		memset(p, 'a' + (int)(i % 26), pad);
-		p += pad;
-		p += sprintf(p, "\n\n");
+		at += (size_t)snprintf(text + at, room - at, HEAD "Subject: %u\n\nbody %u\n", i, i);
+		memset(text + at, 'a' + (int)(i % 26), pad);
+		at += pad;
+		memcpy(text + at, "\n\n", 2);
+		at += 2;
 	}
-	*p = '\0';
+	text[at] = '\0';
 	return text;
 }
 

@@ -64,6 +64,21 @@ static const struct {
     {"From a@b Mon Jan  1 10:00:00 2024 \r", false, false, 0, 0},
 };
 
+static char *add(char *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Puts a line or two at p; the end. */
+static char *add(char *p, const char *format, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = vsnprintf(p, 400, format, ap);
+	va_end(ap);
+	assert_true(n >= 0 && n < 400);
+	return p + n;
+}
+
 static void from_lines_get_their_verdicts(void **state)
 {
 	(void)state;
@@ -254,12 +269,12 @@ static void long_lines_cost_no_memory(void **state)
 			char *text = malloc(n + 1000), *p = text;
 			struct found f;
 			/* A header line; a text line; a From line too long to be one; one that is not. */
-			p += sprintf(p, FROM "A: 1\n%s", kind == 0 ? "X: " : "\n");
+			p = add(p, FROM "A: 1\n%s", kind == 0 ? "X: " : "\n");
 			if (kind >= 2)
-				p += sprintf(p, "From ");
+				p = add(p, "From ");
 			memset(p, kind == 3 ? '\0' : 'x', n);
 			p += n;
-			p += sprintf(p, "%s\n%s\nend\n\n" FROM "B: 2\n\n",
+			p = add(p, "%s\n%s\nend\n\n" FROM "B: 2\n\n",
 			    kind == 2 ? " Mon Jan  1 10:00:00 2024" : "", kind == 0 ? "" : "text");
 			scan_text(text, (size_t)(p - text), &f);
 			assert_int_equal(f.result, 0);
@@ -283,11 +298,11 @@ static void window_ends_do_not_matter(void **state)
 		char *text = malloc(n + 400), *p = text;
 		struct found f;
 
-		p += sprintf(p, FROM "A: 1\n\n");
+		p = add(p, FROM "A: 1\n\n");
 		memset(p, 'x', n - (size_t)(p - text));
 		p = text + n;
-		p += sprintf(p, "\n\n" FROM "Status: RO\nX-Status: \nX-Keywords:                 \nX-UID: "
-		                "7\nB: 2\n\nFrom x\r\nF\n\n" FROM "C: 3\n\nFr");
+		p = add(p, "\n\n" FROM "Status: RO\nX-Status: \nX-Keywords:                 \nX-UID: "
+		           "7\nB: 2\n\nFrom x\r\nF\n\n" FROM "C: 3\n\nFr");
 		scan_text(text, (size_t)(p - text), &f);
 		assert_int_equal(f.count, 3);
 		assert_int_equal(f.m[1].start, n + 2);
@@ -410,15 +425,66 @@ static void many_fields_cost_nothing(void **state)
 	struct found f;
 
 	(void)state;
-	p += sprintf(p, FROM);
+	p = add(p, FROM);
 	for (size_t i = 0; i < n; i++)
-		p += sprintf(p, "X-Keywords: keyword%zu\nA: %06zu\n", i, i);
-	p += sprintf(p, "\ntext\n\n");
+		p = add(p, "X-Keywords: keyword%zu\nA: %06zu\n", i, i);
+	p = add(p, "\ntext\n\n");
 	scan_text(text, (size_t)(p - text), &f);
 	assert_int_equal(f.count, 1);
 	assert_int_equal(f.m[0].octets, n * 11 + 2 + 6);
 	assert_true(f.m[0].words_lost);
 	free(text);
+}
+
+/* As the essay in scan.h says it, octet by octet. */
+static void by_hand(const char *text, size_t size, size_t header_end, struct unix_scanned *m)
+{
+	size_t last = size, cr;
+
+	m->octets = 0;
+	for (size_t i = header_end; i < size; i++)
+		m->octets += 1 + (text[i] == '\n' && text[i - 1] != '\r');
+	while (last > header_end && (last == size || text[last - 1] != '\n'))
+		last--;
+	cr = size - last == 2 && text[last] == '\r';
+	m->ends_line = text[size - 1] == '\n';
+	m->separated = last < size && m->ends_line && size - last == 1 + cr;
+	m->text_end = m->separated ? last : size;
+	m->octets -= m->separated ? 2 : 0;
+}
+
+static void lines_are_counted_as_by_hand(void **state)
+{
+	static const char some[] = "\n\r\n\rFrom FFrr\nx";
+	struct unix_scanned want;
+	struct found f;
+	uint32_t seed = 1;
+
+	(void)state;
+	for (unsigned round = 0; round < 4000; round++) {
+		size_t head = strlen(FROM "A: 1\n\n"), lead = round % 40 == 0 ? UNIX_WINDOW - 60 - head : 0;
+		size_t size = head + lead + round % 120, at = head;
+		char *text = malloc(size + 100);
+
+		memcpy(text, FROM "A: 1\n\n", head);
+		for (; at < head + lead; at++)
+			text[at] = at % 61 == 0 ? '\n' : 'y';
+		for (; at < size; at++) {
+			seed = seed * 1103515245u + 12345u;
+			/* Few line ends at one time, many at another. */
+			text[at] = round % 3 == 0 ? some[(seed >> 16) % (sizeof some - 1)]
+			                          : "ab\nF"[(seed >> 16) % 4];
+		}
+		scan_text(text, size, &f);
+		assert_int_equal(f.count, 1);
+		by_hand(text, size, head, &want);
+		assert_int_equal(f.m[0].octets, want.octets + 8);
+		assert_int_equal(f.m[0].text_end, want.text_end);
+		assert_int_equal(f.m[0].separated, want.separated);
+		if (size > head)
+			assert_int_equal(f.m[0].ends_line, want.ends_line);
+		free(text);
+	}
 }
 
 int main(void)
@@ -437,6 +503,7 @@ int main(void)
 	    cmocka_unit_test(a_scan_can_be_stopped),
 	    cmocka_unit_test(fields_are_told_by_their_place),
 	    cmocka_unit_test(many_fields_cost_nothing),
+	    cmocka_unit_test(lines_are_counted_as_by_hand),
 	};
 
 	setenv("TZ", "UTC0", 1);

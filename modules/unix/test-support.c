@@ -110,6 +110,27 @@ void rig_put(struct rig *r, const char *data, size_t size)
 	write_file(r, data, size, O_TRUNC);
 }
 
+void rig_fill(struct rig *r, unsigned n)
+{
+	const size_t room = (size_t)n * 200;
+	char *text = malloc(room);
+	size_t at = 0;
+
+	for (unsigned i = 1; i <= n; i++)
+		at += (size_t)snprintf(
+		    text + at, room - at, HEAD "Subject: %u\n\nbody %u\n>From here\n\n", i, i);
+	rig_put(r, text, at);
+	free(text);
+}
+
+void rig_is_message(struct session *s, uint32_t uid, unsigned number)
+{
+	char text[100];
+
+	snprintf(text, sizeof text, "Subject: %u\r\n\r\nbody %u\r\n>From here\r\n", number, number);
+	assert_string_equal(session_read(s, uid, NULL), text);
+}
+
 void rig_add(struct rig *r, const char *data)
 {
 	write_file(r, data, strlen(data), O_APPEND);

@@ -75,6 +75,9 @@ void rig_option(struct rig *r, const char *name, const char *text);
 /* The mailbox file's octets. */
 void rig_put(struct rig *r, const char *data, size_t size);
 #define RIG_PUT(r, text) rig_put((r), (text), sizeof(text) - 1)
+/* A mailbox of n messages, numbered from 1, and a check that a message is one of these. */
+void rig_fill(struct rig *r, unsigned n);
+void rig_is_message(struct session *s, uint32_t uid, unsigned number);
 void rig_add(struct rig *r, const char *data); /* appended, as a program without manners does */
 char *rig_get(struct rig *r, size_t *size);    /* NUL behind it; in the arena */
 

@@ -246,24 +246,6 @@ static void unlisted_keywords_are_not_lost(void **state)
 
 /* ---- expunge ---- */
 
-static void fill(struct rig *r, unsigned n)
-{
-	char *text = malloc(n * 200), *p = text;
-
-	for (unsigned i = 1; i <= n; i++)
-		p += sprintf(p, HEAD "Subject: %u\n\nbody %u\n>From here\n\n", i, i);
-	rig_put(r, text, (size_t)(p - text));
-	free(text);
-}
-
-static void is_message(struct session *s, uint32_t uid, unsigned number)
-{
-	char text[100];
-
-	snprintf(text, sizeof text, "Subject: %u\r\n\r\nbody %u\r\n>From here\r\n", number, number);
-	assert_string_equal(session_read(s, uid, NULL), text);
-}
-
 static void expunge_keeps_uids(void **state)
 {
 	struct rig *r = *state;
@@ -272,7 +254,7 @@ static void expunge_keeps_uids(void **state)
 	uint32_t v, uid;
 	char *file;
 
-	fill(r, 6);
+	rig_fill(r, 6);
 	rig_open(r);
 	v = s->uidvalidity;
 	OK(&other, session_open(r, &other, 0));
@@ -284,14 +266,14 @@ static void expunge_keeps_uids(void **state)
 	assert_int_equal(s->full, 0);
 	assert_int_equal(s->vanished, 3);
 	assert_int_equal(s->count, 3);
-	is_message(s, 1, 1);
-	is_message(s, 4, 4);
-	is_message(s, 6, 6);
+	rig_is_message(s, 1, 1);
+	rig_is_message(s, 4, 4);
+	rig_is_message(s, 6, 6);
 	/* One that has not synced yet finds its messages all the same. */
-	is_message(&other, 6, 6);
-	is_message(&other, 5, 5);
+	rig_is_message(&other, 6, 6);
+	rig_is_message(&other, 5, 5);
 	OK(s, session_checkpoint(s));
-	is_message(&other, 6, 6);
+	rig_is_message(&other, 6, 6);
 	assert_null(session_read(&other, 5, NULL));
 	assert_int_equal(other.e.code, MORTISE_E_EXPUNGED);
 	OK(&other, session_sync(&other));
@@ -303,7 +285,7 @@ static void expunge_keeps_uids(void **state)
 	assert_int_equal(s->uidvalidity, v);
 	assert_int_equal(s->uidnext, 7);
 	assert_int_equal(s->messages[0].uid, 4);
-	is_message(s, 4, 4);
+	rig_is_message(s, 4, 4);
 	/* All go: the file is never empty again. */
 	OK(s, session_expunge(s, rest, 2));
 	OK(s, session_checkpoint(s));
@@ -328,14 +310,14 @@ static void expunge_works_without_a_journal(void **state)
 
 	r->journals = -1;
 	rig_option(r, "expunged_max", "0");
-	fill(r, 5);
+	rig_fill(r, 5);
 	rig_open(r);
 	OK(s, session_expunge(s, some, 2));
 	rig_reopen(r);
 	assert_int_equal(s->count, 3);
-	is_message(s, 2, 2);
-	is_message(s, 4, 4);
-	is_message(s, 5, 5);
+	rig_is_message(s, 2, 2);
+	rig_is_message(s, 4, 4);
+	rig_is_message(s, 5, 5);
 	r->journals = kept;
 }
 
@@ -506,7 +488,7 @@ static void a_truncated_mailbox_is_noticed(void **state)
 	size_t size;
 	char *before, *after;
 
-	fill(r, 5);
+	rig_fill(r, 5);
 	rig_open(r);
 	assert_int_equal(truncateat_box(r, 20), 0);
 	assert_null(session_read(s, 5, NULL));
@@ -518,7 +500,7 @@ static void a_truncated_mailbox_is_noticed(void **state)
 	assert_string_equal(before, after);
 	/* To a whole message: the rest has vanished. */
 	session_close(s);
-	fill(r, 3);
+	rig_fill(r, 3);
 	rig_open(r);
 	after = rig_get(r, &size);
 	assert_int_equal(truncateat_box(r, strstr(after, HEAD "X-IMAPbase") == NULL
@@ -528,10 +510,10 @@ static void a_truncated_mailbox_is_noticed(void **state)
 	OK(s, session_sync(s));
 	assert_int_equal(s->full, 1);
 	assert_int_equal(s->count, 1);
-	is_message(s, 1, 1);
+	rig_is_message(s, 1, 1);
 	OK(s, session_append(s, "Subject: 4\r\n\r\nbody 4\r\n>From here\r\n", 0, NULL, NULL));
 	OK(s, session_sync(s));
-	is_message(s, 4, 4); /* 2 and 3 are not given again */
+	rig_is_message(s, 4, 4); /* 2 and 3 are not given again */
 	/* Emptied: UIDVALIDITY and UIDs go on. */
 	{
 		uint32_t v = s->uidvalidity;
@@ -543,7 +525,7 @@ static void a_truncated_mailbox_is_noticed(void **state)
 		rig_add(r, HEAD "Subject: 5\n\nbody 5\n>From here\n\n");
 		OK(s, session_sync(s));
 		assert_int_equal(s->uidvalidity, v);
-		is_message(s, 5, 5);
+		rig_is_message(s, 5, 5);
 	}
 }
 
@@ -554,17 +536,17 @@ static void a_replaced_mailbox_is_noticed(void **state)
 	struct session *s = &r->s;
 	uint32_t v;
 
-	fill(r, 3);
+	rig_fill(r, 3);
 	rig_open(r);
 	v = s->uidvalidity;
 	assert_int_equal(renameat(r->root, "box", r->root, "away"), 0);
 	assert_int_equal(session_sync(s), MORTISE_E_NOTFOUND);
-	fill(r, 2);
+	rig_fill(r, 2);
 	OK(s, session_sync(s));
 	assert_int_equal(s->full, 1);
 	assert_int_equal(s->count, 2);
 	(void)v;
-	is_message(s, s->messages[1].uid, 2);
+	rig_is_message(s, s->messages[1].uid, 2);
 	OK(s, session_flags(s, s->messages[0].uid, SEEN, 0));
 	assert_int_equal(renameat(r->root, "away", r->root, "box"), 0);
 	OK(s, session_sync(s));
