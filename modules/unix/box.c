@@ -464,17 +464,11 @@ int unix_scan_fault(struct mortise_call *call, struct unix_box *b, const struct 
 
 static size_t list_words(struct unix_keywords *k, const char *words, size_t size)
 {
-	const char *end = words + size;
-	size_t count = 0;
+	const char *end = words + size, *word;
+	size_t count = 0, n;
 
-	while (words < end) {
-		const char *space = memchr(words, ' ', (size_t)(end - words));
-		const char *stop_at = space != NULL ? space : end;
-		if (stop_at > words &&
-		    unix_keyword_add(k, words, (size_t)(stop_at - words), UNIX_KEYWORDS_MAX) >= 0)
-			count++;
-		words = stop_at + 1;
-	}
+	while ((word = unix_next_word(&words, end, &n)) != NULL)
+		count += unix_keyword_add(k, word, n, UNIX_KEYWORDS_MAX) >= 0;
 	return count;
 }
 
@@ -499,6 +493,8 @@ static bool base_believed(const struct unix_box *b, const struct unix_scanned *m
 void unix_base_of(struct unix_box *b, const struct unix_scanned *m)
 {
 	struct unix_base *base = &b->base;
+	const char *words = m->words, *word;
+	size_t n;
 
 	memset(base, 0, sizeof *base);
 	base->start = m->start;
@@ -519,13 +515,10 @@ void unix_base_of(struct unix_box *b, const struct unix_scanned *m)
 	base->letters = m->letters;
 	base->listed = list_words(&b->keywords, m->base_words, m->base_words_size);
 	/* Bits of the first message, for when its block is written again. */
-	for (const char *w = m->words, *end = w + m->words_size; !m->pseudo && w < end;) {
-		const char *space = memchr(w, ' ', (size_t)(end - w));
-		const char *stop_at = space != NULL ? space : end;
-		int bit = stop_at > w ? unix_keyword_find(&b->keywords, w, (size_t)(stop_at - w)) : -1;
+	while (!m->pseudo && (word = unix_next_word(&words, m->words + m->words_size, &n)) != NULL) {
+		int bit = unix_keyword_find(&b->keywords, word, n);
 		if (bit >= 0)
 			base->keywords |= UINT64_C(1) << bit;
-		w = stop_at + 1;
 	}
 }
 

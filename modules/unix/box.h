@@ -58,6 +58,22 @@ struct unix_state {
 	uint32_t uidvalidity;
 };
 
+/* Numbers in cursors and locators. */
+static inline void unix_put(unsigned char **p, uint64_t v, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		*(*p)++ = (unsigned char)(v >> 8 * i);
+}
+
+static inline uint64_t unix_get(const unsigned char **p, size_t size)
+{
+	uint64_t v = 0;
+
+	for (size_t i = 0; i < size; i++)
+		v |= (uint64_t) * (*p)++ << 8 * i;
+	return v;
+}
+
 /* A file as fstat shows it. When it is the same, so is the file. */
 struct unix_print {
 	uint64_t ino, size;
@@ -251,6 +267,9 @@ struct unix_resolved {
 };
 void unix_resolve_begin(struct unix_resolve *r, struct unix_box *b);
 void unix_resolve(struct unix_resolve *r, const struct unix_scanned *m, struct unix_resolved *out);
+/* What its block is to say when nothing changes. */
+void unix_block_of(const struct unix_box *b, const struct unix_scanned *m, const struct unix_resolved *is,
+    struct unix_block *block);
 int unix_op_sync(
     struct mortise_call *call, void *box, struct mortise_cursor *cursor, const struct mortise_sink *sink);
 /* Gives every message a UID that sticks, as sync does. Exclusive lock held. */

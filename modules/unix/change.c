@@ -171,30 +171,18 @@ struct flagging {
 	bool written;
 };
 
-static void wanted(const struct unix_target *t, const struct unix_resolved *is, struct unix_block *block)
+static void block_for(struct flagging *f, const struct unix_target *t, const struct unix_scanned *m,
+    const struct unix_resolved *is, struct unix_block *block)
 {
-	block->letters = is->letters | (t->change == NULL ? UNIX_LETTER_O : 0);
-	block->keywords = is->keywords;
-	if (t->change != NULL) {
-		block->letters = (is->letters & UNIX_LETTER_O) | unix_letters_of_flags(t->change->flags);
-		block->keywords = t->change->keywords;
+	unix_block_of(f->b, m, is, block);
+	if (block->token == 0)
+		block->token = unix_token(f->call, 0);
+	if (t->change == NULL) {
+		block->letters |= UNIX_LETTER_O;
+		return;
 	}
-	block->uid = is->uid;
-}
-
-static void block_for(struct flagging *f, const struct unix_target *t, const struct unix_resolved *is,
-    uint32_t mark, struct unix_block *block)
-{
-	struct unix_box *b = f->b;
-
-	memset(block, 0, sizeof *block);
-	block->table = &b->keywords;
-	block->base = unix_holds_base(b, t->start);
-	block->uidvalidity = b->uidvalidity;
-	block->uidlast = b->uidlast;
-	block->token = b->base.token != 0 ? b->base.token : unix_token(f->call, 0);
-	block->mark = mark;
-	wanted(t, is, block);
+	block->letters = (is->letters & UNIX_LETTER_O) | unix_letters_of_flags(t->change->flags);
+	block->keywords = t->change->keywords;
 }
 
 /* One message: in place when it can be, else noted for rewriting. */
@@ -216,7 +204,7 @@ static int flag_one(struct flagging *f, struct unix_target *t, struct unix_scann
 	if (!is.stored)
 		return f->call->host->fault(f->call, MORTISE_E_QUOTA,
 		    "%s: UID %u cannot be written, so its flags cannot", b->place->name, t->uid);
-	block_for(f, t, &is, f->m->mark, &block);
+	block_for(f, t, f->m, &is, &block);
 	size = f->m->block && f->m->block_uid && !f->m->strays
 	           ? unix_block_write(f->text, &block, f->m->block_size)
 	           : 0;
@@ -249,7 +237,7 @@ static int restamp_one(void *arg, const struct unix_scanned *m, struct unix_verd
 	v->action = is.gone && !unix_holds_base(f->b, m->start) ? UNIX_DROP : UNIX_KEEP;
 	if (t == NULL || !t->rewrite)
 		return 0;
-	block_for(f, t, &is, m->mark, &block);
+	block_for(f, t, m, &is, &block);
 	v->action = UNIX_STAMP;
 	v->block_size = unix_block_write(v->block, &block, 0);
 	return v->block_size != 0 ? 0 : MORTISE_E_LIMIT;

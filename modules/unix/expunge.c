@@ -57,9 +57,10 @@ static int expunge_one(void *arg, const struct unix_scanned *m, struct unix_verd
 {
 	struct expunging *e = arg;
 	struct unix_resolved is;
-	struct unix_block block = {.table = &e->b->keywords};
+	struct unix_block block;
 
 	unix_resolve(&e->resolve, m, &is);
+	unix_block_of(e->b, m, &is, &block);
 	if (is.gone || unix_target_at(e->targets, e->count, m->start) != NULL) {
 		v->action = UNIX_DROP;
 		return 0;
@@ -70,13 +71,7 @@ static int expunge_one(void *arg, const struct unix_scanned *m, struct unix_verd
 	/* Who gets a block of ours can go in a moment the next time. */
 	if (!block.base && (e->spare || !is.stored || markable(m, &is)))
 		return 0;
-	block.uidvalidity = e->b->uidvalidity;
-	block.uidlast = e->b->uidlast;
 	block.token = e->token;
-	block.mark = m->mark;
-	block.letters = is.letters;
-	block.keywords = is.keywords;
-	block.uid = is.uid;
 	v->action = UNIX_STAMP;
 	v->block_size = unix_block_write(v->block, &block, 0);
 	return v->block_size != 0 ? 0 : MORTISE_E_LIMIT;
@@ -144,17 +139,15 @@ static int mark_block(
 {
 	const struct unix_scanned *m = k->m;
 	struct unix_box *b = e->b;
-	struct unix_block block = {.base = unix_holds_base(b, m->start),
-	    .uidvalidity = b->uidvalidity,
-	    .uidlast = b->uidlast,
-	    .table = &b->keywords,
-	    .token = e->token, /* with it, in the same write */
-	    .letters = is->letters,
-	    .uid = is->uid,
-	    .mark = m->mark,
-	    .gone = true};
-	size_t size = unix_block_write(k->text, &block, m->block_size);
-	int r = size != 0 ? unix_patch(e->call, b, k->text, size, m->block_start, how) : UNIX_UNSAFE;
+	struct unix_block block;
+	size_t size;
+	int r;
+
+	unix_block_of(b, m, is, &block);
+	block.token = e->token; /* with it, in the same write */
+	block.gone = true;
+	size = unix_block_write(k->text, &block, m->block_size);
+	r = size != 0 ? unix_patch(e->call, b, k->text, size, m->block_start, how) : UNIX_UNSAFE;
 
 	for (unsigned way = 0; r == UNIX_UNSAFE && !block.base && way < UNIX_GONE_WAYS; way++) {
 		if ((r = unix_pread(e->call, b, k->text, m->block_size, m->block_start)) != 0)

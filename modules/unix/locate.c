@@ -21,37 +21,22 @@
 #define LOCATOR_STRAYS 0x02u /* internal fields outside the block */
 #define CUTS_MAX 65536u
 
-static void put(unsigned char **p, uint64_t v, size_t size)
-{
-	for (size_t i = 0; i < size; i++)
-		*(*p)++ = (unsigned char)(v >> 8 * i);
-}
-
-static uint64_t get(const unsigned char **p, size_t size)
-{
-	uint64_t v = 0;
-
-	for (size_t i = 0; i < size; i++)
-		v |= (uint64_t) * (*p)++ << 8 * i;
-	return v;
-}
-
 void unix_locator_write(const struct unix_scanned *m, bool uid_stored, struct mortise_message *out)
 {
 	unsigned char *p = out->locator;
 	bool block = m->block && m->block_start - m->start <= UINT32_MAX;
 	bool uid = block && m->block_uid && uid_stored;
 
-	put(&p, LOCATOR_VERSION, 1);
-	put(&p, (uid ? LOCATOR_UID : 0) | (m->strays ? LOCATOR_STRAYS : 0), 1);
-	put(&p, m->start, 8);
-	put(&p, m->header_end - m->start, 8);
-	put(&p, m->text_end - m->start, 8);
-	put(&p, m->next - m->start, 8);
-	put(&p, m->from_size, 4);
-	put(&p, m->from_check, 4);
-	put(&p, block ? m->block_start - m->start : 0, 4);
-	put(&p, block ? m->block_size : 0, 4);
+	unix_put(&p, LOCATOR_VERSION, 1);
+	unix_put(&p, (uid ? LOCATOR_UID : 0) | (m->strays ? LOCATOR_STRAYS : 0), 1);
+	unix_put(&p, m->start, 8);
+	unix_put(&p, m->header_end - m->start, 8);
+	unix_put(&p, m->text_end - m->start, 8);
+	unix_put(&p, m->next - m->start, 8);
+	unix_put(&p, m->from_size, 4);
+	unix_put(&p, m->from_check, 4);
+	unix_put(&p, block ? m->block_start - m->start : 0, 4);
+	unix_put(&p, block ? m->block_size : 0, 4);
 	out->locator_size = (uint8_t)(p - out->locator);
 }
 
@@ -62,17 +47,17 @@ static bool locator_read(const unsigned char *p, size_t size, struct unix_locato
 	if (size != LOCATOR_SIZE || p[0] != LOCATOR_VERSION)
 		return false;
 	p++;
-	flags = (unsigned)get(&p, 1);
+	flags = (unsigned)unix_get(&p, 1);
 	l->uid_stored = flags & LOCATOR_UID;
 	l->strays = flags & LOCATOR_STRAYS;
-	l->start = get(&p, 8);
-	l->header = get(&p, 8);
-	l->text = get(&p, 8);
-	l->total = get(&p, 8);
-	l->from_size = (uint32_t)get(&p, 4);
-	l->from_check = (uint32_t)get(&p, 4);
-	l->block = (uint32_t)get(&p, 4);
-	l->block_size = (uint32_t)get(&p, 4);
+	l->start = unix_get(&p, 8);
+	l->header = unix_get(&p, 8);
+	l->text = unix_get(&p, 8);
+	l->total = unix_get(&p, 8);
+	l->from_size = (uint32_t)unix_get(&p, 4);
+	l->from_check = (uint32_t)unix_get(&p, 4);
+	l->block = (uint32_t)unix_get(&p, 4);
+	l->block_size = (uint32_t)unix_get(&p, 4);
 	return l->from_size <= UNIX_FROM_MAX && l->from_size <= l->header && l->header <= l->total &&
 	       l->text <= l->total && l->text >= l->from_size && l->block_size <= UNIX_BLOCK_MAX &&
 	       (l->block_size == 0 ||

@@ -52,21 +52,6 @@ struct marking {
 	struct unix_resolve resolve;
 };
 
-static void block_of(const struct unix_box *b, const struct unix_scanned *m, const struct unix_resolved *is,
-    struct unix_block *block)
-{
-	*block = (struct unix_block){.table = &b->keywords,
-	    .base = unix_holds_base(b, m->start),
-	    .uidvalidity = b->uidvalidity,
-	    .uidlast = b->uidlast,
-	    .token = b->base.token,
-	    .letters = is->letters,
-	    .keywords = is->keywords,
-	    .uid = is->uid,
-	    .mark = b->uidlast,
-	    .gone = is->gone};
-}
-
 /* Its block has no room for the mark: a new one, with nothing behind it that would have to be moved. */
 static int mark_one(void *arg, const struct unix_scanned *m, struct unix_verdict *v)
 {
@@ -78,7 +63,8 @@ static int mark_one(void *arg, const struct unix_scanned *m, struct unix_verdict
 	v->action = UNIX_KEEP;
 	if (!is.stored)
 		return 0;
-	block_of(k->b, m, &is, &block);
+	unix_block_of(k->b, m, &is, &block);
+	block.mark = k->b->uidlast;
 	v->action = UNIX_STAMP;
 	v->block_size = unix_block_write(v->block, &block, 0);
 	return v->block_size != 0 ? 0 : MORTISE_E_LIMIT;
@@ -93,7 +79,8 @@ static int mark_message(struct mortise_call *call, struct unix_box *b, const str
 	size_t size = 0;
 	int r;
 
-	block_of(b, m, is, &block);
+	unix_block_of(b, m, is, &block);
+	block.mark = b->uidlast;
 	if (m->block && m->block_uid && !m->strays)
 		size = unix_block_write(text, &block, m->block_size);
 	if (size == 0) {

@@ -87,6 +87,20 @@ unsigned unix_letters_of_flags(uint32_t flags)
 	return letters;
 }
 
+const char *unix_next_word(const char **list, const char *end, size_t *size)
+{
+	const char *word = *list, *stop;
+
+	while (word < end && *word == ' ')
+		word++;
+	if (word == end)
+		return NULL;
+	stop = memchr(word, ' ', (size_t)(end - word));
+	*list = stop != NULL ? stop : end;
+	*size = (size_t)(*list - word);
+	return word;
+}
+
 bool unix_keyword_valid(const char *name, size_t size)
 {
 	if (size == 0 || size > UNIX_KEYWORD_SIZE)

@@ -102,6 +102,8 @@ struct unix_keywords {
 	char names[UNIX_KEYWORDS_MAX][UNIX_KEYWORD_SIZE + 2];
 };
 
+/* The next word of a list that spaces divide, which moves on; NULL: none is left. */
+const char *unix_next_word(const char **list, const char *end, size_t *size);
 bool unix_keyword_valid(const char *name, size_t size);
 /* The bit of a name (case does not matter), or -1. */
 int unix_keyword_find(const struct unix_keywords *k, const char *name, size_t size);

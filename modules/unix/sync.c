@@ -65,18 +65,15 @@ static bool place_believed(const struct unix_resolve *r, enum unix_place place)
 
 static uint64_t word_bits(struct unix_box *b, const char *words, size_t size)
 {
-	const char *end = words + size;
+	const char *end = words + size, *word;
 	uint64_t bits = 0;
+	size_t n;
 
-	while (words < end) {
-		const char *space = memchr(words, ' ', (size_t)(end - words));
-		const char *stop = space != NULL ? space : end;
-		size_t n = (size_t)(stop - words);
+	while ((word = unix_next_word(&words, end, &n)) != NULL) {
 		/* A word the file's list does not have is not lost: the list grows. */
-		int bit = n > 0 ? unix_keyword_add(&b->keywords, words, n, b->options->keyword_limit) : -1;
+		int bit = unix_keyword_add(&b->keywords, word, n, b->options->keyword_limit);
 		if (bit >= 0)
 			bits |= UINT64_C(1) << bit;
-		words = stop + 1;
 	}
 	return bits;
 }
@@ -132,6 +129,21 @@ void unix_resolve(struct unix_resolve *r, const struct unix_scanned *m, struct u
 		r->previous = out->uid;
 }
 
+void unix_block_of(const struct unix_box *b, const struct unix_scanned *m, const struct unix_resolved *is,
+    struct unix_block *block)
+{
+	*block = (struct unix_block){.table = &b->keywords,
+	    .base = unix_holds_base(b, m->start),
+	    .uidvalidity = b->uidvalidity,
+	    .uidlast = b->uidlast,
+	    .token = b->base.token,
+	    .letters = is->letters,
+	    .keywords = is->keywords,
+	    .uid = is->uid,
+	    .mark = m->mark,
+	    .gone = is->gone};
+}
+
 /* ---- the cursor ---- */
 
 struct known {
@@ -146,40 +158,25 @@ struct known {
 	uint32_t gone;  /* kilobytes of expunged messages that are still there */
 };
 
-static void put(unsigned char **p, uint64_t v, size_t size)
-{
-	for (size_t i = 0; i < size; i++)
-		*(*p)++ = (unsigned char)(v >> 8 * i);
-}
-
-static uint64_t get(const unsigned char **p, size_t size)
-{
-	uint64_t v = 0;
-
-	for (size_t i = 0; i < size; i++)
-		v |= (uint64_t) * (*p)++ << 8 * i;
-	return v;
-}
-
 static void cursor_write(const struct known *k, struct mortise_cursor *c)
 {
 	unsigned char *p = c->data;
 
-	put(&p,
+	unix_put(&p,
 	    CURSOR_VERSION | (k->racy ? CURSOR_RACY : 0) | (k->unsettled ? CURSOR_UNSETTLED : 0) |
 	        (k->unlisted ? CURSOR_UNLISTED : 0),
 	    1);
-	put(&p, k->print.dev, 4);
-	put(&p, k->print.ino, 8);
-	put(&p, k->print.size, 8);
-	put(&p, (uint64_t)k->print.mtime, 8);
-	put(&p, (uint64_t)k->print.ctime, 8);
-	put(&p, k->uidvalidity, 4);
-	put(&p, k->uidlast, 4);
-	put(&p, k->token, 3);
-	put(&p, k->last, 8);
-	put(&p, k->check, 4);
-	put(&p, k->gone, 4);
+	unix_put(&p, k->print.dev, 4);
+	unix_put(&p, k->print.ino, 8);
+	unix_put(&p, k->print.size, 8);
+	unix_put(&p, (uint64_t)k->print.mtime, 8);
+	unix_put(&p, (uint64_t)k->print.ctime, 8);
+	unix_put(&p, k->uidvalidity, 4);
+	unix_put(&p, k->uidlast, 4);
+	unix_put(&p, k->token, 3);
+	unix_put(&p, k->last, 8);
+	unix_put(&p, k->check, 4);
+	unix_put(&p, k->gone, 4);
 	c->size = (uint8_t)(p - c->data);
 }
 
@@ -191,24 +188,24 @@ static void cursor_read(const struct mortise_cursor *c, struct known *k)
 	memset(k, 0, sizeof *k);
 	if (c->size != CURSOR_SIZE)
 		return;
-	head = (unsigned)get(&p, 1);
+	head = (unsigned)unix_get(&p, 1);
 	if ((head & 0x0f) != CURSOR_VERSION)
 		return;
 	k->set = true;
 	k->racy = head & CURSOR_RACY;
 	k->unsettled = head & CURSOR_UNSETTLED;
 	k->unlisted = head & CURSOR_UNLISTED;
-	k->print.dev = (uint32_t)get(&p, 4);
-	k->print.ino = get(&p, 8);
-	k->print.size = get(&p, 8);
-	k->print.mtime = (int64_t)get(&p, 8);
-	k->print.ctime = (int64_t)get(&p, 8);
-	k->uidvalidity = (uint32_t)get(&p, 4);
-	k->uidlast = (uint32_t)get(&p, 4);
-	k->token = (uint32_t)get(&p, 3);
-	k->last = get(&p, 8);
-	k->check = (uint32_t)get(&p, 4);
-	k->gone = (uint32_t)get(&p, 4);
+	k->print.dev = (uint32_t)unix_get(&p, 4);
+	k->print.ino = unix_get(&p, 8);
+	k->print.size = unix_get(&p, 8);
+	k->print.mtime = (int64_t)unix_get(&p, 8);
+	k->print.ctime = (int64_t)unix_get(&p, 8);
+	k->uidvalidity = (uint32_t)unix_get(&p, 4);
+	k->uidlast = (uint32_t)unix_get(&p, 4);
+	k->token = (uint32_t)unix_get(&p, 3);
+	k->last = unix_get(&p, 8);
+	k->check = (uint32_t)unix_get(&p, 4);
+	k->gone = (uint32_t)unix_get(&p, 4);
 }
 
 /* ---- making UIDs stick ---- */
@@ -224,9 +221,10 @@ static int stamp_one(void *arg, const struct unix_scanned *m, struct unix_verdic
 	struct stamping *s = arg;
 	struct unix_box *b = s->resolve.box;
 	struct unix_resolved is;
-	struct unix_block block = {.table = &b->keywords};
+	struct unix_block block;
 
 	unix_resolve(&s->resolve, m, &is);
+	unix_block_of(b, m, &is, &block);
 	block.base = unix_holds_base(b, m->start) || s->base_due;
 	if (is.torn || is.gone) {
 		s->base_due = block.base;
@@ -238,12 +236,10 @@ static int stamp_one(void *arg, const struct unix_scanned *m, struct unix_verdic
 		v->action = UNIX_KEEP;
 		return 0;
 	}
-	block.uidvalidity = b->uidvalidity;
 	block.uidlast = s->uidlast;
 	block.token = s->token;
-	block.letters = is.letters;
-	block.keywords = is.keywords;
-	block.uid = is.uid;
+	/* In a message that was not ours it means nothing. */
+	block.mark = is.stored ? m->mark : 0;
 	v->action = UNIX_STAMP;
 	v->block_size = unix_block_write(v->block, &block, 0);
 	return is.uid != 0 ? 0 : MORTISE_E_LIMIT;
