@@ -316,16 +316,19 @@ static bool patch_is_safe(const char *old, const char *text, size_t size, uint64
 }
 
 int unix_patch(struct mortise_call *call, struct unix_box *b, const char *text, size_t size, uint64_t offset,
-    enum unix_patch how)
+    enum unix_patch how, const char *old)
 {
-	char old[UNIX_BLOCK_MAX];
+	char there[UNIX_BLOCK_MAX];
 	size_t first = 0, last = size;
-	int r = size <= sizeof old
-	            ? unix_pread(call, b, old, size, offset)
-	            : call->host->fault(call, MORTISE_E_INTERNAL, "a block of %zu octets", size);
+	int r;
 
-	if (r != 0)
-		return r;
+	if (size > sizeof there)
+		return call->host->fault(call, MORTISE_E_INTERNAL, "a block of %zu octets", size);
+	if (old == NULL) {
+		if ((r = unix_pread(call, b, there, size, offset)) != 0)
+			return r;
+		old = there;
+	}
 	while (first < size && old[first] == text[first])
 		first++;
 	if (first == size)

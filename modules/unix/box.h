@@ -115,6 +115,23 @@ struct unix_base {
 	uint64_t keywords;
 };
 
+/* A locator, taken apart. */
+struct unix_locator {
+	uint64_t start, header, text, total; /* relative to start: header's end, text's end, next message */
+	uint32_t from_size, from_check;
+	uint64_t octets;
+	uint32_t block, block_size; /* relative to start; size 0: none */
+	bool uid_stored, strays;
+};
+
+/* A message that is to be changed: where it is, and how. */
+struct unix_target {
+	struct unix_locator at;
+	uint32_t uid;
+	const struct mortise_flag_change *change; /* NULL: becomes old */
+	bool rewrite;                             /* it has no block with room */
+};
+
 /* Changes through this box that the engine has not been told of. */
 struct unix_trail {
 	bool valid;
@@ -122,7 +139,7 @@ struct unix_trail {
 	uint64_t rescan; /* from here on locators changed; UINT64_MAX: nowhere */
 	uint32_t *vanished;
 	size_t vanished_count, vanished_room;
-	uint64_t *changed; /* where messages begin whose flags changed */
+	struct unix_target *changed; /* messages whose flags changed */
 	size_t changed_count, changed_room;
 };
 
@@ -176,14 +193,6 @@ struct unix_found {
 	unsigned char locator[MORTISE_LOCATOR_MAX];
 };
 
-/* A locator, taken apart. */
-struct unix_locator {
-	uint64_t start, header, text, total; /* relative to start: header's end, text's end, next message */
-	uint32_t from_size, from_check;
-	uint32_t block, block_size; /* relative to start; size 0: none */
-	bool uid_stored, strays;
-};
-
 int unix_op_open(struct mortise_call *call, const struct mortise_place *place, uint32_t open_flags,
     struct mortise_box_info *info, void **box);
 void unix_op_close(struct mortise_call *call, void *box);
@@ -226,7 +235,7 @@ enum unix_patch {
 	UNIX_PATCH_WHATEVER, /* take the risk */
 };
 int unix_patch(struct mortise_call *call, struct unix_box *b, const char *text, size_t size, uint64_t offset,
-    enum unix_patch how);
+    enum unix_patch how, const char *old /* what is there, or NULL: it is read */);
 int unix_sync_file(struct mortise_call *call, struct unix_box *b);
 /* File times after a change: `added` when it was an append. */
 void unix_times(struct unix_box *b, bool added);
@@ -243,6 +252,15 @@ void unix_locator_write(const struct unix_scanned *m, bool uid_stored, struct mo
  */
 int unix_find(
     struct mortise_call *call, struct unix_box *b, const struct mortise_ref *ref, struct unix_locator *l);
+/* Where it was told to be, unproved. */
+int unix_target_of(
+    struct mortise_call *call, struct unix_box *b, const struct mortise_ref *ref, struct unix_target *t);
+/*
+ * What stands there: its From line and block, and the rest of the header only when it may matter. The message
+ * is looked for when it is elsewhere. 1, 0: it is gone, or a code.
+ */
+int unix_look_at(struct mortise_call *call, struct unix_box *b, struct unix_scanner *s, struct unix_target *t,
+    struct unix_scanned *m);
 int unix_op_read(
     struct mortise_call *call, void *box, const struct mortise_ref *ref, struct mortise_source *source);
 /* ---- sync.c ---- */
@@ -311,14 +329,6 @@ int unix_op_seen_recent(struct mortise_call *call, void *box, const struct morti
 /* A change: everyone has a UID, b->base is what the file's beginning says now. And what comes after it. */
 int unix_change_begin(struct mortise_call *call, struct unix_box *b);
 int unix_change_end(struct mortise_call *call, struct unix_box *b);
-/* Where a message begins now, and what its flags are to be. */
-struct unix_target {
-	uint64_t start;
-	uint64_t size;
-	uint32_t uid;
-	const struct mortise_flag_change *change; /* NULL: becomes old */
-	bool rewrite;                             /* it has no block with room */
-};
 void unix_targets_sort(struct unix_target *t, size_t count);
 /* Of sorted ones, the one that begins there, or NULL. */
 struct unix_target *unix_target_at(struct unix_target *t, size_t count, uint64_t start);
@@ -330,7 +340,7 @@ static inline bool unix_holds_base(const struct unix_box *b, uint64_t start)
 int unix_trail_begin(struct mortise_call *call, struct unix_box *b);
 void unix_trail_rescan(struct unix_box *b, uint64_t offset);
 int unix_trail_vanished(struct mortise_call *call, struct unix_box *b, uint32_t uid);
-int unix_trail_changed(struct mortise_call *call, struct unix_box *b, uint64_t start);
+int unix_trail_changed(struct mortise_call *call, struct unix_box *b, const struct unix_target *t);
 void unix_trail_end(struct mortise_call *call, struct unix_box *b);
 void unix_trail_clear(struct unix_box *b);
 

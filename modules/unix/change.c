@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 /* With more than this, everything behind the first is told anew. */
-#define CHANGED_MAX 256u
+#define CHANGED_MAX 100000u
 /* As much as this is rewritten so that a change of flags cannot be torn. */
 #define REWRITE_CHEAP (1u << 20)
 
@@ -80,16 +80,16 @@ int unix_trail_vanished(struct mortise_call *call, struct unix_box *b, uint32_t 
 	return 0;
 }
 
-int unix_trail_changed(struct mortise_call *call, struct unix_box *b, uint64_t start)
+int unix_trail_changed(struct mortise_call *call, struct unix_box *b, const struct unix_target *changed)
 {
 	struct unix_trail *t = &b->trail;
 
-	if (start >= t->rescan)
+	if (changed->at.start >= t->rescan)
 		return 0;
 	if (t->changed_count >= CHANGED_MAX) {
 		for (size_t i = 0; i < t->changed_count; i++)
-			unix_trail_rescan(b, t->changed[i]);
-		unix_trail_rescan(b, start);
+			unix_trail_rescan(b, t->changed[i].at.start);
+		unix_trail_rescan(b, changed->at.start);
 		t->changed_count = 0;
 		return 0;
 	}
@@ -99,7 +99,8 @@ int unix_trail_changed(struct mortise_call *call, struct unix_box *b, uint64_t s
 			return MORTISE_E_LIMIT;
 		t->changed = p;
 	}
-	t->changed[t->changed_count++] = start;
+	t->changed[t->changed_count] = *changed;
+	t->changed[t->changed_count++].change = NULL;
 	return 0;
 }
 
@@ -136,7 +137,7 @@ static int by_start(const void *a, const void *b)
 {
 	const struct unix_target *x = a, *y = b;
 
-	return x->start < y->start ? -1 : x->start > y->start;
+	return x->at.start < y->at.start ? -1 : x->at.start > y->at.start;
 }
 
 void unix_targets_sort(struct unix_target *t, size_t count)
@@ -150,12 +151,12 @@ struct unix_target *unix_target_at(struct unix_target *t, size_t count, uint64_t
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		if (t[middle].start < start)
+		if (t[middle].at.start < start)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low < count && t[low].start == start ? &t[low] : NULL;
+	return low < count && t[low].at.start == start ? &t[low] : NULL;
 }
 
 /* ---- flags ---- */
@@ -195,9 +196,8 @@ static int flag_one(struct flagging *f, struct unix_target *t, struct unix_scann
 	size_t size;
 	int r;
 
-	unix_scan_seek(s, t->start);
-	if ((r = unix_scan_header(s, f->m)) != 1)
-		return r < 0 ? unix_scan_fault(f->call, b, s, r) : MORTISE_E_INTERNAL;
+	if ((r = unix_look_at(f->call, b, s, t, f->m)) != 1)
+		return r;
 	unix_resolve(&resolve, f->m, &is);
 	if (is.gone)
 		return 0;
@@ -213,7 +213,8 @@ static int flag_one(struct flagging *f, struct unix_target *t, struct unix_scann
 		return 0;
 	/* What could be torn is written through the journal, unless that costs much. */
 	r = unix_patch(f->call, b, f->text, size, f->m->block_start,
-	    s->input.end - f->m->block_start > REWRITE_CHEAP ? UNIX_PATCH_WHATEVER : UNIX_PATCH_SAFE);
+	    s->input.end - f->m->block_start > REWRITE_CHEAP ? UNIX_PATCH_WHATEVER : UNIX_PATCH_SAFE,
+	    (const char *)unix_scan_octets(s, f->m->block_start, size));
 	t->rewrite = r == UNIX_UNSAFE;
 	if (r <= 0 || r == UNIX_UNSAFE)
 		return r < 0 ? r : 0;
@@ -223,7 +224,7 @@ static int flag_one(struct flagging *f, struct unix_target *t, struct unix_scann
 		b->base.keywords = block.keywords;
 		b->base.token = block.token;
 	}
-	return unix_trail_changed(f->call, b, t->start);
+	return unix_trail_changed(f->call, b, t);
 }
 
 static int restamp_one(void *arg, const struct unix_scanned *m, struct unix_verdict *v)
@@ -254,11 +255,11 @@ static int rewrite_targets(struct flagging *f)
 	if (i == f->count)
 		return 0;
 	unix_resolve_begin(&f->resolve, f->b);
-	r = unix_rewrite(f->call, f->b, f->targets[i].start, restamp_one, f, NULL);
+	r = unix_rewrite(f->call, f->b, f->targets[i].at.start, restamp_one, f, NULL);
 	if (r != 0)
 		return r;
 	f->written = true;
-	unix_trail_rescan(f->b, f->targets[i].start);
+	unix_trail_rescan(f->b, f->targets[i].at.start);
 	return unix_base_read(f->call, f->b);
 }
 
@@ -278,6 +279,8 @@ static int change_flags(struct flagging *f)
 	for (size_t i = 0; r == 0 && i < f->count; i++)
 		r = flag_one(f, &f->targets[i], &s);
 	unix_scan_close(&s);
+	/* Some may have been found elsewhere. */
+	unix_targets_sort(f->targets, f->count);
 	if (r == 0)
 		r = rewrite_targets(f);
 	if (r == 0 && f->written)
@@ -301,14 +304,14 @@ static int flag_refs(struct mortise_call *call, struct unix_box *b, const struct
 		return MORTISE_E_LIMIT;
 	for (size_t i = 0; i < count; i++) {
 		const struct mortise_ref *ref = changes != NULL ? &changes[i].ref : &refs[i];
-		struct unix_locator l;
-		r = unix_find(call, b, ref, &l);
+		struct unix_target *t = &f.targets[f.count];
+		r = unix_target_of(call, b, ref, t);
 		if (r == MORTISE_E_EXPUNGED)
 			continue;
 		if (r != 0)
 			return r;
-		f.targets[f.count++] = (struct unix_target){
-		    .start = l.start, .uid = ref->uid, .change = changes != NULL ? &changes[i] : NULL};
+		t->change = changes != NULL ? &changes[i] : NULL;
+		f.count++;
 	}
 	unix_resolve_begin(&f.resolve, b);
 	r = change_flags(&f);

@@ -147,13 +147,13 @@ static int mark_block(
 	block.token = e->token; /* with it, in the same write */
 	block.gone = true;
 	size = unix_block_write(k->text, &block, m->block_size);
-	r = size != 0 ? unix_patch(e->call, b, k->text, size, m->block_start, how) : UNIX_UNSAFE;
+	r = size != 0 ? unix_patch(e->call, b, k->text, size, m->block_start, how, NULL) : UNIX_UNSAFE;
 
 	for (unsigned way = 0; r == UNIX_UNSAFE && !block.base && way < UNIX_GONE_WAYS; way++) {
 		if ((r = unix_pread(e->call, b, k->text, m->block_size, m->block_start)) != 0)
 			return r;
 		r = unix_block_gone(k->text, m->block_size, unix_gone_code(b->uidvalidity, is->uid), way)
-		        ? unix_patch(e->call, b, k->text, m->block_size, m->block_start, how)
+		        ? unix_patch(e->call, b, k->text, m->block_size, m->block_start, how, NULL)
 		        : UNIX_UNSAFE;
 	}
 	return r == UNIX_UNSAFE ? 0 : r < 0 ? r : 1;
@@ -165,9 +165,8 @@ static int mark_one(struct expunging *e, struct marking *k, struct unix_target *
 	struct unix_resolved is;
 	int r;
 
-	unix_scan_seek(&k->scan, t->start);
-	if ((r = unix_scan_header(&k->scan, k->m)) != 1)
-		return r < 0 ? unix_scan_fault(e->call, e->b, &k->scan, r) : MORTISE_E_INTERNAL;
+	if ((r = unix_look_at(e->call, e->b, &k->scan, t, k->m)) != 1)
+		return r < 0 ? r : 1;
 	unix_resolve(&resolve, k->m, &is);
 	if (is.gone)
 		return 1;
@@ -176,8 +175,8 @@ static int mark_one(struct expunging *e, struct marking *k, struct unix_target *
 	if ((r = mark_block(e, k, &is, how)) != 1 || how == UNIX_PATCH_TRY)
 		return r;
 	e->b->done = true;
-	e->b->gone += t->size;
-	if (!unix_holds_base(e->b, t->start))
+	e->b->gone += t->at.total;
+	if (!unix_holds_base(e->b, t->at.start))
 		return 1;
 	e->base_done = true;
 	r = unix_base_read(e->call, e->b);
@@ -216,14 +215,12 @@ static int find_targets(struct expunging *e, const struct mortise_ref *refs, siz
 	if (e->targets == NULL)
 		return MORTISE_E_LIMIT;
 	for (size_t i = 0; i < count; i++) {
-		struct unix_locator l;
-		int r = unix_find(call, e->b, &refs[i], &l);
+		int r = unix_target_of(call, e->b, &refs[i], &e->targets[e->count]);
 		if (r == MORTISE_E_EXPUNGED)
 			continue;
 		if (r != 0 || (r = unix_trail_vanished(call, e->b, refs[i].uid)) != 0)
 			return r;
-		e->targets[e->count++] =
-		    (struct unix_target){.start = l.start, .size = l.total, .uid = refs[i].uid};
+		e->count++;
 	}
 	unix_targets_sort(e->targets, e->count);
 	return 0;
@@ -247,7 +244,7 @@ int unix_op_expunge(struct mortise_call *call, void *box, const struct mortise_r
 	if (r == 1)
 		r = e.base_done ? 0 : unix_base_write(call, b, true);
 	else if (r == 0)
-		r = take_out(&e, e.targets[0].start);
+		r = take_out(&e, e.targets[0].at.start);
 	if (r != 0 || (r = unix_change_end(call, b)) != 0)
 		return r;
 	/* They are gone; that they are still in the file is no failure. */

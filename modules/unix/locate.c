@@ -15,8 +15,8 @@
 
 #include "from.h"
 
-#define LOCATOR_VERSION 1u
-#define LOCATOR_SIZE 50u
+#define LOCATOR_VERSION 2u
+#define LOCATOR_SIZE 58u
 #define LOCATOR_UID 0x01u    /* X-UID is in the block and says the UID */
 #define LOCATOR_STRAYS 0x02u /* internal fields outside the block */
 #define CUTS_MAX 65536u
@@ -33,6 +33,7 @@ void unix_locator_write(const struct unix_scanned *m, bool uid_stored, struct mo
 	unix_put(&p, m->header_end - m->start, 8);
 	unix_put(&p, m->text_end - m->start, 8);
 	unix_put(&p, m->next - m->start, 8);
+	unix_put(&p, m->octets, 8);
 	unix_put(&p, m->from_size, 4);
 	unix_put(&p, m->from_check, 4);
 	unix_put(&p, block ? m->block_start - m->start : 0, 4);
@@ -54,6 +55,7 @@ static bool locator_read(const unsigned char *p, size_t size, struct unix_locato
 	l->header = unix_get(&p, 8);
 	l->text = unix_get(&p, 8);
 	l->total = unix_get(&p, 8);
+	l->octets = unix_get(&p, 8);
 	l->from_size = (uint32_t)unix_get(&p, 4);
 	l->from_check = (uint32_t)unix_get(&p, 4);
 	l->block = (uint32_t)unix_get(&p, 4);
@@ -198,6 +200,47 @@ int unix_find(
 	if (locator_read(ref->locator, ref->locator_size, l) && locator_holds(b, l, ref->uid))
 		return 0;
 	return find_uid(call, b, ref->uid, l);
+}
+
+int unix_target_of(
+    struct mortise_call *call, struct unix_box *b, const struct mortise_ref *ref, struct unix_target *t)
+{
+	*t = (struct unix_target){.uid = ref->uid};
+	if (locator_read(ref->locator, ref->locator_size, &t->at))
+		return 0;
+	return find_uid(call, b, ref->uid, &t->at);
+}
+
+/* Is it there? With a block that only we write, and no field elsewhere, that is all that must be read. */
+static int look_once(struct unix_scanner *s, const struct unix_target *t, struct unix_scanned *m)
+{
+	const struct unix_locator *l = &t->at;
+	const uint64_t end = s->input.end;
+	int r;
+
+	if (l->uid_stored && !l->strays && l->block == l->from_size &&
+	    l->start + l->block + l->block_size < end)
+		s->input.end = l->start + l->block + l->block_size;
+	unix_scan_seek(s, l->start);
+	r = unix_scan_header(s, m);
+	s->input.end = end;
+	return r == 1 && m->from_check == l->from_check && (!l->uid_stored || m->uid == t->uid);
+}
+
+int unix_look_at(struct mortise_call *call, struct unix_box *b, struct unix_scanner *s, struct unix_target *t,
+    struct unix_scanned *m)
+{
+	int r;
+
+	if (look_once(s, t, m))
+		return 1;
+	r = find_uid(call, b, t->uid, &t->at);
+	if (r == MORTISE_E_EXPUNGED)
+		return 0;
+	if (r != 0 || look_once(s, t, m))
+		return r != 0 ? r : 1;
+	return call->host->fault(
+	    call, MORTISE_E_IO, "%s: UID %u is not where it was a moment ago", b->place->name, t->uid);
 }
 
 /* ---- reading ---- */

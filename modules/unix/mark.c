@@ -91,7 +91,7 @@ static int mark_message(struct mortise_call *call, struct unix_box *b, const str
 		b->base.mark = block.mark;
 		b->base.token = block.token;
 	}
-	r = unix_patch(call, b, text, size, m->block_start, UNIX_PATCH_WHATEVER);
+	r = unix_patch(call, b, text, size, m->block_start, UNIX_PATCH_WHATEVER, NULL);
 	return r < 0 ? r : 0;
 }
 

@@ -478,7 +478,8 @@ int unix_base_write(struct mortise_call *call, struct unix_box *b, bool new_toke
 		size = unix_pseudo_fields(text, &block, b->base.block_size);
 	else if (b->base.in_place)
 		size = unix_block_write(text, &block, b->base.block_size);
-	r = size != 0 ? unix_patch(call, b, text, size, b->base.block_start, UNIX_PATCH_SAFE) : UNIX_UNSAFE;
+	r = size != 0 ? unix_patch(call, b, text, size, b->base.block_start, UNIX_PATCH_SAFE, NULL)
+	              : UNIX_UNSAFE;
 	block.gone = b->base.gone;
 	if (r == UNIX_UNSAFE)
 		return rebase(call, b, &block);

@@ -76,6 +76,13 @@ void unix_scan_seek(struct unix_scanner *s, uint64_t offset)
 	s->step = UNIX_STEP;
 }
 
+const unsigned char *unix_scan_octets(const struct unix_scanner *s, uint64_t offset, size_t size)
+{
+	if (offset < s->base || offset - s->base > s->fill || size > s->fill - (size_t)(offset - s->base))
+		return NULL;
+	return s->window + (size_t)(offset - s->base);
+}
+
 void unix_scan_close(struct unix_scanner *s)
 {
 	free(s->window);

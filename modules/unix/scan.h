@@ -110,6 +110,8 @@ struct unix_scanner {
 int unix_scan_open(
     struct unix_scanner *s, const struct unix_input *input, uint64_t offset, size_t window_size);
 void unix_scan_seek(struct unix_scanner *s, uint64_t offset);
+/* Octets that are in the window, or NULL. */
+const unsigned char *unix_scan_octets(const struct unix_scanner *s, uint64_t offset, size_t size);
 void unix_scan_close(struct unix_scanner *s);
 /* At a file's beginning: white space before the first From line is passed over. */
 int unix_scan_begin(struct unix_scanner *s);

@@ -547,18 +547,56 @@ static int sync_grown(struct sync *s, uint64_t start)
 	return tell_range(s, start, UINT64_MAX);
 }
 
-static int order(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 static int order_uid(const void *a, const void *b)
 {
 	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
 
 	return x < y ? -1 : x > y;
+}
+
+/* Flags that were changed in place: the message is as its locator says. */
+static int tell_one_changed(struct sync *s, struct unix_scanner *scan, struct unix_target *t)
+{
+	const struct unix_locator *l = &t->at;
+	struct unix_resolved is;
+	int r = unix_look_at(s->call, s->b, scan, t, s->m);
+
+	if (r != 1)
+		return r;
+	s->resolve.previous = 0;
+	unix_resolve(&s->resolve, s->m, &is);
+	if (!is.stored || is.gone)
+		return 0;
+	s->m->header_end = l->start + l->header;
+	s->m->text_end = l->start + l->text;
+	s->m->next = l->start + l->total;
+	s->m->octets = l->octets;
+	s->m->strays = l->strays;
+	return tell(s, &is);
+}
+
+static int tell_changed(struct sync *s)
+{
+	struct unix_trail *t = &s->b->trail;
+	const uint64_t last = s->last;
+	const uint32_t check = s->check;
+	struct unix_scanner scan;
+	struct unix_print now;
+	int r;
+
+	if (t->changed_count == 0)
+		return 0;
+	if ((r = unix_box_print(s->call, s->b, &now)) != 0 ||
+	    (r = unix_scanner(s->call, s->b, 0, now.size, &scan)) != 0)
+		return r;
+	unix_targets_sort(t->changed, t->changed_count);
+	for (size_t i = 0; r == 0 && i < t->changed_count && t->changed[i].at.start < t->rescan; i++)
+		if (i == 0 || t->changed[i].at.start != t->changed[i - 1].at.start)
+			r = tell_one_changed(s, &scan, &t->changed[i]);
+	unix_scan_close(&scan);
+	s->last = last;
+	s->check = check;
+	return r;
 }
 
 /* Nothing but what was done through this box. */
@@ -573,16 +611,10 @@ static int sync_ours(struct sync *s)
 	s->check = s->was.check;
 	if (t->vanished_count > 1)
 		qsort(t->vanished, t->vanished_count, sizeof *t->vanished, order_uid);
-	if (t->changed_count > 1)
-		qsort(t->changed, t->changed_count, sizeof *t->changed, order);
 	for (size_t i = 0; r == 0 && s->sink != NULL && i < t->vanished_count; i++)
 		r = s->sink->vanished(s->sink->engine, t->vanished[i]);
-	for (size_t i = 0; r == 0 && i < t->changed_count && t->changed[i] < t->rescan; i++) {
-		if (i > 0 && t->changed[i] == t->changed[i - 1])
-			continue;
-		s->resolve.previous = 0;
-		r = tell_range(s, t->changed[i], t->changed[i] + 1);
-	}
+	if (r == 0)
+		r = tell_changed(s);
 	s->resolve.previous = 0;
 	if (r == 0 && t->rescan != UINT64_MAX)
 		r = tell_range(s, t->rescan > unix_first(s->b) ? t->rescan : unix_first(s->b), UINT64_MAX);
