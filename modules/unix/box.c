@@ -202,7 +202,7 @@ int unix_op_open(struct mortise_call *call, const struct mortise_place *place, u
 	b->no_flock = fstatfs(b->fd, &fs) == 0 && fs.f_type == NFS_MAGIC;
 	/* UIDVALIDITY and UIDNEXT are for sync to tell: it may know them without a look into the file. */
 	info->uidvalidity = info->uidnext = 0;
-	info->permanent_flags = b->read_only ? 0 : MORTISE_FLAGS_SYSTEM;
+	info->permanent_flags = MORTISE_FLAGS_SYSTEM;
 	info->keyword_limit = (uint32_t)b->options->keyword_limit;
 	info->may_create_keywords = !b->read_only && b->options->keyword_limit > 0;
 	info->read_only = b->read_only;

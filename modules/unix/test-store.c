@@ -90,6 +90,7 @@ static void an_empty_mailbox_gets_its_numbers_while_it_is_open(void **state)
 {
 	struct house *h = *state;
 	struct mailbox *m;
+	struct view *v;
 
 	put(h, "box", "", 0);
 	GOOD(h, mailbox_open(h->one, "box", 0, &m, &h->e));
@@ -100,7 +101,8 @@ static void an_empty_mailbox_gets_its_numbers_while_it_is_open(void **state)
 	    O_TRUNC);
 	assert_int_equal(mailbox_sync(m, &h->e), 1);
 	assert_int_equal(mailbox_uidvalidity(m), 1700000000);
-	/* From now on it may not change. */
+	/* From now on it may not change: somebody was told. */
+	GOOD(h, view_open(m, &v, &h->e));
 	put(h, "box",
 	    HEAD
 	    "X-IMAPbase: 1700000001 1\nStatus: \nX-Status: \nX-Keywords:                                   "
@@ -108,6 +110,7 @@ static void an_empty_mailbox_gets_its_numbers_while_it_is_open(void **state)
 	    O_TRUNC);
 	assert_int_equal(mailbox_sync(m, &h->e), MORTISE_E_NOTFOUND);
 	assert_true(mailbox_gone(m));
+	view_close(&v);
 	mailbox_close(&m);
 }
 
