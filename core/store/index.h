@@ -41,11 +41,19 @@
  *
  * Damage. Values carry a checksum; one that does not fit makes the mailbox's rows void (in index.cache; the
  * checkpoint is tried, then nothing is known). An environment that LMDB refuses, or another version's, is
- * deleted (index.cache) or set aside as index.state.damaged (one is kept). A session that is killed by a
- * SIGSEGV or SIGBUS inside LMDB has its file set aside by the crash handler, so the next one starts anew. A
- * file whose link count is 0 was replaced by somebody who did so: it is opened again before anything is
- * written. No room, no permission: a private index in memory (memfd) takes its place for this session, and
- * index_persistent() says so.
+ * deleted (index.cache) or set aside as index.state.damaged (one is kept). A session that is killed inside
+ * LMDB, which believes what it maps, has its file put out of the way by the crash handler (index_guard.c), so
+ * the next one starts anew. A process that finds its file no longer under its name opens the other one before
+ * it writes anything. Files are opened under the directory's lock, and replaced holding it alone, so that a
+ * file and the lock file of another never meet.
+ *
+ * No room, no permission, a name that somebody else took, a file system of the network (where neither the
+ * mapping nor the lock reaches the other machines): a private index in memory (memfd) takes its place for
+ * this session, and index_persistent() says so. Clients cannot bring that about: wire forms and attributes
+ * leave an eighth of their file to the rest.
+ *
+ * A mailbox that begins anew has a new epoch. Wire forms that some process still holds back were computed for
+ * the UIDs of the old one, and are not kept.
  *
  * Keys begin with one octet for the kind of row, then the mailbox's number, 8 octets, big-endian, so that a
  * mailbox's rows lie together; numbers in keys are big-endian, in values little-endian. The last 8 octets of

@@ -22,7 +22,9 @@ static const struct mortise_option store_option_table[] = {
         .detail =
             "Rewrite journals live here, and the index: what the mailboxes cannot hold (mod-sequences, save "
             "dates, annotations; UIDs of formats that have none) and what is costly to compute. Mail can be "
-            "read and written without it."),
+            "read and written without it. On a file system of the network (NFS, SMB, AFS, Ceph) the index "
+            "is not kept: machines cannot share it there. Then name a directory of this machine's disk, one "
+            "a user, as \"/var/lib/mortise/%u\"."),
     MORTISE_OPTION(struct store_options, subscriptions, PATH, "~/.mailboxlist",
         .help = "file with the names of subscribed mailboxes"),
     MORTISE_OPTION(struct store_options, default_driver, STRING, "unix",
