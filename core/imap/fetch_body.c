@@ -59,47 +59,62 @@ static void cut(const struct fetch_item *item, uint64_t *from, uint64_t *to)
 }
 
 /* NUL may stand in no string (RFC 3501 §4.3): 0x80 keeps sizes and positions. */
-static void write_octets(struct session *s, struct str octets)
+static void replace_nul(char *p, size_t n)
 {
-	while (octets.n > 0) {
-		size_t n = str_find(octets, '\0');
+	char *end = p + n;
 
-		stream_write(s->stream, str_sub(octets, 0, n));
-		if (n < octets.n)
-			stream_write(s->stream, STR("\x80"));
-		octets = str_from(octets, n + 1);
-	}
+	while ((p = memchr(p, '\0', (size_t)(end - p))) != NULL)
+		*p++ = '\x80';
 }
 
-/* The first piece is read before anything is promised. */
+static void write_octets(struct session *s, struct str octets)
+{
+	struct buf *out = session_out(s);
+	size_t start = out->n;
+
+	buf_addstr(out, octets);
+	replace_nul(out->p + start, out->n - start);
+}
+
+/* What the client was promised cannot be had any more. */
+static int broken_off(struct fetch_message *f, const char *label, bool early, struct err *e)
+{
+	f->s->broken = true;
+	if (e->code != 0)
+		log_err(MSG_IMAP_CUT_SHORT, e, label);
+	else if (early)
+		log_msg(MSG_IMAP_CUT_SHORT, "message %u ended early", f->message->uid);
+	session_end(f->s, MORTISE_E_IO);
+	return MORTISE_E_IO;
+}
+
+/* The promise leaves only with the first piece behind it. */
 static int send_range(struct fetch_message *f, const char *label, uint64_t from, uint64_t to, struct err *e)
 {
 	struct session *s = f->s;
-	struct str piece;
+	struct buf *out = session_out(s);
+	size_t before = out->n, got;
+	uint64_t at = from;
 
-	if (source_chunk(f->source, from, &piece, e) != 0)
-		return e->code;
-	if (piece.n == 0)
-		return err_fault(
-		    e, MORTISE_E_CORRUPT, "message %u is shorter than its size", f->message->uid);
-	buf_printf(session_out(s), "%s {%llu}\r\n", label, (unsigned long long)(to - from));
-	while (piece.n > 0) {
-		piece = str_sub(piece, 0, to - from < piece.n ? (size_t)(to - from) : piece.n);
-		write_octets(s, piece);
-		from += piece.n;
-		if (from == to)
+	buf_printf(out, "%s {%llu}\r\n", label, (unsigned long long)(to - from));
+	do {
+		size_t start = out->n;
+
+		if (source_add(f->source, at, to - at < SIZE_MAX ? (size_t)(to - at) : SIZE_MAX, out, e) != 0)
+			got = 0;
+		else
+			got = out->n - start;
+		replace_nul(out->p + start, got);
+		at += got;
+		if (at == to)
 			return 0;
-		if (!session_written(s) || session_stopped(s) ||
-		    source_chunk(f->source, from, &piece, e) != 0)
-			break;
-	}
-	s->broken = true;
-	if (e->code != 0)
-		log_err(MSG_IMAP_CUT_SHORT, e, label);
-	else if (piece.n == 0)
-		log_msg(MSG_IMAP_CUT_SHORT, "message %u ended early", f->message->uid);
-	session_end(s, MORTISE_E_IO);
-	return MORTISE_E_IO;
+	} while (got > 0 && session_written(s) && !session_stopped(s));
+	if (at > from)
+		return broken_off(f, label, got == 0, e);
+	buf_truncate(out, before);
+	return e->code != 0
+	           ? e->code
+	           : err_fault(e, MORTISE_E_CORRUPT, "message %u is shorter than its size", f->message->uid);
 }
 
 int fetch_section(struct fetch_message *f, const struct fetch_item *item, struct err *e)

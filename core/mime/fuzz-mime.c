@@ -36,7 +36,8 @@ static void pieces_close(struct source *s UNUSED)
 {
 }
 
-static const struct source_ops pieces_ops = {pieces_chunk, pieces_size, pieces_close};
+static const struct source_ops pieces_ops = {
+    .chunk = pieces_chunk, .size = pieces_size, .close = pieces_close};
 
 /* Past one string, list element by element; false: not well-formed. */
 static bool skip_string(struct str *s)

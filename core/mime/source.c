@@ -13,6 +13,19 @@ int source_chunk(struct source *s, uint64_t at, struct str *out, struct err *e)
 	return s->ops->chunk(s, at, out, e);
 }
 
+int source_add(struct source *s, uint64_t at, size_t most, struct buf *out, struct err *e)
+{
+	struct str chunk;
+
+	CHECK_OBJ(s, SOURCE_MAGIC);
+	if (s->ops->add != NULL)
+		return s->ops->add(s, at, most, out, e);
+	if (source_chunk(s, at, &chunk, e) != 0)
+		return e->code;
+	buf_addstr(out, str_sub(chunk, 0, most));
+	return 0;
+}
+
 int source_size(struct source *s, uint64_t *size, struct err *e)
 {
 	CHECK_OBJ(s, SOURCE_MAGIC);
@@ -69,7 +82,8 @@ static void memory_close(struct source *s)
 	mem_free(m);
 }
 
-static const struct source_ops memory_ops = {memory_chunk, memory_size, memory_close};
+static const struct source_ops memory_ops = {
+    .chunk = memory_chunk, .size = memory_size, .close = memory_close};
 
 struct source *source_memory(struct str octets)
 {
@@ -133,7 +147,8 @@ static void window_close(struct source *s)
 	mem_free(w);
 }
 
-static const struct source_ops window_ops = {window_chunk, window_size, window_close};
+static const struct source_ops window_ops = {
+    .chunk = window_chunk, .size = window_size, .close = window_close};
 
 struct source *source_window(struct source *of, uint64_t from, uint64_t to)
 {

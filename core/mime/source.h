@@ -10,6 +10,7 @@
 #define MORTISE_MIME_SOURCE_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 
@@ -23,6 +24,9 @@ struct source_ops {
 	/* Length in wire octets; may have to read everything once. 0 or a code. */
 	int (*size)(struct source *s, uint64_t *size, struct err *e);
 	void (*close)(struct source *s);
+	/* Up to `most` octets at `at` behind what is in `out`: one or more, none only at or after the end. 0
+	 * or a code, and `out` as it was. NULL: by way of chunk. */
+	int (*add)(struct source *s, uint64_t at, size_t most, struct buf *out, struct err *e);
 };
 struct source {
 	uint32_t magic;
@@ -30,6 +34,9 @@ struct source {
 };
 
 int source_chunk(struct source *s, uint64_t at, struct str *out, struct err *e);
+/* The same for octets that go on as they are: where the source can, it puts them there without a copy of its
+ * own. */
+int source_add(struct source *s, uint64_t at, size_t most, struct buf *out, struct err *e);
 int source_size(struct source *s, uint64_t *size, struct err *e);
 void source_close(struct source **sp);
 

@@ -60,7 +60,8 @@ static void counting_close(struct source *s UNUSED)
 
 static inline struct counting counting_source(struct str octets, size_t piece)
 {
-	static const struct source_ops ops = {counting_chunk, counting_size, counting_close};
+	static const struct source_ops ops = {
+	    .chunk = counting_chunk, .size = counting_size, .close = counting_close};
 
 	return (struct counting){.source = {SOURCE_MAGIC, &ops}, .octets = octets, .piece = piece};
 }

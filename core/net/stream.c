@@ -162,6 +162,8 @@ enum stream_result stream_wait(struct stream *s, int other_fd, int another_fd, u
 			return STREAM_OK;
 		if (s->dead)
 			return STREAM_ERROR;
+		if (s->output.n == 0)
+			buf_reset(&s->output); /* nothing large is held by a session that waits */
 		n = poll(p, ARRAY_LEN(p), wait_time(deadline));
 		if (n < 0 && errno != EINTR)
 			return STREAM_ERROR;
@@ -225,7 +227,7 @@ bool stream_flush(struct stream *s)
 {
 	CHECK_OBJ(s, STREAM_MAGIC);
 	write_all(s, buf_str(&s->output));
-	buf_reset(&s->output);
+	buf_truncate(&s->output, 0);
 	return !s->dead;
 }
 

@@ -306,6 +306,60 @@ static int file_chunk(struct source *s, uint64_t at, struct str *out, struct err
 	return 0;
 }
 
+/* Stored as it goes out: read to where it goes. */
+static int add_stored(struct file_source *f, uint64_t at, size_t most, struct buf *out, struct err *e)
+{
+	ssize_t n;
+
+	if (most > SOURCE_WINDOW)
+		most = SOURCE_WINDOW;
+	buf_reserve(out, most);
+	n = read_stored(f, at, (unsigned char *)out->p + out->n, most, e);
+	if (n < 0)
+		return (int)n;
+	out->n += (size_t)n;
+	out->p[out->n] = '\0';
+	return 0;
+}
+
+/* The next window, converted to where it goes. */
+static int add_next(struct file_source *f, size_t most, struct buf *out, struct err *e)
+{
+	ssize_t n = read_stored(f, f->here.stored, f->buffers, SOURCE_WINDOW, e);
+	size_t wire;
+
+	if (n < 0)
+		return (int)n;
+	put_mark(f);
+	buf_reserve(out, 2 * (size_t)n);
+	wire = convert(f->buffers, (size_t)n, &f->here.after_cr, (unsigned char *)out->p + out->n);
+	f->here.stored += (uint64_t)n;
+	f->here.wire += wire;
+	f->window = STR_NONE;
+	f->window_at = f->here.wire;
+	out->n += wire < most ? wire : most;
+	out->p[out->n] = '\0';
+	return 0;
+}
+
+static int file_add(struct source *s, uint64_t at, size_t most, struct buf *out, struct err *e)
+{
+	struct file_source *f = self(s);
+	struct str chunk;
+
+	if (check(f, e) != 0)
+		return e->code;
+	if (out->limit == 0 && f->newline == MORTISE_NEWLINE_CRLF)
+		return add_stored(f, at, most, out, e);
+	need_buffers(f);
+	if (out->limit == 0 && at == f->here.wire)
+		return add_next(f, most, out, e);
+	if (file_chunk(s, at, &chunk, e) != 0)
+		return e->code;
+	buf_addstr(out, str_sub(chunk, 0, most));
+	return 0;
+}
+
 static int file_size(struct source *s, uint64_t *size, struct err *e)
 {
 	struct file_source *f = self(s);
@@ -371,7 +425,8 @@ void sources_orphan(struct mailbox *m)
 	m->sources = NULL;
 }
 
-static const struct source_ops file_ops = {.chunk = file_chunk, .size = file_size, .close = file_close};
+static const struct source_ops file_ops = {
+    .chunk = file_chunk, .size = file_size, .close = file_close, .add = file_add};
 
 int source_file(
     struct mailbox *m, const struct mortise_ref *ref, uint64_t octets, struct source **out, struct err *e)
