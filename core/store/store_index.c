@@ -16,7 +16,8 @@
 struct shared_index {
 	struct shared_index *next;
 	struct index *index;
-	dev_t dev; /* of the directory */
+	struct index_options options; /* of the store that came first, which may go first */
+	dev_t dev;                    /* of the directory */
 	ino_t ino;
 	pid_t pid; /* who opened it */
 	unsigned users;
@@ -34,17 +35,17 @@ static struct shared_index *find(const struct stat *st)
 	return NULL;
 }
 
-static struct index *open_index(const struct store *s, bool there)
+static struct index *open_index(const struct store *s, const struct index_options *o, bool there)
 {
 	struct err e = ERR_INIT;
 	struct index *x;
 
-	if (there && index_open(&s->index, s->state_path, &x, &e) == 0)
+	if (there && index_open(o, s->state_path, &x, &e) == 0)
 		return x;
 	if (e.code != 0)
 		log_err(MSG_STORE_INDEX, &e, s->state_path);
 	err_clear(&e);
-	if (index_open_private(&s->index, &x, &e) == 0)
+	if (index_open_private(o, &x, &e) == 0)
 		return x;
 	log_err(MSG_STORE_INDEX, &e, s->state_path);
 	return NULL;
@@ -60,16 +61,20 @@ struct index *store_index(struct store *s, struct err *e)
 		there = store_state(s) == 0 && stat(s->state_path, &st) == 0;
 		s->shared = there ? find(&st) : NULL;
 		if (s->shared == NULL) {
-			struct index *x = open_index(s, there);
+			struct shared_index *x = mem_new(struct shared_index);
 
-			if (x == NULL) {
+			*x = (struct shared_index){.next = all,
+			    .options = s->index,
+			    .dev = st.st_dev,
+			    .ino = st.st_ino,
+			    .pid = getpid()};
+			x->index = open_index(s, &x->options, there);
+			if (x->index == NULL) {
+				mem_free(x);
 				err_fault(e, MORTISE_E_UNAVAILABLE, "%s: no index can be had", s->state_path);
 				return NULL;
 			}
-			s->shared = mem_new(struct shared_index);
-			*s->shared = (struct shared_index){
-			    .next = all, .index = x, .dev = st.st_dev, .ino = st.st_ino, .pid = getpid()};
-			all = s->shared;
+			s->shared = all = x;
 		}
 		s->shared->users++;
 	}
