@@ -35,6 +35,7 @@ TESTS += core/store/test-names core/store/test-mailbox core/store/test-fail \
 	core/store/test-source core/store/test-sync core/store/test-model core/store/test-index core/store/test-index-damage
 core_store_test_index_SOURCES = core/store/test-index.c
 core_store_test_index_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_store_test_index_LDFLAGS = -Wl,--wrap=fstatfs64
 core_store_test_index_LDADD = $(store_test_libs)
 core_store_test_index_damage_SOURCES = core/store/test-index-damage.c
 core_store_test_index_damage_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)

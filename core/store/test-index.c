@@ -1,8 +1,11 @@
+#include "config.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +23,19 @@ static struct index *x;
 static struct arena *arena;
 static struct err e;
 static uint64_t box;
+
+/* What the kernel says of the directory's file system, unless a test knows better (--wrap in local.mk). */
+static long pretended_type;
+int __real_fstatfs64(int fd, struct statfs *out);
+int __wrap_fstatfs64(int fd, struct statfs *out);
+int __wrap_fstatfs64(int fd, struct statfs *out)
+{
+	int r = __real_fstatfs64(fd, out);
+
+	if (pretended_type != 0)
+		out->f_type = pretended_type;
+	return r;
+}
 
 #define IDENTITY ((struct str){"mh\0/home/u/mail/a", 17})
 #define OTHER ((struct str){"mh\0/home/u/mail/b", 17})
@@ -507,6 +523,29 @@ static void a_private_index_works_alike(void **state)
 	assert_true(w > v);
 }
 
+/* Machines cannot share the files there. */
+static void not_on_the_network(void **state)
+{
+	static const long types[] = {0x6969, (long)0xff534d42, 0x01021997};
+	char path[128];
+	size_t i;
+
+	(void)state;
+	index_close(&x);
+	snprintf(path, sizeof(path), "%s/index.cache", directory);
+	assert_int_equal(unlink(path), 0);
+	for (i = 0; i < ARRAY_LEN(types); i++) {
+		pretended_type = types[i];
+		assert_int_equal(index_open(&options, directory, &x, &e), 0);
+		assert_false(index_persistent(x));
+		assert_int_equal(index_mailbox(x, IDENTITY, &box, &e), 0);
+		assert_int_equal(access(path, F_OK), -1);
+		index_close(&x);
+	}
+	pretended_type = 0;
+	begin();
+}
+
 static void a_uidvalidity_is_given_once(void **state)
 {
 	uint32_t v, w;
@@ -820,6 +859,7 @@ int main(void)
 	    TEST(what_is_durable_survives),
 	    TEST(a_private_index_works_alike),
 	    TEST(a_uidvalidity_is_given_once),
+	    TEST(not_on_the_network),
 	    TEST(a_mailbox_moves),
 	    TEST(a_directory_moves),
 	    TEST(attributes),
