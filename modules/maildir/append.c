@@ -11,7 +11,6 @@
  * What has failed is taken back. A crash between two moves leaves the messages that were moved: the format
  * has no way to make several files appear at once.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -27,9 +26,8 @@
 #include "box.h"
 
 #define BUFFER 65536
-#define LINE_LEAST 8        /* octets of a line of the list, at least, nearly always */
-#define WRITTEN_BACK 120    /* seconds after which the kernel has written a file by itself */
-#define OLD_TMP (36 * 3600) /* seconds until a file in tmp is nobody's any more, by the format's rule */
+#define LINE_LEAST 8     /* octets of a line of the list, at least, nearly always */
+#define WRITTEN_BACK 120 /* seconds after which the kernel has written a file by itself */
 
 struct piece {
 	char base[160];
@@ -52,43 +50,10 @@ struct transaction {
 	char last; /* octet that was stored */
 };
 
-/* Files that deliveries left behind when they died. */
-static void sweep(struct maildir_box *b)
-{
-	int fd = openat(b->tmp, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-	struct dirent *file;
-	struct stat st;
-
-	if (d == NULL) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	while ((file = readdir(d)) != NULL)
-		if (file->d_name[0] != '.' && fstatat(fd, file->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISREG(st.st_mode) && st.st_ctim.tv_sec < time(NULL) - OLD_TMP)
-			unlinkat(fd, file->d_name, 0);
-	closedir(d);
-}
-
-static int need_tmp(struct mortise_call *call, struct maildir_box *b)
-{
-	if (b->tmp >= 0)
-		return 0;
-	if (mkdirat(b->dir, "tmp", b->place->dir_mode) != 0 && errno != EEXIST)
-		return call->host->fault_errno(call, "%s/tmp", b->place->path);
-	b->tmp = maildir_open_part(b->dir, "tmp");
-	if (b->tmp < 0)
-		return call->host->fault_errno(call, "%s/tmp", b->place->path);
-	sweep(b);
-	return 0;
-}
-
 int maildir_append_begin(struct mortise_call *call, void *box, void **out)
 {
 	struct transaction *t;
-	int r = need_tmp(call, box);
+	int r = maildir_need_tmp(call, box);
 
 	if (r != 0)
 		return r;
@@ -139,7 +104,7 @@ static int finish_piece(struct mortise_call *call, struct transaction *t)
 	t->cr = false;
 	if (r == 0)
 		r = flush(call, t);
-	if (r == 0 && (futimens(t->fd, times) != 0 || fsync(t->fd) != 0))
+	if (r == 0 && (futimens(t->fd, times) != 0 || maildir_fsync(t->box, t->fd) != 0))
 		r = call->host->fault_errno(call, "%s/tmp/%s", t->box->place->path, p->base);
 	close(t->fd);
 	t->fd = -1;
@@ -307,7 +272,8 @@ static int take_file(struct mortise_call *call, struct transaction *t, struct ma
 		t->count++;
 		p->size = (uint64_t)st.st_size;
 		/* Who delivered it may not have synced it, and the kernel not have come to it yet. */
-		if (st.st_ctim.tv_sec > time(NULL) - WRITTEN_BACK && fdatasync(fd) != 0)
+		if (st.st_ctim.tv_sec > time(NULL) - WRITTEN_BACK && t->box->options->fsync &&
+		    fdatasync(fd) != 0)
 			r = call->host->fault_errno(call, "%s", f->name);
 	} else {
 		r = create_file(call, t);
@@ -481,7 +447,7 @@ static int move_in(struct mortise_call *call, struct transaction *t)
 		maildir_quota_count(&quota, part, piece->final, true);
 	}
 	for (p = 0; p < PARTS && r == 0; p++)
-		if (into[p] && fsync(b->part[p].fd) != 0)
+		if (into[p] && maildir_fsync(b, b->part[p].fd) != 0)
 			r = call->host->fault_errno(call, "%s", b->place->path);
 	if (r != 0)
 		quota.octets = quota.messages = 0;

@@ -29,6 +29,7 @@ struct maildir_options {
 	uint64_t message_limit;
 	uint64_t list_limit;
 	uint64_t dotlock_stale;
+	bool fsync, fsync_flags;
 };
 
 /* One file's name, taken apart. */
@@ -52,7 +53,8 @@ struct maildir_entry {
 	bool known : 1;  /* date and octets were read from the file */
 	bool told : 1;   /* the engine was told of it, */
 	bool dirty : 1;  /* and of something else than is so now */
-	bool before : 1; /* was present when a scan began */
+	bool before : 1; /* should be found by the scan that goes on */
+	bool sought : 1; /* by a scan, found or not */
 };
 
 /* What says that a file or directory is as it was. */
@@ -84,8 +86,9 @@ struct maildir_box {
 	const struct mortise_place *place;
 	int dir, tmp; /* tmp is -1 until it is needed */
 	struct maildir_part part[PARTS];
-	bool read_only;
-	bool unsynced[PARTS]; /* files were renamed */
+	bool read_only; /* the session changes no messages; UIDs of new ones are written all the same */
+	bool fixed;     /* nothing can be written */
+	bool unsynced;  /* flags have changed in cur */
 	/* lock */
 	int mode;
 	bool dot;
@@ -93,6 +96,7 @@ struct maildir_box {
 	uint64_t dot_touched;
 	/* dovecot-uidlist */
 	struct maildir_print list_print;
+	bool made;          /* UIDVALIDITY: the list that is there says none */
 	bool loaded;        /* it was looked at, */
 	bool list_read;     /* there is a usable one, and the entries are its */
 	bool list_damaged;  /* it should be written anew */
@@ -207,6 +211,8 @@ int maildir_read_file(
 /* Writes a file beside, syncs it, renames it over, syncs the directory. */
 int maildir_replace(
     struct mortise_call *call, struct maildir_box *b, const char *name, const char *text, size_t size);
+/* Waits until what was written (to a directory: named) is on disk. 0, or -1 with errno. */
+int maildir_fsync(const struct maildir_box *b, int fd);
 int maildir_put(struct mortise_call *call, int fd, const char *what, const void *octets, size_t size);
 void maildir_text_add(struct maildir_text *t, const char *octets, size_t size);
 void maildir_text_number(struct maildir_text *t, uint64_t n);
@@ -279,6 +285,8 @@ int maildir_seen_recent(struct mortise_call *call, void *box, const struct morti
 int maildir_checkpoint(struct mortise_call *call, void *box);
 int maildir_create(struct mortise_call *call, const struct mortise_place *place);
 int maildir_remove(struct mortise_call *call, const struct mortise_place *place);
+/* b->tmp is open; what others left in it long ago is gone. */
+int maildir_need_tmp(struct mortise_call *call, struct maildir_box *b);
 /* cur or new of a maildir: a real directory. -1 with errno. */
 int maildir_open_part(int dir, const char *name);
 /* Renames where nothing is: EEXIST when something is. */

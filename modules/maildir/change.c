@@ -1,8 +1,8 @@
 /*
  * change.c: flags, deletions, \Recent: renames and unlinks.
  *
- * Deletions are synced, one fsync of each directory. Flags are not: a rename is whole by itself, and one that
- * a crash undoes was not the last word about a message's flags anyway.
+ * One fsync of each directory makes all deletions of a call durable, one of cur all changed flags; who wants
+ * those to be faster (fsync_flags = no) has them synced at the checkpoint. \Recent is not waited for.
  *
  * A file that is not under the name we know was renamed by a program without the lock; it is looked for
  * again, a bounded number of times a call, and then counts as gone.
@@ -60,8 +60,7 @@ static int rename_to(struct batch *c, struct maildir_file *f, const char *to)
 		c->quota = before;
 		return errno == ENOENT ? 1 : c->call->host->fault_errno(c->call, "%s/%s", b->place->path, to);
 	}
-	b->unsynced[CUR] = true;
-	b->unsynced[NEW] = b->unsynced[NEW] || f->in_new;
+	c->touched[CUR] = true;
 	maildir_quota_count(&c->quota, cur, to, true); /* another one only when it is deleted now, or was */
 	return f->entry != NULL ? maildir_entry_rename(c->call, b, f->entry, false, to) : 0;
 }
@@ -97,6 +96,10 @@ int maildir_set_flags(
 			r = maildir_go_on(call, c.b);
 	}
 	maildir_quota_end(call, &c.quota);
+	if (r == 0 && c.touched[CUR] && !c.b->options->fsync_flags)
+		c.b->unsynced = true;
+	else if (r == 0 && c.touched[CUR] && maildir_fsync(c.b, c.b->part[CUR].fd) != 0)
+		r = call->host->fault_errno(call, "%s/cur", c.b->place->path);
 	return r;
 }
 
@@ -135,7 +138,7 @@ int maildir_expunge(struct mortise_call *call, void *box, const struct mortise_r
 	}
 	maildir_quota_end(call, &c.quota);
 	for (p = 0; p < PARTS; p++)
-		if (r == 0 && c.touched[p] && fsync(c.b->part[p].fd) != 0)
+		if (r == 0 && c.touched[p] && maildir_fsync(c.b, c.b->part[p].fd) != 0)
 			r = call->host->fault_errno(call, "%s", c.b->place->path);
 	return r;
 }

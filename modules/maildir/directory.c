@@ -16,6 +16,7 @@
 #include "box.h"
 
 #define REMOVED ".removed-cur"
+#define OLD_TMP (36 * 3600) /* seconds until a file in tmp is nobody's any more, by the format's rule */
 #define FOLDER "maildirfolder"
 
 int maildir_open_part(int dir, const char *name)
@@ -35,6 +36,39 @@ int maildir_move(int from_dir, const char *from, int to_dir, const char *to)
 	return unlinkat(from_dir, from, 0);
 }
 
+/* Files that deliveries left behind when they died. */
+static void sweep(struct maildir_box *b)
+{
+	int fd = openat(b->tmp, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *file;
+	struct stat st;
+
+	if (d == NULL) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((file = readdir(d)) != NULL)
+		if (file->d_name[0] != '.' && fstatat(fd, file->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode) && st.st_ctim.tv_sec < time(NULL) - OLD_TMP)
+			unlinkat(fd, file->d_name, 0);
+	closedir(d);
+}
+
+int maildir_need_tmp(struct mortise_call *call, struct maildir_box *b)
+{
+	if (b->tmp >= 0)
+		return 0;
+	if (mkdirat(b->dir, "tmp", b->place->dir_mode) != 0 && errno != EEXIST)
+		return call->host->fault_errno(call, "%s/tmp", b->place->path);
+	b->tmp = maildir_open_part(b->dir, "tmp");
+	if (b->tmp < 0)
+		return call->host->fault_errno(call, "%s/tmp", b->place->path);
+	sweep(b);
+	return 0;
+}
+
 /* The directory that place->path lies in, opened below the root, and the last part of the path. */
 static int open_parent(struct mortise_call *call, const struct mortise_place *place, const char **last)
 {
@@ -49,7 +83,7 @@ static int open_parent(struct mortise_call *call, const struct mortise_place *pl
 
 static int write_first_list(struct mortise_call *call, const struct mortise_place *place, int dir)
 {
-	struct maildir_options o = {0};
+	struct maildir_options o = {.fsync = true};
 	struct maildir_box b = {.options = &o, .place = place, .dir = dir, .uidnext = 1};
 	int r;
 

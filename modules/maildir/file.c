@@ -52,6 +52,11 @@ int maildir_read_file(
 	return 0;
 }
 
+int maildir_fsync(const struct maildir_box *b, int fd)
+{
+	return b->options->fsync ? fsync(fd) : 0;
+}
+
 int maildir_put(struct mortise_call *call, int fd, const char *what, const void *octets, size_t size)
 {
 	const char *p = octets;
@@ -80,10 +85,10 @@ int maildir_replace(
 	if (fd < 0)
 		return call->host->fault_errno(call, "%s/%s", b->place->path, temp);
 	r = maildir_put(call, fd, temp, text, size);
-	if (r == 0 && fsync(fd) != 0)
+	if (r == 0 && maildir_fsync(b, fd) != 0)
 		r = call->host->fault_errno(call, "%s/%s", b->place->path, temp);
 	close(fd);
-	if (r == 0 && (renameat(b->dir, temp, b->dir, name) != 0 || fsync(b->dir) != 0))
+	if (r == 0 && (renameat(b->dir, temp, b->dir, name) != 0 || maildir_fsync(b, b->dir) != 0))
 		r = call->host->fault_errno(call, "%s/%s", b->place->path, name);
 	if (r != 0)
 		unlinkat(b->dir, temp, 0);

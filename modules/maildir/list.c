@@ -217,11 +217,14 @@ static int open_list(
 	    b->place->path, file, b->options->list_limit);
 }
 
-/* UIDVALIDITY of a maildir without a list: all who open it before there is one shall say the same. */
+/*
+ * UIDVALIDITY of a maildir without a list: all who open it before there is one shall say the same. One that
+ * is damaged may have got its own in this second.
+ */
 static uint32_t first_uidvalidity(const struct maildir_box *b, bool damaged)
 {
 	struct maildir_print cur = maildir_print(b->dir, "cur");
-	int64_t seconds = damaged ? time(NULL) : cur.mtime / 1000000000;
+	int64_t seconds = damaged ? time(NULL) + 1 : cur.mtime / 1000000000;
 
 	return seconds > 0 && seconds < UINT32_MAX ? (uint32_t)seconds : 1;
 }
@@ -258,6 +261,7 @@ int maildir_list_glance(struct mortise_call *call, struct maildir_box *b)
 	if (r == 0 && b->uidvalidity == 0) {
 		b->uidvalidity = first_uidvalidity(b, found);
 		b->uidnext = 1;
+		b->made = found;
 	}
 	return r;
 }
@@ -314,6 +318,7 @@ static int carry_over(
 		}
 		r = maildir_entry_rename(call, b, e, old[j].in_new, old[j].name);
 		e->present = old[j].present;
+		e->sought = old[j].sought;
 		e->known = old[j].known;
 		e->told = old[j].told;
 		e->dirty = old[j].dirty;
@@ -346,9 +351,13 @@ static int load_all(struct mortise_call *call, struct maildir_box *b)
 	if (r == 0 && found && !b->list_read) {
 		call->host->log(call, MORTISE_LOG_WARN,
 		    "%s/" UIDLIST " cannot be read: all messages get new UIDs", b->place->path);
-		b->uidvalidity = first_uidvalidity(b, true);
-		b->uidnext = 1;
+		if (!b->made) {
+			b->uidvalidity = first_uidvalidity(b, true);
+			b->uidnext = 1;
+		}
+		b->made = true;
 	}
+	b->made = b->made && !b->list_read;
 	if (r == 0)
 		r = carry_over(call, b, old.entries, old.count);
 	old.gone = NULL;
@@ -528,7 +537,7 @@ int maildir_list_append(
 	if ((uint64_t)st.st_size + lines->n > b->options->list_limit)
 		return call->host->fail(call, MORTISE_E_LIMIT, "The mailbox's list of messages is full");
 	r = maildir_put(call, fd, UIDLIST, lines->p, lines->n);
-	if (r == 0 && fdatasync(fd) != 0)
+	if (r == 0 && b->options->fsync && fdatasync(fd) != 0)
 		r = call->host->fault_errno(call, "%s/" UIDLIST, b->place->path);
 	if (r != 0) {
 		(void)!ftruncate(fd, st.st_size);

@@ -2,10 +2,10 @@
  * lock.c: dovecot-uidlist.lock.
  *
  * Maildir itself needs no lock; who changes dovecot-uidlist or dovecot-keywords does, and a lock held while
- * the directories are read keeps other servers from renaming files under us. It is a dot-lock: made with
- * O_EXCL, "PID:HOST" in it, its time renewed while it is held. One whose process has died on this host, or
- * that is older than dotlock_stale by the file system's own clock, is taken away: renamed to a name of ours
- * first, so that of two who do so one sees that it was somebody else's young lock, and puts it back.
+ * the directories are read keeps other servers from renaming files under us. It is a dot-lock: made where
+ * nothing is, "PID:HOST" in it, its time renewed while it is held. One whose process has died on this host,
+ * or that is older than dotlock_stale by the file system's own clock, is taken away: renamed to a name of
+ * ours first, so that of two who do so one sees that it was somebody else's young lock, and puts it back.
  *
  * On a full disk there may be no room for a lock. Messages can be deleted without one all the same: each
  * rename and unlink is whole by itself, and nothing that needs the lock could be written anyway.
@@ -77,31 +77,72 @@ static void take_away(
 	unlinkat(b->dir, away, 0);
 }
 
-/* 0 made, 1 somebody has it, or a code. */
+/* A file in tmp that says who we are. -1 with errno. */
+static int write_lock(struct mortise_call *call, struct maildir_box *b, const char *name)
+{
+	char text[128], host[65] = "";
+	int fd =
+	    openat(b->tmp, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, b->place->file_mode);
+	struct stat st;
+	size_t size, n = 0;
+	ssize_t wrote = 1;
+	bool good;
+
+	if (fd < 0)
+		return -1;
+	(void)gethostname(host, sizeof(host) - 1);
+	size = (size_t)snprintf(text, sizeof(text), "%ld:%s", (long)getpid(), host);
+	while (n < size && (wrote > 0 || (wrote < 0 && errno == EINTR))) {
+		wrote = write(fd, text + n, size - n);
+		n += wrote > 0 ? (size_t)wrote : 0;
+	}
+	good = n == size && fstat(fd, &st) == 0;
+	close(fd);
+	if (!good) {
+		int error = errno != 0 ? errno : ENOSPC;
+
+		unlinkat(b->tmp, name, 0);
+		errno = error;
+		return -1;
+	}
+	b->dot_inode = st.st_ino;
+	b->dot_touched = call->host->now(call);
+	return 0;
+}
+
+/*
+ * 0 made, 1 somebody has it, or a code. It is written in tmp and moved to its place, so nobody ever sees one
+ * that does not say whose it is.
+ */
 static int try_dot(struct mortise_call *call, struct maildir_box *b, char who[128])
 {
-	int fd = openat(
-	    b->dir, UIDLIST_LOCK, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, b->place->file_mode);
-	char text[128], host[65] = "";
+	char name[160];
 	struct stat st;
+	int error;
 
-	if (fd >= 0) {
-		(void)gethostname(host, sizeof(host) - 1);
-		snprintf(text, sizeof(text), "%ld:%s", (long)getpid(), host);
-		(void)!write(fd, text, strlen(text)); /* on a full disk it is an empty lock */
-		b->dot = fstat(fd, &st) == 0;
-		b->dot_inode = b->dot ? st.st_ino : 0;
-		b->dot_touched = call->host->now(call);
-		close(fd);
-		return b->dot ? 0 : call->host->fault_errno(call, UIDLIST_LOCK);
+	if (fstatat(b->dir, UIDLIST_LOCK, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		if (stale(b, &st, who))
+			take_away(call, b, &st, who);
+		return 1;
 	}
-	if (errno == ENOSPC || errno == EDQUOT)
+	if (maildir_need_tmp(call, b) != 0)
+		return MORTISE_E_INTERNAL;
+	maildir_name_unique(call, name);
+	errno = 0;
+	if (write_lock(call, b, name) != 0)
+		return errno == ENOSPC || errno == EDQUOT
+		           ? 0
+		           : call->host->fault_errno(call, "%s/" UIDLIST_LOCK, b->place->path);
+	b->dot = maildir_move(b->tmp, name, b->dir, UIDLIST_LOCK) == 0;
+	if (b->dot)
 		return 0;
-	if (errno != EEXIST)
-		return call->host->fault_errno(call, "%s/" UIDLIST_LOCK, b->place->path);
-	if (fstatat(b->dir, UIDLIST_LOCK, &st, AT_SYMLINK_NOFOLLOW) == 0 && stale(b, &st, who))
-		take_away(call, b, &st, who);
-	return 1;
+	error = errno;
+	unlinkat(b->tmp, name, 0);
+	errno = error;
+	return errno == EEXIST ? 1
+	       : errno == ENOSPC || errno == EDQUOT
+	           ? 0
+	           : call->host->fault_errno(call, "%s/" UIDLIST_LOCK, b->place->path);
 }
 
 static void release(struct mortise_call *call, struct maildir_box *b)

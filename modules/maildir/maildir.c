@@ -33,6 +33,11 @@ static const struct mortise_option option_table[] = {
         .detail =
             "dovecot-uidlist.lock is taken away when it is older than this, and at once when the process "
             "that made it has ended on this host."),
+    MORTISE_OPTION(struct maildir_options, fsync, BOOL, "yes", .since = "0.1",
+        .help = "wait until changes are on the disk before answering"),
+    MORTISE_OPTION(struct maildir_options, fsync_flags, BOOL, "yes", .since = "0.1",
+        .help = "wait for flags, too",
+        .detail = "No: a machine that loses power may lose flags of the last seconds, as with Dovecot."),
 };
 
 /* 1 a real directory, 0 nothing, -1 something else. */
@@ -96,9 +101,9 @@ static int open_box(struct mortise_call *call, const struct mortise_place *place
 		close_box(call, b);
 		return r;
 	}
-	b->read_only = (open_flags & MORTISE_OPEN_READ_ONLY) != 0 ||
-	               faccessat(b->dir, ".", W_OK, AT_EACCESS) != 0 ||
-	               faccessat(b->dir, "cur", W_OK, AT_EACCESS) != 0;
+	b->fixed =
+	    faccessat(b->dir, ".", W_OK, AT_EACCESS) != 0 || faccessat(b->dir, "cur", W_OK, AT_EACCESS) != 0;
+	b->read_only = (open_flags & MORTISE_OPEN_READ_ONLY) != 0 || b->fixed;
 	info->uidvalidity = b->uidvalidity;
 	info->uidnext = b->uidnext;
 	info->permanent_flags = MORTISE_FLAGS_SYSTEM;

@@ -35,6 +35,7 @@ struct files {
 	size_t count, room;
 };
 
+#define PASSES 4       /* over directories in which files are renamed all the time, besides the first */
 #define STALE_LEAST 64 /* lines that a list may have too many in any case */
 
 struct scan {
@@ -184,7 +185,7 @@ static int pass_over(struct mortise_call *call, struct scan *s, bool in_new)
 	return r;
 }
 
-/* Entries that were there, or of which nothing was known, and were not found. */
+/* Entries that were there, or that no scan has looked for yet, and were not found. */
 static size_t missing(const struct maildir_box *b)
 {
 	size_t i, n = 0;
@@ -211,10 +212,36 @@ static bool moved(struct mortise_call *call, struct maildir_box *b, const struct
 	       !maildir_print_same(&now[NEW], &before[NEW]);
 }
 
+/*
+ * Looks for who is missing, under the lock: who knows it renames nothing meanwhile. Who does not know it may,
+ * so when something has changed all the same there is another pass.
+ */
+static int more_passes(struct mortise_call *call, struct scan *s)
+{
+	struct maildir_box *b = s->b;
+	struct maildir_print then[PARTS];
+	bool mine = false;
+	int tries, r = b->fixed ? 0 : maildir_lock_take(call, b, &mine);
+
+	if (r != 0)
+		return r;
+	s->second = true;
+	for (tries = 0; tries < PASSES && r == 0 && missing(b) > 0; tries++) {
+		r = maildir_look(call, b, then);
+		if (r == 0)
+			r = pass(call, s, true, true);
+		if (r == 0 && !moved(call, b, then))
+			break;
+	}
+	s->second = false;
+	maildir_lock_drop(call, b, mine);
+	return r;
+}
+
 static int passes(struct mortise_call *call, struct scan *s)
 {
 	struct maildir_box *b = s->b;
-	bool all = !b->part[CUR].read || !b->part[NEW].read, read[PARTS], racy[PARTS];
+	bool read[PARTS], racy[PARTS];
 	struct maildir_print now[PARTS];
 	size_t i;
 	int p, r = maildir_look(call, b, now);
@@ -231,15 +258,14 @@ static int passes(struct mortise_call *call, struct scan *s)
 	for (i = 0; i < b->count; i++) {
 		struct maildir_entry *e = &b->entries[i];
 
-		e->before = e->present || all;
+		e->before = e->present || !e->sought;
 		e->present = e->present && !read[e->in_new ? NEW : CUR];
 	}
 	r = pass(call, s, read[CUR], read[NEW]);
-	if (r == 0 && missing(b) > 0 && (racy[CUR] || racy[NEW] || moved(call, b, now))) {
-		s->second = true;
-		r = pass(call, s, true, true);
-		s->second = false;
-	}
+	if (r == 0 && missing(b) > 0 && (racy[CUR] || racy[NEW] || moved(call, b, now)))
+		r = more_passes(call, s);
+	for (i = 0; i < b->count && r == 0; i++)
+		b->entries[i].sought = true;
 	for (p = 0; p < PARTS && r == 0; p++) {
 		b->part[p].print = now[p];
 		b->part[p].racy = racy[p];
@@ -296,7 +322,7 @@ static int give_uid(struct mortise_call *call, struct scan *s, const struct file
 			return r;
 	}
 	if (maildir_by_base(b, f->name, base) != NULL)
-		return b->read_only ? 0 : remember(call, b, &s->twins, f->in_new, f->name, f->regular);
+		return b->fixed ? 0 : remember(call, b, &s->twins, f->in_new, f->name, f->regular);
 	if (b->uidnext == UINT32_MAX)
 		return call->host->fault(call, MORTISE_E_LIMIT, "%s: no UIDs are left", b->place->path);
 	r = maildir_entry_add(call, b, b->uidnext, f->name, base, "", &e);
@@ -315,7 +341,7 @@ static int give_uids(struct mortise_call *call, struct scan *s)
 	int r = 0;
 
 	do {
-		if (!s->b->read_only)
+		if (!s->b->fixed)
 			for (i = 0; i < s->twins.count && r == 0; i++)
 				r = part_twins(call, s, s->twins.v[i].in_new, s->twins.v[i].name);
 		s->twins.count = 0;
@@ -431,7 +457,7 @@ int maildir_scan(struct mortise_call *call, struct maildir_box *b, bool assign)
 	int r = passes(call, &s);
 
 	b->unnumbered = 0;
-	if (r == 0 && b->read_only) {
+	if (r == 0 && b->fixed && b->list_print.mtime == 0) {
 		b->provisional = b->provisional || s.fresh.count > 0;
 		r = give_uids(call, &s);
 	} else if (r == 0 && assign && (s.fresh.count + s.twins.count > 0 || list_lacking(b))) {
@@ -458,12 +484,11 @@ int maildir_load(struct mortise_call *call, struct maildir_box *b)
 int maildir_checkpoint(struct mortise_call *call, void *box)
 {
 	struct maildir_box *b = box;
-	int p, r = 0;
+	int r = 0;
 
-	for (p = 0; p < PARTS; p++)
-		if (b->unsynced[p] && b->part[p].fd >= 0 && fsync(b->part[p].fd) == 0)
-			b->unsynced[p] = false;
-	if (b->read_only || !b->loaded || !b->list_read || stale_lines(b) * 2 < b->lines + STALE_LEAST ||
+	if (b->unsynced && b->part[CUR].fd >= 0 && maildir_fsync(b, b->part[CUR].fd) == 0)
+		b->unsynced = false;
+	if (b->fixed || !b->loaded || !b->list_read || stale_lines(b) * 2 < b->lines + STALE_LEAST ||
 	    b->mode != MORTISE_LOCK_NONE || maildir_lock(call, b, MORTISE_LOCK_EXCLUSIVE, 0) != 0)
 		return 0;
 	if (b->dot)

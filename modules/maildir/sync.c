@@ -23,6 +23,7 @@
 #include "box.h"
 
 #define CURSOR_VERSION 2
+#define TRIES 5 /* to find files that are renamed all the time */
 
 struct seen {
 	uint8_t version, racy, zero[6];
@@ -78,14 +79,52 @@ static bool details(
 	return true;
 }
 
-/* False: gone since the directory was read; the next sync will tell. */
-static bool describe(struct mortise_call *call, struct maildir_box *b, struct maildir_entry *e,
-    uint32_t letters, struct mortise_message *m)
+/* Entries whose files are not where they were found. */
+static size_t look_at_all(struct mortise_call *call, struct maildir_box *b, int *r)
+{
+	size_t i, lost = 0;
+
+	for (i = 0; i < b->count && *r == 0; i++) {
+		struct maildir_entry *e = &b->entries[i];
+		struct maildir_name n;
+
+		if (!e->present || e->known)
+			continue;
+		*r = maildir_go_on(call, b);
+		if (*r == 0 && (!maildir_name_parse(e->name, &n) || !details(call, b, e, &n)))
+			lost++;
+	}
+	return lost;
+}
+
+/*
+ * Learns date and size of those who are there. One who was renamed since the directory was read is not gone:
+ * it is looked for again, under the lock.
+ */
+static int learn(struct mortise_call *call, struct maildir_box *b)
+{
+	bool mine = false;
+	int r = 0, tries;
+	size_t i;
+
+	for (tries = 0; look_at_all(call, b, &r) > 0 && r == 0 && tries < TRIES; tries++) {
+		if (tries == 0 && !b->fixed)
+			r = maildir_lock_take(call, b, &mine);
+		b->part[CUR].read = b->part[NEW].read = false;
+		if (r == 0)
+			r = maildir_scan(call, b, true);
+	}
+	for (i = 0; i < b->count && tries == TRIES; i++)
+		b->entries[i].present = b->entries[i].present && b->entries[i].known;
+	maildir_lock_drop(call, b, mine);
+	return r;
+}
+
+static void describe(const struct maildir_entry *e, uint32_t letters, struct mortise_message *m)
 {
 	struct maildir_name n;
 
-	if (!maildir_name_parse(e->name, &n) || (!e->known && !details(call, b, e, &n)))
-		return false;
+	(void)maildir_name_parse(e->name, &n);
 	m->uid = e->uid;
 	m->flags = n.flags | (e->in_new ? MORTISE_FLAG_RECENT : 0);
 	m->keywords = n.letters & letters;
@@ -93,7 +132,6 @@ static bool describe(struct mortise_call *call, struct maildir_box *b, struct ma
 	m->zone = e->zone;
 	m->octets = e->octets;
 	m->locator_size = (uint8_t)maildir_locator_make(e->in_new, e->name, m->locator);
-	return true;
 }
 
 static int tell_keywords(struct mortise_call *call, struct maildir_box *b, const struct mortise_sink *sink)
@@ -142,8 +180,9 @@ static int tell_messages(
 			continue;
 		}
 		r = maildir_go_on(call, b);
-		if (r != 0 || !describe(call, b, e, letters, &m))
-			continue;
+		if (r != 0)
+			break;
+		describe(e, letters, &m);
 		r = all || !e->told ? sink->added(sink->engine, &m) : sink->changed(sink->engine, &m);
 		e->told = true;
 		e->dirty = false;
@@ -187,7 +226,7 @@ int maildir_sync(
 	       memcmp(cursor->data, b->told.data, cursor->size) == 0 && before.keywords == now.keywords;
 	b->told.size = 0;
 	if ((r = maildir_list_load(call, b)) != 0 || (r = maildir_keywords_load(call, b)) != 0 ||
-	    (r = maildir_scan(call, b, true)) != 0)
+	    (r = maildir_scan(call, b, true)) != 0 || (r = learn(call, b)) != 0)
 		return r;
 	same = same && b->told_uidvalidity == b->uidvalidity;
 	r = tell(call, b, sink, !same);

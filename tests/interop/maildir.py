@@ -278,7 +278,7 @@ def killed(server, dovecot):
 
 def full_disk(server, dovecot):
     home = server.home("erin")
-    if os.getuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k,mode=1777", "tmpfs", home]).returncode:
+    if os.getuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=1777", "tmpfs", home]).returncode:
         tap.skip("a full disk", "mounting a small tmpfs needs root")
         return
     try:
@@ -286,7 +286,7 @@ def full_disk(server, dovecot):
         c = server.login("erin")
         small = text(1).replace("\n", "\r\n").encode()
         tap.ok(c.append("INBOX", None, None, small)[0] == "OK", "a small message fits")
-        answer = c.append("INBOX", None, None, small + b"x" * 70 + b"\r\n" + b"y" * 400000 + b"\r\n")
+        answer = c.append("INBOX", None, None, small + b"x" * 70 + b"\r\n" + b"y" * 4000000 + b"\r\n")
         tap.ok(answer[0] == "NO" and b"OVERQUOTA" in answer[1][0], "APPEND beyond the disk is NO [OVERQUOTA]", answer)
         tap.ok(os.listdir(f"{home}/Maildir/tmp") == [], "and leaves nothing in tmp")
         deliver(f"{home}/Maildir", 2)

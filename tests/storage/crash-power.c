@@ -1,6 +1,9 @@
 /*
  * crash-power.c: power loss. From the recorded calls of a whole run the states are built that a machine may
  * leave which loses power between them.
+ *
+ * Of directories of mailboxes all names are followed. There a rename is there or not: no file system in use
+ * takes a file's old name away and loses the new one.
  */
 #include "crash.h"
 
@@ -109,47 +112,138 @@ static bool durable(size_t i, size_t k)
 	const struct event *r = &shared->event[i];
 	bool name = r->kind == EVENT_NAME || r->kind == EVENT_UNNAME;
 
-	if (r->kind == EVENT_TIMES) /* what is synced is data */
-		return false;
 	for (size_t j = i + 1; j < k; j++) {
 		const struct event *s = &shared->event[j];
 
-		if (s->inode == r->inode && s->kind == (name ? EVENT_SYNC_DIR : EVENT_SYNC))
+		if (s->inode == r->inode && s->kind == (name ? EVENT_SYNC_DIR : EVENT_SYNC) &&
+		    (r->kind != EVENT_TIMES || s->times))
 			return true;
 	}
 	return false;
 }
 
 static uint64_t box_inodes[2], journal_dir;
+static struct tree base; /* of a directory driver: what was there before the recorded run */
 static struct {
+	uint64_t dir, inode;
 	char name[96];
-	uint64_t inode;
 } names[FILES];
 static size_t name_count;
+
+/* One that the names of are followed. */
+static bool followed(uint64_t inode)
+{
+	for (size_t i = 0; i < base.count; i++)
+		if (base.node[i].inode == inode)
+			return base.node[i].directory;
+	return inode == journal_dir && inode != 0;
+}
+
+static bool renamed(size_t i)
+{
+	return base.count > 0 && shared->event[i].renamed;
+}
+
+/* What becomes of event i when the power is lost after k: as wished, or there, being synced. */
+static unsigned fate(size_t i, size_t k, const unsigned char *how)
+{
+	size_t first = renamed(i) ? i - 1 : i;
+	bool pair = renamed(i) || (i + 1 < k && renamed(i + 1));
+
+	return durable(first, k) || (pair && durable(first + 1, k)) ? WHOLE : how[first];
+}
+
+static void add_name(uint64_t dir, const char *name, uint64_t inode)
+{
+	if (name_count == FILES)
+		abort();
+	names[name_count].dir = dir;
+	names[name_count].inode = inode;
+	snprintf(names[name_count++].name, sizeof names->name, "%s", name);
+}
 
 static void sim_name(const struct event *r)
 {
 	size_t i = 0;
 
-	if (r->inode != journal_dir)
+	if (!followed(r->inode))
 		return;
-	while (i < name_count && strcmp(names[i].name, r->name) != 0)
+	while (i < name_count && (names[i].dir != r->inode || strcmp(names[i].name, r->name) != 0))
 		i++;
 	if (r->kind == EVENT_UNNAME) {
 		if (i < name_count)
 			names[i] = names[--name_count];
 		return;
 	}
-	if (i == name_count && name_count++ == FILES)
-		abort();
-	snprintf(names[i].name, sizeof names[i].name, "%s", r->name);
+	if (i == name_count)
+		add_name(r->inode, r->name, r->named);
 	names[i].inode = r->named;
+}
+
+/* ---- trees ---- */
+
+static void sim_tree(void)
+{
+	for (size_t i = 0; i < base.count; i++) {
+		const struct node *n = &base.node[i];
+		const char *slash = strrchr(n->path, '/');
+		struct sim *f;
+
+		for (size_t j = 0; slash != NULL && j < i; j++)
+			if (strncmp(base.node[j].path, n->path, (size_t)(slash - n->path)) == 0 &&
+			    base.node[j].path[slash - n->path] == '\0')
+				add_name(base.node[j].inode, slash + 1, n->inode);
+		if (n->directory)
+			continue;
+		f = sim_of(n->inode);
+		sim_resize(f, n->size);
+		memcpy(f->data, n->data, n->size);
+		f->mtime = n->mtime;
+	}
+}
+
+static void put_tree(struct tree *out, uint64_t dir, const char *path)
+{
+	for (size_t i = 0; i < name_count; i++) {
+		struct node *n = &out->node[out->count];
+		struct sim *f;
+
+		if (names[i].dir != dir)
+			continue;
+		if (out->count++ == TREE_MAX)
+			abort();
+		memset(n, 0, sizeof *n);
+		snprintf(n->path, sizeof n->path, "%.60s/%.90s", path, names[i].name);
+		n->directory = followed(names[i].inode);
+		if (n->directory) {
+			clock_gettime(CLOCK_REALTIME, &n->mtime); /* nobody knows this time */
+			put_tree(out, names[i].inode, n->path);
+			continue;
+		}
+		n->inode = names[i].inode;
+		f = sim_of(names[i].inode);
+		n->data = (char *)f->data;
+		n->size = f->size;
+		n->mtime = f->mtime;
+	}
+}
+
+static void build_tree(const struct kept *start)
+{
+	static struct tree out;
+
+	out.count = 1;
+	out.node[0] = base.node[0];
+	put_tree(&out, base.node[0].inode, "mail");
+	tree_put(&out, "mail");
+	tree_put(start->state, ".mortise");
 }
 
 /* The disk after the first k calls; how[i] for what may or may not be there. */
 static void build(const struct kept *start, size_t k, const unsigned char *how)
 {
 	sim_count = name_count = 0;
+	sim_tree();
 	for (size_t i = 0; i < 2; i++)
 		if (start->data[i] != NULL) {
 			struct sim *f = sim_of(box_inodes[i]);
@@ -160,7 +254,7 @@ static void build(const struct kept *start, size_t k, const unsigned char *how)
 		}
 	for (size_t i = 0; i < k; i++) {
 		const struct event *r = &shared->event[i];
-		unsigned h = durable(i, k) ? WHOLE : how[i];
+		unsigned h = fate(i, k, how);
 
 		if (r->kind == EVENT_WRITE)
 			sim_write(sim_of(r->inode), r, h);
@@ -172,6 +266,10 @@ static void build(const struct kept *start, size_t k, const unsigned char *how)
 			sim_of(r->inode)->mtime = r->mtime;
 		else if (r->kind == EVENT_NAME || r->kind == EVENT_UNNAME)
 			sim_name(r);
+	}
+	if (base.count > 0) {
+		build_tree(start);
+		return;
 	}
 	clean_folder("mail", false);
 	clean_folder(".mortise/journals", true);
@@ -214,9 +312,10 @@ static void states_at(const struct kept *start, size_t k, size_t marked)
 
 	for (size_t i = 0; i < k; i++)
 		if (!durable(i, k) && shared->event[i].kind != EVENT_SYNC &&
-		    shared->event[i].kind != EVENT_SYNC_DIR &&
-		    (shared->event[i].inode == box_inodes[0] || shared->event[i].inode == box_inodes[1] ||
-		        shared->event[i].inode == journal_dir || shared->event[i].kind == EVENT_WRITE))
+		    shared->event[i].kind != EVENT_SYNC_DIR && !renamed(i) &&
+		    (followed(shared->event[i].inode) || shared->event[i].inode == box_inodes[0] ||
+		        shared->event[i].inode == box_inodes[1] || shared->event[i].inode == journal_dir ||
+		        shared->event[i].kind == EVENT_WRITE))
 			pending[count++] = i;
 	memset(how, WHOLE, k);
 	state(start, k, marked, how, "all there");
@@ -264,6 +363,8 @@ void power_loss(const struct kept *start)
 	size_t marked;
 
 	restore(start);
+	if (crash_driver.directory)
+		tree_take(&base, "mail");
 	shared->recording = true;
 	run(&none);
 	shared->recording = false;
@@ -278,6 +379,8 @@ void power_loss(const struct kept *start)
 			    (unsigned long long)shared->event[k].offset,
 			    (unsigned long long)shared->event[k].size, shared->event[k].name);
 	for (size_t k = 0; k <= marked; k++)
-		states_at(start, k, marked);
+		if (k == marked || !renamed(k))
+			states_at(start, k, marked);
+	tree_free(&base);
 	report("power loss", failed_before, states - states_before);
 }

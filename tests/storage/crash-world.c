@@ -36,7 +36,8 @@ void world_make(void)
 	w.arena = arena_new("crash");
 	w.driver = instance_builtin(w.arena, crash_driver.module, crash_driver.name);
 	for (size_t i = 0; i < crash_driver.module->option_count; i++)
-		if (strcmp(crash_driver.module->options[i].name, crash_driver.locks) == 0)
+		if (crash_driver.locks != NULL &&
+		    strcmp(crash_driver.module->options[i].name, crash_driver.locks) == 0)
 			must(conf_set(&crash_driver.module->options[i],
 			         (void *)(uintptr_t)w.driver->pub.options, str_of(w.home), w.arena, &e),
 			    &e, "option");
@@ -134,6 +135,14 @@ void keep(struct kept *k)
 {
 	struct stat st;
 
+	memset(k, 0, sizeof *k);
+	if (crash_driver.directory) {
+		k->mail = calloc(1, sizeof *k->mail);
+		k->state = calloc(1, sizeof *k->state);
+		tree_take(k->mail, "mail");
+		tree_take(k->state, ".mortise");
+		return;
+	}
 	for (size_t i = 0; i < 2; i++) {
 		k->data[i] = slurp(boxes[i], &k->size[i]);
 		if (stat(path_of(boxes[i]), &st) == 0)
@@ -143,6 +152,12 @@ void keep(struct kept *k)
 
 void kept_free(struct kept *k)
 {
+	if (crash_driver.directory) {
+		tree_free(k->mail);
+		tree_free(k->state);
+		free(k->mail);
+		free(k->state);
+	}
 	free(k->data[0]);
 	free(k->data[1]);
 }
@@ -162,6 +177,11 @@ void clean_folder(const char *name, bool boxes_too)
 
 void restore(const struct kept *k)
 {
+	if (crash_driver.directory) {
+		tree_put(k->mail, "mail");
+		tree_put(k->state, ".mortise");
+		return;
+	}
 	clean_folder("mail", false);
 	clean_folder(".mortise/journals", true);
 	clean_folder(".mortise", true); /* the index knows what will not have been */

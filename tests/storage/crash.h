@@ -4,8 +4,10 @@
  *     crash.c        what must hold, and a fault at each call
  *     crash-power.c  what a machine without power may leave
  *     crash-world.c  a store in a folder of its own, mailboxes kept and put back, what a session sees
+ *     crash-tree.c   mailboxes that are directories, kept and put back
  *     crash-do.c     operations
- *     crash-unix.c, crash-mbx.c   of each driver: mailboxes to begin with, and what is done to them
+ *     crash-unix.c, crash-mbx.c, crash-maildir.c   of each driver: mailboxes to begin with, and what is done
+ * to them
  */
 #ifndef TESTS_STORAGE_CRASH_H
 #define TESTS_STORAGE_CRASH_H
@@ -18,6 +20,7 @@
 /* A mailbox to begin with may be */
 #define WITHOUT_UIDS 0x01u /* they count once told */
 #define UNFINISHED 0x02u   /* who may not write does not complete what a delivery left without its end */
+#define IN_PARTS 0x08u     /* of a batch that was not acknowledged some messages may be there */
 #define SKIPS_UIDS 0x04u   /* UIDs that were given and not told may be left out: higher ones follow */
 
 struct scenario {
@@ -32,7 +35,9 @@ struct scenario {
 struct crash_driver {
 	const char *name;
 	const struct mortise_module *module;
-	const char *locks; /* the option that says where locks are, for those not to meet real programs */
+	bool directory; /* a mailbox is one */
+	const char
+	    *locks; /* NULL, or the option that says where locks are, for those not to meet real programs */
 	const struct scenario *scenarios;
 	size_t count;
 };
@@ -58,7 +63,23 @@ bool run(const struct fault *f);
 void check(bool acknowledged);
 
 /* ---- crash-world.c ---- */
+#define TREE_MAX 512
+struct node {
+	char path[160]; /* below the world's folder */
+	uint64_t inode;
+	struct timespec mtime;
+	bool directory;
+	char *data;
+	size_t size;
+};
+
+struct tree {
+	size_t count;
+	struct node node[TREE_MAX];
+};
+
 struct kept {
+	struct tree *mail, *state; /* of a directory driver; then nothing else */
 	char *data[2];
 	size_t size[2];
 	struct timespec mtime[2];
@@ -101,6 +122,12 @@ bool look(const char *name, unsigned flags, struct seen *out);
 const struct seen_message *by_uid(const struct seen *s, uint32_t uid);
 bool same_text(const struct seen_message *a, const struct seen_message *b);
 bool same_flags(const struct seen_message *a, const struct seen_message *b);
+
+/* ---- crash-tree.c ---- */
+void tree_take(struct tree *t, const char *path);
+void tree_free(struct tree *t);
+/* What is at `path`, and nothing else there. */
+void tree_put(const struct tree *t, const char *path);
 
 /* ---- crash-do.c ---- */
 void append_to(struct store *s, const char *name, const char *const *texts, size_t count, uint32_t flags,

@@ -143,13 +143,15 @@ static void note_size(int fd, uint64_t size)
 	}
 }
 
-static void note_sync(int fd)
+static void note_sync(int fd, bool times)
 {
 	struct stat st;
 	struct event *r;
 
-	if (fstat(fd, &st) == 0 && (r = note(S_ISDIR(st.st_mode) ? EVENT_SYNC_DIR : EVENT_SYNC)) != NULL)
+	if (fstat(fd, &st) == 0 && (r = note(S_ISDIR(st.st_mode) ? EVENT_SYNC_DIR : EVENT_SYNC)) != NULL) {
 		r->inode = st.st_ino;
+		r->times = times;
+	}
 }
 
 static void note_name(enum event_kind kind, int dir, const char *name, uint64_t named)
@@ -161,6 +163,13 @@ static void note_name(enum event_kind kind, int dir, const char *name, uint64_t 
 	r->inode = inode_of(dir);
 	r->named = named;
 	snprintf(r->name, sizeof r->name, "%s", name);
+}
+
+/* The last two events are one rename. */
+static void note_renamed(void)
+{
+	if (on && shared->recording)
+		shared->event[shared->events - 1].renamed = true;
 }
 
 /* ---- the calls, by the names they have with offsets of 64 bits ---- */
@@ -248,7 +257,7 @@ REAL(int, fsync, int fd)
 
 	FAIL_HERE(WAITS, -1, NULL, 0);
 	r = __real_fsync(fd);
-	note_sync(fd);
+	note_sync(fd, true);
 	return r;
 }
 
@@ -259,7 +268,7 @@ REAL(int, fdatasync, int fd)
 
 	FAIL_HERE(WAITS, -1, NULL, 0);
 	r = __real_fdatasync(fd);
-	note_sync(fd);
+	note_sync(fd, false);
 	return r;
 }
 
@@ -303,6 +312,7 @@ REAL(int, renameat, int from_dir, const char *from, int dir, const char *name)
 	if (r == 0) {
 		note_name(EVENT_NAME, dir, name, st.st_ino);
 		note_name(EVENT_UNNAME, from_dir, from, 0);
+		note_renamed();
 	}
 	return r;
 }
@@ -320,6 +330,7 @@ REAL(int, renameat2, int from_dir, const char *from, int dir, const char *name, 
 	if (r == 0) {
 		note_name(EVENT_NAME, dir, name, st.st_ino);
 		note_name(EVENT_UNNAME, from_dir, from, 0);
+		note_renamed();
 	}
 	return r;
 }

@@ -52,6 +52,8 @@ struct event {
 	uint64_t named;        /* NAME: inode that got it */
 	struct timespec mtime; /* TIMES */
 	char name[96];
+	bool renamed; /* UNNAME: by the event before it */
+	bool times;   /* SYNC: not of data only */
 };
 
 #define EVENTS_MAX 4096u

@@ -4,13 +4,13 @@ FAULT_WRAPS = -Wl,--wrap=pwrite64,--wrap=write,--wrap=ftruncate64,--wrap=falloca
 	-Wl,--wrap=fsync,--wrap=fdatasync,--wrap=linkat,--wrap=unlinkat,--wrap=renameat,--wrap=renameat2,--wrap=mkdirat,--wrap=openat64 \
 	-Wl,--wrap=memfd_create,--wrap=futimens,--wrap=copy_file_range
 CRASH_SOURCES = tests/storage/crash.h tests/storage/crash.c tests/storage/crash-world.c tests/storage/crash-do.c \
-	tests/storage/crash-power.c tests/storage/faults.h tests/storage/faults.c
+	tests/storage/crash-power.c tests/storage/crash-tree.c tests/storage/faults.h tests/storage/faults.c
 CRASH_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/storage
 CRASH_LDADD = \
 	core/store/libstore.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
 	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
 	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(OPENSSL_LIBS)
-CRASH_TESTS = tests/storage/crash tests/storage/crash-mbx
+CRASH_TESTS = tests/storage/crash tests/storage/crash-mbx tests/storage/crash-maildir
 check_PROGRAMS += $(CRASH_TESTS)
 TESTS += $(CRASH_TESTS)
 tests_storage_crash_SOURCES = $(CRASH_SOURCES) tests/storage/crash-unix.c $(UNIX_SOURCES)
@@ -21,6 +21,10 @@ tests_storage_crash_mbx_SOURCES = $(CRASH_SOURCES) tests/storage/crash-mbx.c $(M
 tests_storage_crash_mbx_CPPFLAGS = $(CRASH_CPPFLAGS)
 tests_storage_crash_mbx_LDFLAGS = $(FAULT_WRAPS)
 tests_storage_crash_mbx_LDADD = $(CRASH_LDADD)
+tests_storage_crash_maildir_SOURCES = $(CRASH_SOURCES) tests/storage/crash-maildir.c $(MAILDIR_SOURCES)
+tests_storage_crash_maildir_CPPFLAGS = $(CRASH_CPPFLAGS)
+tests_storage_crash_maildir_LDFLAGS = $(FAULT_WRAPS)
+tests_storage_crash_maildir_LDADD = $(CRASH_LDADD)
 
 check_PROGRAMS += tests/storage/test-convert
 TESTS += tests/storage/test-convert
