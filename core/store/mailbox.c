@@ -133,6 +133,8 @@ static void settle(struct mailbox *m)
 	if (m->measured > 0 && sync_now(m, &e) < 0)
 		log_debug("store", "%s: sizes stay unknown: %s", m->target.place.name, e.admin);
 	box_checkpoint(m);
+	if (m->index == NULL)
+		return; /* not even a private one could be had */
 	index_wire_flush(m->index);
 	if (m->unsaved && !m->unindexed)
 		index_checkpoint(m->index, m->number, false);

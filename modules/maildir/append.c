@@ -128,8 +128,11 @@ static int want_keywords(
 			r = maildir_lock_take(call, b, &mine);
 			locked = r == 0;
 		}
-		if (letter < 0 && locked && maildir_keyword_add(call, b, info->keywords[i], &bit) == 0)
-			letter = (int)bit;
+		if (letter < 0 && locked) {
+			r = maildir_keyword_add(call, b, info->keywords[i], &bit);
+			letter = r == 0 ? (int)bit : -1;
+			r = r == MORTISE_E_LIMIT ? 0 : r;
+		}
 		if (letter >= 0)
 			p->letters |= 1u << letter;
 	}

@@ -19,3 +19,11 @@ modules_maildir_test_maildir_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 modules_maildir_test_maildir_LDADD = core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
 	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(CMOCKA_LIBS)
 endif
+
+check_PROGRAMS += modules/maildir/fuzz-maildir
+modules_maildir_fuzz_maildir_SOURCES = modules/maildir/fuzz-maildir.c $(MAILDIR_SOURCES)
+modules_maildir_fuzz_maildir_LDFLAGS = $(FUZZ_LINK_FLAGS)
+modules_maildir_fuzz_maildir_LDADD = $(FUZZ_MAIN) core/base/libbase.a
+if !FUZZERS
+TESTS += modules/maildir/fuzz-maildir
+endif

@@ -88,7 +88,6 @@ static const struct scenario scenarios[] = {
     {"new-mail-long-list", start_long_list, do_open, "box", 0},
     {"append", start_four, do_append, "box", 0},
     {"append-to-created", start_created, do_append, "box", 0},
-    {"append-to-new-mail", start_delivered, do_append, "box", SKIPS_UIDS},
     {"append-big", start_four, do_append_big, "box", 0},
     {"append-batch", start_four, do_append_batch, "box", IN_PARTS},
     {"append-to-torn-list", start_torn_list, do_append, "box", 0},

@@ -307,7 +307,7 @@ static void states_at(const struct kept *start, size_t k, size_t marked)
 	unsigned char how[EVENTS_MAX] = {0};
 	size_t pending[EVENTS_MAX], count = 0;
 	const char *wish = getenv("MORTISE_CRASH_RANDOM");
-	int random = wish != NULL ? atoi(wish) : 8;
+	int random = wish != NULL ? atoi(wish) : base.count > 0 ? 2 : 8;
 	char text[40];
 
 	for (size_t i = 0; i < k; i++)

@@ -23,6 +23,7 @@ static void take(struct tree *t, const char *path)
 
 	if (t->count++ == TREE_MAX || lstat(path_of(path), &st) != 0)
 		abort();
+	memset(n, 0, sizeof *n);
 	snprintf(n->path, sizeof n->path, "%s", path);
 	n->inode = st.st_ino;
 	n->mtime = st.st_mtim;

@@ -21,7 +21,7 @@
  * the same way.
  *
  *     crash [SCENARIO]       one only
- *     MORTISE_CRASH_RANDOM   random states a crash point (8)
+ *     MORTISE_CRASH_RANDOM   random states a crash point (8; of directories 2)
  */
 #include "crash.h"
 
