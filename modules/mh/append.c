@@ -90,7 +90,6 @@ static int finish_piece(struct mortise_call *call, struct transaction *t)
 {
 	struct timespec times[2] = {{0, UTIME_OMIT}, {0, 0}};
 	struct piece *p;
-	struct stat st;
 	int r = 0;
 
 	if (t->fd < 0)
@@ -102,10 +101,9 @@ static int finish_piece(struct mortise_call *call, struct transaction *t)
 	t->cr = false;
 	if (r == 0)
 		r = flush(call, t);
-	if (r == 0 && (futimens(t->fd, times) != 0 || fsync(t->fd) != 0 || fstat(t->fd, &st) != 0))
+	if (r == 0 &&
+	    (futimens(t->fd, times) != 0 || fsync(t->fd) != 0 || !mh_look(t->fd, "", &p->entry, NULL)))
 		r = bad(call, t);
-	if (r == 0)
-		p->entry = mh_entry_of(&st, 0);
 	close(t->fd);
 	t->fd = -1;
 	return r;

@@ -3,9 +3,9 @@
  *
  * A folder is a directory; a message is a regular file in it whose name is its number. Numbers change (folder
  * -pack, sortm) and come back (rmm of the last one), so they say where a message is, not which: that is its
- * identity, the file's inode, time of modification and size. Renaming keeps them. A file that is edited is
- * another message, as IMAP wants it, and so is one that was restored from a backup. Several numbers for one
- * file (refile -link into the same folder) are as many messages with as many ordinals.
+ * identity, the file's inode, times of birth and modification, and size. Renaming keeps them. A file that is
+ * edited is another message, as IMAP wants it, and so is one that was restored from a backup. Several numbers
+ * for one file (refile -link into the same folder) are as many messages with as many ordinals.
  *
  * The engine remembers UIDs; the locator it gives back is the identity and then the number. Whoever uses a
  * number looks first whether the identity is still behind it.
@@ -36,7 +36,8 @@ struct mh_options {
 
 struct mh_entry {
 	uint64_t inode;
-	int64_t mtime; /* nanoseconds */
+	int64_t birth; /* nanoseconds; 0 where the file system does not tell */
+	int64_t mtime;
 	uint64_t size;
 	uint32_t ordinal; /* among the numbers of one file */
 	uint32_t number;
@@ -123,7 +124,8 @@ struct timespec mh_time_of(int64_t date, int32_t zone);
 uint64_t mh_text_start(int fd, const struct stat *st);
 void mh_list_free(struct mh_list *list);
 bool mh_entry_same(const struct mh_entry *a, const struct mh_entry *b); /* the same file */
-struct mh_entry mh_entry_of(const struct stat *st, uint32_t number);
+/* A regular file (name "": dir itself is it). False with errno: 0 when it is something else. */
+bool mh_look(int dir, const char *name, struct mh_entry *e, unsigned *links);
 bool mh_is_there(const struct mh_box *b, const struct mh_entry *e); /* under its number */
 void mh_locator_write(const struct mh_entry *e, unsigned char *locator, uint8_t *size, size_t *identity_size);
 bool mh_locator_read(const struct mortise_ref *ref, struct mh_entry *e);

@@ -1,7 +1,7 @@
 /*
  * scan.c: what is in the folder.
  *
- * One readdir, and one fstatat for each message: a number and an inode alone would not do, because a file
+ * One readdir, and one statx for each message: a number and an inode alone would not do, because a file
  * that was removed gives both away to the next one. The folder is as it was when the directory and
  * .mh_sequences have not changed since; their times of change (ctime: a restore or rsync sets mtimes back)
  * are what the cursor holds. A time that is too young could hide another change within the same tick and is
@@ -27,32 +27,31 @@
 #define SECOND INT64_C(1000000000)
 #define CURSOR_VERSION 1u
 
-static int64_t nanoseconds(const struct timespec *t)
+static int64_t nanoseconds(int64_t seconds, uint32_t fraction)
 {
 	const int64_t most = INT64_MAX / SECOND - 1;
-	int64_t seconds = t->tv_sec > most ? most : t->tv_sec < -most ? -most : t->tv_sec;
 
-	return seconds * SECOND + t->tv_nsec;
+	return (seconds > most ? most : seconds < -most ? -most : seconds) * SECOND + fraction;
+}
+
+static int64_t time_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return nanoseconds(now.tv_sec, (uint32_t)now.tv_nsec);
 }
 
 /* Two changes in one tick of the clock; where times have fractions a tick is a few milliseconds. */
 static bool young(int64_t time)
 {
-	struct timespec now;
-	int64_t age;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	age = nanoseconds(&now) - time;
-	return age < (time % SECOND != 0 ? SECOND / 10 : 2 * SECOND);
+	return time_now() - time < (time % SECOND != 0 ? SECOND / 10 : 2 * SECOND);
 }
 
 /* A time somebody set is not young because it is in the future. */
 static bool being_written(int64_t mtime)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return mtime < nanoseconds(&now) + 2 * SECOND && young(mtime);
+	return mtime < time_now() + 2 * SECOND && young(mtime);
 }
 
 bool mh_number(const char *name, uint32_t *out)
@@ -73,37 +72,42 @@ bool mh_number(const char *name, uint32_t *out)
 
 /* ---- identity ---- */
 
-struct mh_entry mh_entry_of(const struct stat *st, uint32_t number)
+bool mh_look(int dir, const char *name, struct mh_entry *e, unsigned *links)
 {
-	return (struct mh_entry){.inode = st->st_ino,
-	    .mtime = nanoseconds(&st->st_mtim),
-	    .size = (uint64_t)st->st_size,
-	    .number = number};
+	struct statx st;
+
+	if (statx(dir, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &st) != 0)
+		return false;
+	*e = (struct mh_entry){.inode = st.stx_ino,
+	    .mtime = nanoseconds(st.stx_mtime.tv_sec, st.stx_mtime.tv_nsec),
+	    .size = st.stx_size};
+	if ((st.stx_mask & STATX_BTIME) != 0)
+		e->birth = nanoseconds(st.stx_btime.tv_sec, st.stx_btime.tv_nsec);
+	if (links != NULL)
+		*links = st.stx_nlink;
+	errno = 0;
+	return S_ISREG(st.stx_mode);
 }
 
 bool mh_entry_same(const struct mh_entry *a, const struct mh_entry *b)
 {
-	return a->inode == b->inode && a->mtime == b->mtime && a->size == b->size;
+	return a->inode == b->inode && a->birth == b->birth && a->mtime == b->mtime && a->size == b->size;
 }
 
 bool mh_is_there(const struct mh_box *b, const struct mh_entry *e)
 {
 	struct mh_entry now;
-	struct stat st;
 	char name[16];
 
 	snprintf(name, sizeof(name), "%" PRIu32, e->number);
-	if (fstatat(b->dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
-		return false;
-	now = mh_entry_of(&st, e->number);
-	return mh_entry_same(&now, e);
+	return mh_look(b->dir, name, &now, NULL) && mh_entry_same(&now, e);
 }
 
 void mh_locator_write(const struct mh_entry *e, unsigned char *locator, uint8_t *size, size_t *identity_size)
 {
 	const size_t identity = offsetof(struct mh_entry, number);
 
-	_Static_assert(sizeof(struct mh_entry) == 32 && sizeof(*e) <= MORTISE_LOCATOR_MAX, "no holes");
+	_Static_assert(sizeof(struct mh_entry) == 40 && sizeof(*e) <= MORTISE_LOCATOR_MAX, "no holes");
 	memcpy(locator, e, sizeof(*e));
 	*size = sizeof(*e);
 	if (identity_size != NULL)
@@ -196,8 +200,9 @@ static int other_name(struct mortise_call *call, struct mh_box *b, struct mh_lis
 static int one_name(struct mortise_call *call, struct mh_box *b, struct mh_list *list, bool names_only,
     const struct dirent *d)
 {
+	struct mh_entry e;
+	unsigned links;
 	uint32_t number;
-	struct stat st;
 	int r;
 
 	if (!mh_number(d->d_name, &number))
@@ -207,18 +212,17 @@ static int one_name(struct mortise_call *call, struct mh_box *b, struct mh_list 
 	list->names++;
 	if (names_only || (d->d_type != DT_REG && d->d_type != DT_UNKNOWN))
 		return 0;
-	if (fstatat(b->dir, d->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-		return errno == ENOENT ? 0
-		                       : call->host->fault_errno(call, "%s/%s", b->place->path, d->d_name);
-	if (!S_ISREG(st.st_mode))
-		return 0;
+	if (!mh_look(b->dir, d->d_name, &e, &links))
+		return errno == 0 || errno == ENOENT
+		           ? 0
+		           : call->host->fault_errno(call, "%s/%s", b->place->path, d->d_name);
 	r = list_room(call, b, list);
 	if (r != 0)
 		return r;
-	list->v[list->count] = mh_entry_of(&st, number);
-	list->young = list->young || being_written(list->v[list->count].mtime);
-	list->linked = list->linked || st.st_nlink > 1;
-	list->count++;
+	e.number = number;
+	list->v[list->count++] = e;
+	list->young = list->young || being_written(e.mtime);
+	list->linked = list->linked || links > 1;
 	return 0;
 }
 
@@ -302,7 +306,6 @@ void mh_list_free(struct mh_list *list)
 static int open_number(const struct mh_box *b, const struct mh_entry *e, uint32_t number)
 {
 	struct mh_entry now;
-	struct stat st;
 	char name[16];
 	int fd;
 
@@ -310,11 +313,8 @@ static int open_number(const struct mh_box *b, const struct mh_entry *e, uint32_
 	fd = openat(b->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return -1;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-		now = mh_entry_of(&st, number);
-		if (mh_entry_same(&now, e))
-			return fd;
-	}
+	if (mh_look(fd, "", &now, NULL) && mh_entry_same(&now, e))
+		return fd;
 	close(fd);
 	errno = ENOENT;
 	return -1;
@@ -393,10 +393,10 @@ static int look(struct mortise_call *call, const struct mh_box *b, struct seen *
 	if (st.st_nlink == 0)
 		return call->host->fail(call, MORTISE_E_NOTFOUND, "The mailbox is no longer there");
 	out->dir_inode = st.st_ino;
-	out->dir_ctime = nanoseconds(&st.st_ctim);
+	out->dir_ctime = nanoseconds(st.st_ctim.tv_sec, (uint32_t)st.st_ctim.tv_nsec);
 	if (fstatat(b->dir, SEQUENCES, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 		out->file_inode = st.st_ino;
-		out->file_ctime = nanoseconds(&st.st_ctim);
+		out->file_ctime = nanoseconds(st.st_ctim.tv_sec, (uint32_t)st.st_ctim.tv_nsec);
 		out->file_size = (uint64_t)st.st_size;
 	}
 	return 0;
