@@ -163,8 +163,10 @@ static void put_trail(struct mbx_header *h)
 
 bool mbx_trail_holds(const struct mbx_header *h, const struct mbx_print *now)
 {
-	return h->trail.epoch != 0 && h->note == '\0' && h->trail.mtime == now->mtime &&
-	       h->trail.size == now->size;
+	const struct mbx_trail *t = &h->trail;
+
+	return t->epoch != 0 && h->note == '\0' && t->mtime == now->mtime && t->size == now->size &&
+	       t->dead <= t->size && t->dead_from <= t->size - t->dead;
 }
 
 /* ---- all of it ---- */

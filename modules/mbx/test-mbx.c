@@ -496,6 +496,53 @@ static void damaged_records_are_named(void **state)
 	}
 }
 
+/* attack-113: any octet is any other. Understood or refused, and what is refused is not touched. */
+static void any_octet_may_be_wrong(void **state)
+{
+	struct rig *r = *state;
+	struct session *s = &r->s;
+	unsigned seed = 113, refused = 0;
+	char *good, *bad;
+	size_t size, now;
+
+	put(r, 1000, 2, "A\r\nB\r\n", GOLDEN_ONE GOLDEN_TWO);
+	rig_open(r);
+	OK(s, session_append(s, TWO, 0, "A", NULL)); /* with a trail in the header */
+	session_close(s);
+	good = rig_get(r, &size);
+	bad = malloc(size);
+	for (unsigned turn = 0; turn < 1500; turn++) {
+		int result;
+		memcpy(bad, good, size);
+		for (unsigned n = (unsigned)rand_r(&seed) % 3; n < 3; n++) {
+			/* Most are lines, or what begins the header, or ends it. */
+			size_t from = (unsigned)rand_r(&seed) % 2 ? MBX_HEADER : n % 2 ? 0 : MBX_TRAIL;
+			bad[from + (unsigned)rand_r(&seed) % (from == 0 ? 40 : size - from)] =
+			    (char)((unsigned)rand_r(&seed) % 4
+			               ? "0123456789abcdef \r\n,;-+NATx\xff"[rand_r(&seed) % 28]
+			               : rand_r(&seed));
+		}
+		rig_put(r, bad, size);
+		result = session_open(r, s, 0);
+		if (result == 0 && (result = session_sync(s)) == 0) {
+			for (size_t i = 0; i < s->count; i++)
+				(void)session_read(s, s->messages[i].uid, NULL);
+			if (s->count > 0)
+				(void)session_flags(s, s->messages[0].uid, MORTISE_FLAG_SEEN, 0);
+			(void)session_append(s, ONE, 0, "B", NULL);
+			(void)session_sync(s);
+		} else {
+			assert_int_equal(result, MORTISE_E_CORRUPT);
+			assert_memory_equal(rig_get(r, &now), bad, size);
+			assert_int_equal(now, size);
+			refused++;
+		}
+		session_close(s);
+	}
+	print_message("# %u of 1500 refused\n", refused);
+	free(bad);
+}
+
 /* c-client cannot read these, and nobody writes them. */
 static void empty_messages(void **state)
 {
@@ -690,6 +737,7 @@ int main(void)
 	    TEST(uids_above_the_last),
 	    TEST(the_last_uids),
 	    TEST(damaged_records_are_named),
+	    TEST(any_octet_may_be_wrong),
 	    TEST(empty_messages),
 	    TEST(files_that_are_none),
 	    TEST(empty_files_become_mailboxes),

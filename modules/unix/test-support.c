@@ -541,7 +541,8 @@ const char *session_read(struct session *s, uint32_t uid, size_t *size)
 		    pread(source.fd, part, source.extents[i].length, (off_t)source.extents[i].offset),
 		    source.extents[i].length);
 		for (size_t j = 0; j < source.extents[i].length; j++) {
-			if (part[j] == '\n' && (out.n == 0 || out.p[out.n - 1] != '\r'))
+			if (source.newline == MORTISE_NEWLINE_LF && part[j] == '\n' &&
+			    (out.n == 0 || out.p[out.n - 1] != '\r'))
 				buf_addc(&out, '\r');
 			buf_addc(&out, part[j]);
 		}
