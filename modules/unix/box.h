@@ -161,6 +161,7 @@ struct unix_box {
 	uint32_t uidvalidity, uidlast; /* as it is, or will be written */
 	struct unix_keywords keywords; /* the file's list, and behind it what was found in messages */
 	size_t told_keywords;          /* how many of them the engine knows */
+	struct unix_print seen_print;  /* the file as sync saw it last */
 	struct mortise_cursor seen;    /* what sync saw last, for unix_settle, */
 	unsigned seen_serial;          /* and under which lock */
 	bool unsettled;                /* messages have UIDs that are not in the file */

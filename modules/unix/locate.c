@@ -305,14 +305,36 @@ static int cut_strays(
 	return r < 0 ? r : c->error;
 }
 
+/* A file that was changed since may be half-written, by somebody who was killed: then that is finished first.
+ */
+static int whole(struct mortise_call *call, struct unix_box *b)
+{
+	struct unix_print now;
+	bool taken = false;
+	int r = unix_box_print(call, b, &now);
+
+	if (r != 0 || unix_print_same(&now, &b->seen_print))
+		return r;
+	r = call->host->journal_recover(call, b->fd, b->lock.mode == MORTISE_LOCK_EXCLUSIVE);
+	if (r >= 0 || b->lock.mode != MORTISE_LOCK_NONE || b->read_only)
+		return r < 0 ? r : 0;
+	/* Whoever gets the lock makes it whole. */
+	r = unix_lock_need(call, b, MORTISE_LOCK_EXCLUSIVE, &taken);
+	if (taken)
+		unix_lock_release(call, b);
+	return r;
+}
+
 int unix_op_read(
     struct mortise_call *call, void *box, const struct mortise_ref *ref, struct mortise_source *source)
 {
 	struct unix_box *b = unix_box_of(box);
 	struct unix_locator l;
 	struct cutter c = {.call = call, .box = b};
-	int r = unix_find(call, b, ref, &l);
+	int r = whole(call, b);
 
+	if (r == 0)
+		r = unix_find(call, b, ref, &l);
 	if (r == MORTISE_E_EXPUNGED)
 		return call->host->fail(call, r, "The message is no longer there");
 	if (r != 0)

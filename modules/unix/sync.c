@@ -736,6 +736,7 @@ static int sync_locked(struct sync *s, struct mortise_cursor *cursor)
 		unix_trail_clear(b);
 	b->unsettled = s->unsettled;
 	b->seen = *cursor;
+	b->seen_print = now;
 	b->seen_serial = b->lock.serial;
 	if (s->sink == NULL)
 		return 0;
@@ -761,6 +762,7 @@ static void known_as(struct unix_box *b, const struct known *was, const struct m
 	b->unsettled = was->unsettled;
 	b->gone = (uint64_t)was->gone * 1024;
 	b->seen = *cursor;
+	b->seen_print = was->print;
 	b->seen_serial = b->lock.serial;
 }
 

@@ -240,6 +240,37 @@ static void a_journal_is_finished_later(void **state)
 	}
 }
 
+/* FETCH, before anybody has taken the lock again. */
+static void a_half_written_mailbox_is_not_read(void **state)
+{
+	struct rig *r = *state;
+	struct session *s = &r->s, other;
+	static const char *const steps[] = {"published", "extended", "copied", "cut", "synced"};
+	static const uint32_t some[] = {2};
+
+	rig_option(r, "expunged_max", "0");
+	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+		fill(r, 5, 5000);
+		rig_open(r);
+		OK(&other, session_open(r, &other, i % 2 == 0 ? 0 : MORTISE_OPEN_READ_ONLY));
+		OK(&other, session_sync(&other));
+		stop_journal_at(steps[i]);
+		assert_int_not_equal(session_expunge(s, some, 1), 0);
+		stop_journal_at(NULL);
+		for (uint32_t uid = 3; uid <= 5; uid++)
+			if (i % 2 == 0)
+				assert_int_equal(number_of(&other, uid, 5000), uid);
+			else if (session_read(&other, uid, NULL) == NULL)
+				assert_int_equal(other.e.code, MORTISE_E_UNAVAILABLE);
+			else
+				assert_int_equal(number_of(&other, uid, 5000), uid);
+		assert_int_equal(number_of(s, 5, 5000), 5);
+		assert_int_equal(number_of(&other, 5, 5000), 5);
+		session_close(&other);
+		session_close(s);
+	}
+}
+
 static void append_many(struct session *s, unsigned from)
 {
 	for (unsigned i = from; i < from + 3; i++) {
@@ -348,6 +379,7 @@ int main(void)
 	    TEST(cancelled_syncs_are_done_again),
 	    TEST(killed_expunges_lose_nothing),
 	    TEST(a_journal_is_finished_later),
+	    TEST(a_half_written_mailbox_is_not_read),
 	    TEST(a_journal_is_finished_under_the_lock),
 	    TEST(many_writers_lose_nothing),
 	};

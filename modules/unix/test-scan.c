@@ -417,6 +417,29 @@ static void fields_are_told_by_their_place(void **state)
 	assert_false(f.m[6].strays);
 }
 
+/* attack-109: too small, too large, negative, no number, on a From line of the text. */
+static void content_length_is_not_looked_at(void **state)
+{
+	static const char *const lies[] = {
+	    "0", "1", "3", "12", "999999", "18446744073709551615", "-1", "x", "", "12 13"};
+	static const char body[] = "one\nFrom here\n\ntwo\n";
+
+	(void)state;
+	for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+		char text[600];
+		struct found f;
+		int n = snprintf(text, sizeof text,
+		    FROM "Content-Length: %s\nLines: %s\n\n%s\n" FROM "B: 2\n\nend\n\n", lies[i], lies[i],
+		    body);
+
+		scan_text(text, (size_t)n, &f);
+		assert_int_equal(f.result, 0);
+		assert_int_equal(f.count, 2);
+		assert_int_equal(f.m[0].text_end - f.m[0].header_end, strlen(body));
+		assert_int_equal(f.m[1].next, n);
+	}
+}
+
 /* A hundred thousand of them: linear, and nothing is kept. */
 static void many_fields_cost_nothing(void **state)
 {
@@ -502,6 +525,7 @@ int main(void)
 	    cmocka_unit_test(a_file_that_shrinks_is_an_error),
 	    cmocka_unit_test(a_scan_can_be_stopped),
 	    cmocka_unit_test(fields_are_told_by_their_place),
+	    cmocka_unit_test(content_length_is_not_looked_at),
 	    cmocka_unit_test(many_fields_cost_nothing),
 	    cmocka_unit_test(lines_are_counted_as_by_hand),
 	};

@@ -132,7 +132,8 @@ static void two_sessions_see_each_other(void **state)
 	GOOD(h, view_open(b, &vb, &h->e));
 	assert_int_equal(view_count(va), 3);
 	assert_true(set_parse(h->a, str_of("2:3"), 3, &all));
-	GOOD(h, mailbox_store_flags(a, &all, FLAGS_ADD, MORTISE_FLAG_DELETED, keyword, 1, NULL, &lost, &h->e));
+	GOOD(
+	    h, mailbox_store_flags(a, &all, FLAGS_ADD, MORTISE_FLAG_DELETED, keyword, 1, NULL, &lost, &h->e));
 	assert_false(lost);
 	GOOD(h, view_update(vb, 0, &(struct view_events){0}, &h->e));
 	assert_int_equal(view_message(vb, 3)->flags, MORTISE_FLAG_DELETED);
