@@ -13,12 +13,17 @@ uint64_t clock_ms(void)
 	return (uint64_t)((int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 + moved_ms);
 }
 
-int64_t clock_seconds(void)
+int64_t clock_microseconds(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_REALTIME, &t);
-	return (int64_t)t.tv_sec + moved_ms / 1000;
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000 + moved_ms * 1000;
+}
+
+int64_t clock_seconds(void)
+{
+	return clock_microseconds() / 1000000;
 }
 
 int clock_zone(int64_t when)

@@ -9,6 +9,7 @@
 
 uint64_t clock_ms(void);     /* monotonic, milliseconds */
 int64_t clock_seconds(void); /* wall clock, seconds since 1970 UTC */
+int64_t clock_microseconds(void);
 /* Minutes east of UTC of local time at `when` (seconds since 1970). */
 int clock_zone(int64_t when);
 void clock_test_advance(int64_t ms); /* adds to both clocks; tests only */

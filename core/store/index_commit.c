@@ -235,7 +235,7 @@ static int raise_once(struct index *x, uint64_t highest)
 	rc = info_get(txn, x->state.dbi, &info);
 	if (rc == 0) {
 		bool ours = memcmp(info.file, x->file, INDEX_ID) == 0;
-		uint64_t by_clock = (uint64_t)clock_seconds() * INDEX_CEILING_STEP;
+		uint64_t by_clock = (uint64_t)clock_microseconds();
 
 		if (!ours) {
 			memcpy(info.file, x->file, INDEX_ID);
