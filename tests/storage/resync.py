@@ -4,6 +4,7 @@ mailbox, the client comes back, and what it is told is the difference, no more a
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 
@@ -91,12 +92,21 @@ class Client(Cache):
             self.learn = learn
 
 
-def lose_index(w):
-    """With nobody there. What the server cannot keep elsewhere is lost; UIDs of formats that have none, too."""
+def lose_index(w, prefix="index."):
+    """With nobody there. What the server cannot keep elsewhere is lost; UIDs of formats that have none, too. index.cache:
+    what a power failure does."""
     w.server.stop()
     for name in os.listdir(f"{w.server.home('alice')}/.mortise"):
-        if name.startswith("index."):
+        if name.startswith(prefix):
             os.unlink(f"{w.server.home('alice')}/.mortise/{name}")
+    w.server.start()
+
+
+def kill(w):
+    """All processes of the server at once, and it is started again."""
+    for pid in w.server.children():
+        os.kill(pid, signal.SIGKILL)
+    w.server.process.wait()
     w.server.start()
 
 
@@ -131,7 +141,7 @@ def answer(c, tag):
 def fixed(w):
     """One thing at a time."""
     d = w.driver
-    w.append(8)
+    w.append(12)
     cache = Client(w.server, "alice", w.name)
     cache.connect()
     tap.ok(same(cache, w.truth()) and cache.highest > 0, f"{d}: a first synchronisation", *difference(cache, w.truth()))
@@ -143,7 +153,7 @@ def fixed(w):
     come_back(w, cache, f"{d}: flags changed elsewhere")
     cache.drop()
     other.store("1", "+FLAGS", r"(\Deleted)")
-    other.store("8", "+FLAGS", r"(\Deleted)")
+    other.store("12", "+FLAGS", r"(\Deleted)")
     other.expunge()
     come_back(w, cache, f"{d}: first and last expunged elsewhere")
     cache.drop()
@@ -168,6 +178,22 @@ def fixed(w):
     come_back(w, cache, f"{d}: after the server was started anew")
     cache.drop()
     other = w.session()
+    other.store("2", "+FLAGS", r"(\Draft)")
+    other.store("3", "+FLAGS", r"(\Deleted)")
+    other.expunge()
+    kill(w)
+    come_back(w, cache, f"{d}: the server was killed after its answer")
+    cache.drop()
+    other = w.session()
+    other.store("1", "FLAGS", r"(power)")
+    other.logout()
+    lose_index(w, "index.cache")
+    other = w.session()
+    other.store("2", "+FLAGS", r"(\Deleted)")
+    other.expunge()
+    cache.connect()
+    tap.ok(same(cache, w.truth()), f"{d}: after a power failure", *difference(cache, w.truth()))
+    cache.drop()
     other.store("1", "+FLAGS", r"(\Draft)")
     other.logout()
     lose_index(w)
