@@ -287,6 +287,7 @@ static void changes_cost_what_they_are(void **state)
 	memset(text, 'x', 4096);
 	memcpy(text, "A: b\r\n\r\n", 8);
 	text[4096] = '\0';
+	rig_option(r, "sync_flags", "yes");
 	fill(r, MANY, 300);
 	rig_open(r);
 	OK(s, session_flags(s, 7, MORTISE_FLAG_SEEN, 0));

@@ -48,7 +48,7 @@ struct unix_options {
 	uint64_t keyword_limit;
 	uint64_t expunged_max;
 	uint64_t append_memory;
-	bool fsync;
+	bool fsync, sync_flags;
 	bool open_directory;
 };
 

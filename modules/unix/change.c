@@ -120,17 +120,20 @@ int unix_change_begin(struct mortise_call *call, struct unix_box *b)
 	return unix_trail_begin(call, b);
 }
 
-int unix_change_end(struct mortise_call *call, struct unix_box *b)
+static int change_done(struct mortise_call *call, struct unix_box *b)
 {
-	int r;
-
 	if (b->base_moved != 0)
 		unix_trail_rescan(b, 0);
-	if ((r = unix_sync_file(call, b)) != 0)
-		return r;
 	unix_times(b, false);
 	unix_trail_end(call, b);
 	return 0;
+}
+
+int unix_change_end(struct mortise_call *call, struct unix_box *b)
+{
+	int r = unix_sync_file(call, b);
+
+	return r != 0 ? r : change_done(call, b);
 }
 
 static int by_start(const void *a, const void *b)
@@ -317,7 +320,7 @@ static int flag_refs(struct mortise_call *call, struct unix_box *b, const struct
 	r = change_flags(&f);
 	/* Also after a failure: what was written is whole, and flags that changed are told. */
 	if (f.written) {
-		int end = unix_change_end(call, b);
+		int end = b->options->sync_flags ? unix_change_end(call, b) : change_done(call, b);
 		return r != 0 ? r : end;
 	}
 	if (r == 0)

@@ -255,7 +255,9 @@ static void another_mailboxs_numbers_are_taken(void **state)
 		assert_int_equal(got[1], 4000000005);
 		assert_int_equal(got[2], 4000000006);
 		assert_int_equal(append_as(s, "Subject: x\r\n\r\nx\r\n", last, 1, got), MORTISE_E_LIMIT);
-		assert_int_equal(adopt(s, 1234567890, 5), MORTISE_E_INVALID);
+		/* With messages it only goes up, and under its own UIDVALIDITY. */
+		OK(s, adopt(s, 1234567890, 5));
+		assert_int_equal(adopt(s, 1234567891, 5), MORTISE_E_INVALID);
 		rig_reopen(r);
 		assert_int_equal(s->count, 6);
 		assert_int_equal(s->uidnext, 4000000007);

@@ -66,6 +66,10 @@ static const struct mortise_option options[] = {
         .detail = "More goes to a file without a name beside the mailbox, and from there into it."),
     MORTISE_OPTION(struct unix_options, fsync, BOOL, "yes", .since = "0.1",
         .help = "wait until changes are on the disk before answering"),
+    MORTISE_OPTION(struct unix_options, sync_flags, BOOL, "no", .flags = MORTISE_OPTION_RELOADABLE,
+        .since = "0.1", .help = "wait for changes of flags, too",
+        .detail = "Once for each command that changes any. Without it a power failure can take back the "
+                  "flags of the last seconds, never messages."),
     MORTISE_OPTION(struct unix_options, open_directory, BOOL, "no", .since = "0.1",
         .help = "use mailboxes in directories that everybody may write and that are not sticky"),
 };

@@ -23,6 +23,13 @@ const char *path_of(const char *name)
 	return out[turn];
 }
 
+static void driver_option(const struct mortise_option *o, const char *text)
+{
+	struct err e = ERR_INIT;
+
+	must(conf_set(o, (void *)(uintptr_t)w.driver->pub.options, str_of(text), w.arena, &e), &e, "option");
+}
+
 void world_make(void)
 {
 	static const char *const places[] = {"%h/INBOX"};
@@ -38,9 +45,9 @@ void world_make(void)
 	for (size_t i = 0; i < crash_driver.module->option_count; i++)
 		if (crash_driver.locks != NULL &&
 		    strcmp(crash_driver.module->options[i].name, crash_driver.locks) == 0)
-			must(conf_set(&crash_driver.module->options[i],
-			         (void *)(uintptr_t)w.driver->pub.options, str_of(w.home), w.arena, &e),
-			    &e, "option");
+			driver_option(&crash_driver.module->options[i], w.home);
+		else if (strcmp(crash_driver.module->options[i].name, "sync_flags") == 0)
+			driver_option(&crash_driver.module->options[i], "yes");
 	for (size_t i = 0; i < store_conf_group.count; i++)
 		must(conf_set(&store_conf_group.options[i], &w.options,
 		         str_of(store_conf_group.options[i].fallback), w.arena, &e),

@@ -7,8 +7,8 @@
  *
  * Order of a change. The engine calls lock(EXCLUSIVE), sync (so that both sides know the same), then
  * set_flags, expunge or an append's commit, then lock(NONE). A change is durable when the callback returns 0:
- * the driver has synced it, one sync a batch. A callback that fails has changed nothing, or says in its
- * comment what may remain.
+ * the driver has synced it, one sync a batch; flags it may leave to the system to write. A callback that
+ * fails has changed nothing, or says in its comment what may remain.
  *
  * UIDs. A driver whose format keeps UIDs (trait uid = NATIVE) gives each message its UID and keeps the rules:
  * never zero, strictly rising in mailbox order, never reused with the same UIDVALIDITY. Other drivers give
