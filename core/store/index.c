@@ -521,6 +521,15 @@ int index_open_private(const struct index_options *o, struct index **out, struct
 	return 0;
 }
 
+bool index_watch(struct index *x, struct buf *out)
+{
+	CHECK_OBJ(x, INDEX_MAGIC);
+	if (!index_persistent(x))
+		return false;
+	buf_printf(out, "%s/%s", x->path, x->cache.name);
+	return true;
+}
+
 void index_close(struct index **xp)
 {
 	struct index *x;

@@ -118,6 +118,9 @@ void index_close(struct index **xp);
 /* False: private, or writing failed since: numbers told now are not remembered (NOMODSEQ). */
 bool index_persistent(const struct index *x);
 
+/* The file to watch (inotify) for what other processes commit. False: there is none. */
+bool index_watch(struct index *x, struct buf *out);
+
 /* ---- mailboxes ---- */
 /*
  * The number of the mailbox with this identity; a new one when there is none. `identity` is the driver's

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "module/journal.h"
 #include "store/test-support.h"
@@ -934,6 +935,36 @@ static void test_journal(void **state)
 	MEMORY(f)->ops = real;
 }
 
+/* What only the index holds wakes other sessions, too. */
+static void test_watch_index(void **state)
+{
+	struct fixture *f = *state;
+	struct store *other = fixture_other(f);
+	struct number_set all = uid_set(f, "1:*");
+	struct str name = STR_INIT("word");
+	struct mailbox *m, *n;
+	struct view *v;
+	int fd;
+
+	three(f, "x");
+	set_option(f, MEMORY(f), "keywords", "0");
+	v = open_view(f, f->s, "x", 0, &m);
+	ok(f, mailbox_open(other, "x", 0, &n, &f->e));
+	fd = mailbox_watch(m, &f->e);
+	assert_true(fd >= 0);
+	mailbox_watch_read(m);
+	assert_string_equal(update_text(f, v, 0), "");
+	assert_int_equal(io_wait(fd, POLLIN, 1), 0);
+	ok(f, mailbox_store_flags(n, &all, FLAGS_ADD, 0, &name, 1, NULL, NULL, &f->e));
+	assert_int_equal(io_wait(fd, POLLIN, clock_ms() + 10000), 1);
+	mailbox_watch_read(m);
+	assert_string_equal(update_text(f, v, 0), "keywords flags 1=+0 flags 2=S+0 flags 3=D+0 ");
+	view_close(&v);
+	mailbox_close(&m);
+	mailbox_close(&n);
+	store_close(&other);
+}
+
 /* A state directory that cannot be made is no reason to lock anybody out. */
 static void test_no_state_dir(void **state)
 {
@@ -994,8 +1025,8 @@ int main(void)
 	    T(test_gone), T(test_replaced), T(test_read_only), T(test_missing_inbox), T(test_inbox_places),
 	    T(test_append_batch), T(test_append_limits), T(test_append_driver), T(test_copy),
 	    T(test_copy_all_or_none), T(test_locked_out), T(test_cancelled), T(test_watch),
-	    T(test_watch_missing_inbox), T(test_watch_all_places), T(test_journal), T(test_no_state_dir),
-	    T(test_envelope_and_structure)};
+	    T(test_watch_missing_inbox), T(test_watch_all_places), T(test_watch_index), T(test_journal),
+	    T(test_no_state_dir), T(test_envelope_and_structure)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,6 +62,20 @@ static size_t watch_places(struct mailbox *m, int *now)
 	return n;
 }
 
+/* What the format cannot hold changes in the index alone. */
+static size_t watch_index(struct mailbox *m, int *now)
+{
+	AUTO_BUF struct buf path = BUF_INIT;
+
+	if ((m->info.permanent_flags & MORTISE_FLAGS_SYSTEM) == MORTISE_FLAGS_SYSTEM &&
+	    m->info.keyword_limit > 0)
+		return 0;
+	if (!index_watch(m->index, &path))
+		return 0;
+	*now = inotify_add_watch(m->watch, buf_cstr(&path), IN_MODIFY);
+	return *now >= 0 ? 1 : 0;
+}
+
 static int watch_all(struct mailbox *m, struct err *e)
 {
 	struct mortise_watch w;
@@ -84,7 +98,7 @@ static int watch_all(struct mailbox *m, struct err *e)
 		if (now[i] < 0)
 			return err_errno(e, "watch %s/%s", m->target.directory, w.paths[i]);
 	}
-	unwatch(m, now, w.count);
+	unwatch(m, now, w.count + watch_index(m, &now[w.count]));
 	m->watch_stale = false;
 	return 0;
 }
