@@ -14,6 +14,7 @@
 #include "base/checksum.h"
 #include "base/clock.h"
 #include "base/codec.h"
+#include "base/digest.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/pack.h"
@@ -539,6 +540,26 @@ static void clocks(void **state)
 	assert_int_equal(clock_zone(0), 330);
 }
 
+static void digests(void **state)
+{
+	struct digest *d = digest_new();
+	struct buf b = BUF_INIT;
+
+	(void)state;
+	/* SHA-256 of "abc" (FIPS 180-2): ba7816bf 8f01cfea 414140de 5dae2223, as base64url. */
+	digest_add(d, STR("a"));
+	digest_add(d, STR(""));
+	digest_add(d, STR("bc"));
+	digest_name(&d, &b);
+	assert_null(d);
+	assert_string_equal(buf_cstr(&b), "ungWv48Bz-pBQUDeXa4iIw");
+	assert_int_equal(b.n, DIGEST_NAME_OCTETS);
+	d = digest_new();
+	digest_free(&d);
+	digest_free(&d);
+	buf_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -562,6 +583,7 @@ int main(void)
 	    cmocka_unit_test(bad_messages_are_noticed),
 	    cmocka_unit_test(random_and_constant_time),
 	    cmocka_unit_test(checksums),
+	    cmocka_unit_test(digests),
 	    cmocka_unit_test(clocks),
 	};
 

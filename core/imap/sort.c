@@ -69,7 +69,7 @@ static int take_message(void *arg, size_t i, struct str packed)
 	    .octets = msg->octets,
 	    .record = &record};
 
-	if (session_stopped(x->s))
+	if (i % 64 == 0 && session_stopped(x->s))
 		return MORTISE_E_CANCELLED;
 	if (packed.n == 0 || !sort_record_read(packed, &record)) {
 		x->gone = true;

@@ -560,6 +560,27 @@ static void moves(void **state)
 	assert_has(talk(c, "MOVE 1 broken"), "T NO Mailbox is open read-only");
 }
 
+/* attack-084: one message may name thousands that are not there. */
+static void thread_limit(void **state)
+{
+	struct world *w = *state;
+	AUTO_BUF struct buf text = BUF_INIT;
+	struct client *c;
+	int i;
+
+	buf_adds(&text, "References:");
+	for (i = 0; i < 20; i++)
+		buf_printf(&text, " <%d@x>", i);
+	buf_adds(&text, "\r\n\r\nx\r\n");
+	w->o.thread_ids = 20;
+	c = with_message(w, buf_cstr(&text));
+	assert_string_equal(
+	    talk(c, "THREAD REFERENCES UTF-8 ALL"), "T NO [LIMIT] Too many messages to thread\r\n");
+	assert_string_equal(
+	    talk(c, "THREAD ORDEREDSUBJECT UTF-8 ALL"), "* THREAD (1)\r\nT OK THREAD completed\r\n");
+	assert_has(talk(c, "SORT (SUBJECT) UTF-8 ALL"), "* SORT 1\r\n");
+}
+
 static void driver_fails(void **state)
 {
 	static const struct {
@@ -651,6 +672,7 @@ int main(void)
 	    TEST(searches),
 	    TEST(bad_searches),
 	    TEST(search_floods),
+	    TEST(thread_limit),
 	    TEST(driver_fails),
 	    TEST(moves),
 	};

@@ -35,6 +35,11 @@ core_search_fuzz_search_SOURCES = core/search/fuzz-search.c
 core_search_fuzz_search_LDFLAGS = $(FUZZ_LINK_FLAGS)
 core_search_fuzz_search_LDADD = $(FUZZ_MAIN) core/search/libsearch.a core/mime/libmime.a \
 	core/charset/libcharset.a core/log/liblog.a core/base/libbase.a $(UTF8PROC_LIBS)
+check_PROGRAMS += core/search/fuzz-sort
+core_search_fuzz_sort_SOURCES = core/search/fuzz-sort.c
+core_search_fuzz_sort_LDFLAGS = $(FUZZ_LINK_FLAGS)
+core_search_fuzz_sort_LDADD = $(FUZZ_MAIN) core/search/libsearch.a core/mime/libmime.a \
+	core/charset/libcharset.a core/log/liblog.a core/base/libbase.a $(UTF8PROC_LIBS)
 if !FUZZERS
-TESTS += core/search/fuzz-set core/search/fuzz-search
+TESTS += core/search/fuzz-set core/search/fuzz-search core/search/fuzz-sort
 endif

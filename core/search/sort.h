@@ -39,6 +39,7 @@ struct sort_record {
 
 /* `references`: the unfolded field; empty or p NULL: there is none. */
 void sort_record_write(struct buf *out, struct str envelope, struct str references);
+bool sort_record_current(struct str packed); /* of this version */
 /* False: it is damaged or of another version. */
 bool sort_record_read(struct str packed, struct sort_record *out);
 

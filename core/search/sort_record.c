@@ -23,12 +23,17 @@
 #define HAS_DATE 2
 #define HEAD (12 + 4 * SORT_TEXTS)
 
+bool sort_record_current(struct str packed)
+{
+	return packed.n >= HEAD && packed.p[0] == VERSION;
+}
+
 bool sort_record_read(struct str packed, struct sort_record *out)
 {
 	struct str rest = str_from(packed, HEAD);
 	size_t i;
 
-	if (packed.n < HEAD || packed.p[0] != VERSION)
+	if (!sort_record_current(packed))
 		return false;
 	out->reply = (packed.p[1] & REPLY) != 0;
 	out->has_date = (packed.p[1] & HAS_DATE) != 0;

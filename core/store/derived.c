@@ -83,12 +83,11 @@ struct scanning {
 static int on_there(void *arg, uint32_t uid, struct str text)
 {
 	struct scanning *x = arg;
-	struct sort_record r;
 
 	while (x->next < x->count && x->messages[x->next]->uid < uid)
 		x->next++;
 	if (x->next < x->count && x->messages[x->next]->uid == uid)
-		x->there[x->next] = sort_record_read(text, &r);
+		x->there[x->next] = sort_record_current(text);
 	return x->next == x->count;
 }
 
@@ -133,12 +132,11 @@ static int tell_missing(struct scanning *x, uint32_t before)
 static int on_record(void *arg, uint32_t uid, struct str text)
 {
 	struct scanning *x = arg;
-	struct sort_record record;
 	int r = tell_missing(x, uid);
 
 	if (r != 0 || x->next == x->count)
 		return r != 0 ? r : 1;
-	if (x->messages[x->next]->uid == uid && sort_record_read(text, &record))
+	if (x->messages[x->next]->uid == uid && sort_record_current(text))
 		return x->fn(x->arg, x->next++, text);
 	return 0;
 }

@@ -30,9 +30,11 @@ store_test_libs = \
 	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(OPENSSL_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += core/store/test-names core/store/test-mailbox core/store/test-fail \
-	core/store/test-source core/store/test-sync core/store/test-model core/store/test-index core/store/test-index-damage
+	core/store/test-source core/store/test-sync core/store/test-model core/store/test-index core/store/test-index-damage \
+	core/store/test-derived
 TESTS += core/store/test-names core/store/test-mailbox core/store/test-fail \
-	core/store/test-source core/store/test-sync core/store/test-model core/store/test-index core/store/test-index-damage
+	core/store/test-source core/store/test-sync core/store/test-model core/store/test-index core/store/test-index-damage \
+	core/store/test-derived
 core_store_test_index_SOURCES = core/store/test-index.c
 core_store_test_index_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_store_test_index_LDFLAGS = -Wl,--wrap=fstatfs64
@@ -52,6 +54,8 @@ core_store_test_fail_LDADD = $(store_test_libs)
 core_store_test_source_SOURCES = core/store/test-source.c $(store_test_support)
 core_store_test_source_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_store_test_source_LDADD = $(store_test_libs)
+core_store_test_derived_SOURCES = core/store/test-derived.c $(store_test_support)
+core_store_test_derived_LDADD = $(store_test_libs)
 core_store_test_sync_SOURCES = core/store/test-sync.c $(store_test_support)
 core_store_test_sync_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_store_test_sync_LDADD = $(store_test_libs)

@@ -14,6 +14,11 @@ static bool is_below(struct str name, struct str level)
 	return str_istarts(name, level) && name.n > level.n && name.p[level.n] == '/';
 }
 
+static bool is_at(struct str name, struct str level)
+{
+	return str_ieq(name, level) || is_below(name, level);
+}
+
 bool metadata_name_ok(struct str name, bool to_be_set)
 {
 	size_t i, levels = 0;
@@ -27,12 +32,12 @@ bool metadata_name_ok(struct str name, bool to_be_set)
 			return false;
 		levels += c == '/';
 	}
-	if (!is_below(name, PRIVATE) && !is_below(name, SHARED))
-		return !to_be_set && (str_ieq(name, PRIVATE) || str_ieq(name, SHARED));
+	if (!is_at(name, PRIVATE) && !is_at(name, SHARED))
+		return false;
 	if (!to_be_set)
 		return true;
-	return levels >= 2 && (levels >= 4 || !(is_below(name, STR("/private/vendor")) ||
-	                                          is_below(name, STR("/shared/vendor"))));
+	return is_at(name, STR("/private/vendor")) || is_at(name, STR("/shared/vendor")) ? levels >= 4
+	                                                                                 : levels >= 2;
 }
 
 /* The mailbox's number in the index; 0 for the server. */
