@@ -95,8 +95,7 @@ static int list_old(struct session *s, const struct list_request *r, struct err 
 {
 	struct listing l = {.s = s, .word = "LIST"};
 
-	if (store_special_uses(s->setup->store, s->arena, &l.uses, e) != 0)
-		return e->code;
+	store_special_uses(s->setup->store, s->arena, &l.uses);
 	/* An empty pattern asks for the separator and the root of the reference. */
 	if (r->patterns[0][0] == '\0')
 		return write_entry(

@@ -90,8 +90,7 @@ static int gather(struct gathering *g, struct err *e)
 	struct store *store = g->s->setup->store;
 	size_t i;
 
-	if (store_special_uses(store, g->s->arena, &g->uses, e) != 0)
-		return e->code;
+	store_special_uses(store, g->s->arena, &g->uses);
 	g->matching = true;
 	for (i = 0; i < g->pattern_count && e->code == 0; i++)
 		store_list(store, "", g->patterns[i], on_existing, g, e);

@@ -93,13 +93,14 @@ static bool is_level(const char *name)
 static void create(struct session *s, const struct creation *c, struct mailbox_status *status, struct err *e)
 {
 	struct store *store = s->setup->store;
-	struct err undo = ERR_INIT;
+	struct err ignored = ERR_INIT; /* what was asked for is done, or not, all the same */
 
 	if (store_create(store, c->name, e) != 0 || is_level(c->name))
 		return;
-	if ((c->uses != 0 && store_special_use_set(store, plain_name(c->name), c->uses, e) != 0) ||
-	    store_status(store, plain_name(c->name), STATUS_MAILBOX_ID, status, e) != 0)
-		store_delete(store, plain_name(c->name), &undo);
+	if (c->uses != 0 && store_special_use_set(store, plain_name(c->name), c->uses, e) != 0)
+		store_delete(store, plain_name(c->name), &ignored);
+	else
+		store_status(store, plain_name(c->name), STATUS_MAILBOX_ID, status, &ignored);
 }
 
 void command_create(struct session *s, struct parse *p)

@@ -107,21 +107,19 @@ static void write_uses(unsigned uses, struct buf *out)
 			buf_printf(out, "%s%s", out->n > 0 ? " " : "", special_use_names[i]);
 }
 
-static int tell_uses(struct store *s, const char *mailbox, const struct reading *r, struct err *e)
+static void tell_uses(struct store *s, const char *mailbox, const struct reading *r)
 {
 	AUTO_ARENA struct arena *a = NULL;
 	AUTO_BUF struct buf value = BUF_INIT;
 	struct special_uses uses;
 
 	if (!is_wanted(r, SPECIAL_USE))
-		return 0;
+		return;
 	a = arena_new("special use");
-	if (store_special_uses(s, a, &uses, e) != 0)
-		return e->code;
+	store_special_uses(s, a, &uses);
 	write_uses(special_use_of(&uses, mailbox), &value);
 	if (value.n > 0)
 		tell(r, SPECIAL_USE, buf_str(&value));
-	return 0;
 }
 
 int store_metadata(struct store *s, const char *mailbox, struct str name, enum metadata_depth depth,
@@ -139,7 +137,9 @@ int store_metadata(struct store *s, const char *mailbox, struct str name, enum m
 		return code;
 	if (mailbox == NULL)
 		tell_options(s, &r);
-	return mailbox != NULL ? tell_uses(s, mailbox, &r, e) : 0;
+	else
+		tell_uses(s, mailbox, &r);
+	return 0;
 }
 
 /* ---- setting ---- */

@@ -55,19 +55,19 @@ static int on_attribute(void *arg, struct str name, struct str value)
 	return 0;
 }
 
-int store_special_uses(struct store *s, struct arena *a, struct special_uses *out, struct err *e)
+void store_special_uses(struct store *s, struct arena *a, struct special_uses *out)
 {
 	struct reading r = {a, out};
+	struct err e = ERR_INIT;
 	struct index *x;
 	int i;
 
 	CHECK_OBJ(s, STORE_MAGIC);
 	for (i = 0; i < SPECIAL_USES; i++)
 		out->names[i] = configured(s, (enum special_use)i);
-	x = store_index(s, e);
-	if (x == NULL)
-		return e->code;
-	return index_attributes(x, 0, STR(PREFIX), on_attribute, &r, e);
+	x = store_index(s, &e);
+	if (x == NULL || index_attributes(x, 0, STR(PREFIX), on_attribute, &r, &e) < 0)
+		log_err(MSG_STORE_INDEX, &e, s->user);
 }
 
 /* name NULL: back to what is configured. */
@@ -89,8 +89,7 @@ int store_special_use_set(struct store *s, const char *name, unsigned uses, stru
 	struct special_uses now;
 	int i;
 
-	if (store_special_uses(s, a, &now, e) != 0)
-		return e->code;
+	store_special_uses(s, a, &now);
 	for (i = 0; i < SPECIAL_USES && e->code == 0; i++) {
 		const char *by_default = configured(s, (enum special_use)i);
 		bool has = now.names[i] != NULL && strcmp(now.names[i], name) == 0;
@@ -117,8 +116,7 @@ static int move_uses(struct store *s, const char *from, const char *to, struct e
 	struct special_uses now;
 	int i;
 
-	if (store_special_uses(s, a, &now, e) != 0)
-		return e->code;
+	store_special_uses(s, a, &now);
 	for (i = 0; i < SPECIAL_USES && e->code == 0; i++) {
 		const char *name = now.names[i], *by_default = configured(s, (enum special_use)i);
 

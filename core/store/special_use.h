@@ -27,8 +27,8 @@ bool special_use_parse(struct str name, enum special_use *out);
 struct special_uses {
 	const char *names[SPECIAL_USES]; /* of mailboxes; NULL: none */
 };
-/* One read of the index; names live in the arena. */
-int store_special_uses(struct store *s, struct arena *a, struct special_uses *out, struct err *e);
+/* One read of the index; if it fails, what is configured counts. Names live in the arena. */
+void store_special_uses(struct store *s, struct arena *a, struct special_uses *out);
 /* Bits 1 << enum special_use. */
 unsigned special_use_of(const struct special_uses *u, const char *name);
 /* A mailbox that exists has these uses and no others from now on; other mailboxes lose them. Durable. */
