@@ -23,6 +23,8 @@ struct charset_stream;
 struct charset_stream *charset_stream_new(struct str charset);
 bool charset_stream_feed(struct charset_stream *cs, struct str in, struct buf *out);
 void charset_stream_free(struct charset_stream **csp);
+/* Feeding this would only copy it: US-ASCII where it means itself. */
+bool charset_stream_plain(const struct charset_stream *cs, struct str in);
 
 /* Decodes RFC 2047 encoded words in an unfolded header value; raw 8-bit text that is not UTF-8 becomes
  * U+FFFD. */

@@ -221,6 +221,13 @@ bool charset_stream_feed(struct charset_stream *cs, struct str in, struct buf *o
 	return cs->clean;
 }
 
+bool charset_stream_plain(const struct charset_stream *cs, struct str in)
+{
+	CHECK_OBJ(cs, STREAM_MAGIC);
+	return cs->pending_count == 0 && ascii_run(in) == in.n &&
+	       (cs->how == CHARSET_UTF8 || (cs->how == CHARSET_ASCII && str_find(in, ESCAPE) == in.n));
+}
+
 bool charset_to_utf8(struct buf *out, struct str charset, struct str in)
 {
 	struct charset_stream *cs = charset_stream_new(charset);

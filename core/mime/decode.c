@@ -258,6 +258,12 @@ struct mime_decoder *mime_decoder_new(struct str encoding)
 	return d;
 }
 
+bool mime_decoder_copies(const struct mime_decoder *d)
+{
+	CHECK_OBJ(d, DECODER_MAGIC);
+	return d->encoding == IDENTITY;
+}
+
 void mime_decoder_feed(struct mime_decoder *d, struct str in, struct buf *out)
 {
 	CHECK_OBJ(d, DECODER_MAGIC);

@@ -150,6 +150,7 @@ bool mime_encoding_known(struct str encoding);
 void mime_decoder_feed(struct mime_decoder *d, struct str in, struct buf *out);
 void mime_decoder_flush(struct mime_decoder *d, struct buf *out);
 void mime_decoder_free(struct mime_decoder **dp);
+bool mime_decoder_copies(const struct mime_decoder *d); /* 7bit and the like: nothing to decode */
 
 /* IMAP string writers, used by everything that answers a client (RFC 9051 §9 string, nstring, astring). */
 void imap_string(struct buf *out, struct str s);  /* quoted, or {n} literal when it must be */

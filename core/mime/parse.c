@@ -490,6 +490,29 @@ static void take_line(struct parser *p, const struct line *line)
 	p->term = line->term;
 }
 
+/* Whole lines of a body that cannot be delimiters, as far as the chunk goes. Most of a mailbox is such lines.
+ */
+static void pass_lines(struct parser *p)
+{
+	struct str chunk = p->lines.chunk;
+	const char *at = chunk.p, *end = chunk.p + chunk.n, *last = NULL;
+
+	while (at < end && (*at != '-' || p->frames.n == 0)) {
+		const char *lf = memchr(at, '\n', (size_t)(end - at));
+
+		if (lf == NULL)
+			break;
+		p->line_ends++;
+		last = lf;
+		at = lf + 1;
+	}
+	if (last == NULL)
+		return;
+	p->term = last > chunk.p && last[-1] == '\r' ? 2 : 1;
+	p->lines.at += (uint64_t)(at - chunk.p);
+	p->lines.chunk = str_from(chunk, (size_t)(at - chunk.p));
+}
+
 static void report_limit(const struct parser *p)
 {
 	const struct {
@@ -522,6 +545,8 @@ int mime_parse(
 	while ((r = next_line(&p->lines, p->in_header ? &p->header : NULL, &line, e)) > 0) {
 		take_line(p, &line);
 		p->header_before = p->header.n;
+		if (!p->in_header)
+			pass_lines(p);
 	}
 	if (r == 0) {
 		end_headers(p, p->lines.at);

@@ -141,44 +141,77 @@ static int match_sent(struct match *m, const struct search *s, struct err *e)
 
 /* ---- TEXT and BODY ---- */
 
-/* Any field of the header block [from, to): "Name: value", decoded. */
+/* Nothing of it needs decoding: no encoded words, no high octets, no designators of ISO-2022-JP. */
+static bool is_plain(struct str value)
+{
+	size_t i;
+
+	for (i = 0; i < value.n; i++)
+		if ((unsigned char)value.p[i] >= 0x80 || value.p[i] == '\x1b' ||
+		    (value.p[i] == '=' && i + 1 < value.n && value.p[i + 1] == '?'))
+			return false;
+	return true;
+}
+
+/*
+ * Any field of the header block [from, to): "Name: value", decoded. Those that are plain are looked through
+ * together: no field has a line end of its own once it is unfolded, so one between them keeps them apart.
+ */
 static int match_block(struct match *m, const struct search *s, uint64_t from, uint64_t to, struct err *e)
 {
 	struct arena_mark mark = arena_mark(m->arena);
 	struct mime_fields *fields;
 	struct mime_field f;
 	int r = mime_fields_open(m->source, from, to, m->target->limits, m->arena, &fields, e);
-	struct buf line = BUF_INIT;
+	struct buf lines = BUF_INIT;
+	bool found = false;
 
-	while (r == 0 && mime_fields_next(fields, &f)) {
-		buf_reset(&line);
-		buf_addstr(&line, f.name);
-		buf_adds(&line, ": ");
-		buf_addstr(&line, f.value);
-		if (has_text(s, fold_value(m, buf_str(&line))))
-			r = 1;
+	while (r == 0 && !found && mime_fields_next(fields, &f)) {
+		size_t start = lines.n;
+
+		buf_addstr(&lines, f.name);
+		buf_adds(&lines, ": ");
+		buf_addstr(&lines, f.value);
+		if (is_plain(f.value)) {
+			buf_addc(&lines, '\n');
+		} else {
+			found = has_text(s, fold_value(m, str_from(buf_str(&lines), start)));
+			buf_truncate(&lines, start);
+		}
 	}
-	buf_free(&line);
+	if (r == 0 && !found && str_find(s->folded, '\n') == s->folded.n) {
+		buf_reset(&m->folded);
+		charset_fold(&m->folded, buf_str(&lines));
+		found = has_text(s, buf_str(&m->folded));
+	}
+	buf_free(&lines);
 	arena_release(m->arena, mark);
-	return r;
+	return r != 0 ? r : found;
 }
 
 /* One piece of a body through transfer encoding, charset and folding; an empty one ends it. */
 static bool feed_piece(
     struct match *m, struct mime_decoder *d, struct charset_stream *cs, struct matcher *k, struct str piece)
 {
+	bool ends = piece.n == 0;
+
 	buf_reset(&m->decoded);
 	buf_reset(&m->utf8);
 	buf_reset(&m->folded);
-	if (piece.n != 0)
-		mime_decoder_feed(d, piece, &m->decoded);
-	else
+	if (ends)
 		mime_decoder_flush(d, &m->decoded);
-	if (m->decoded.n != 0)
-		charset_stream_feed(cs, buf_str(&m->decoded), &m->utf8);
-	if (piece.n == 0)
-		charset_stream_feed(cs, STR_NONE, &m->utf8);
-	charset_fold(&m->folded, buf_str(&m->utf8));
+	else if (!mime_decoder_copies(d))
+		mime_decoder_feed(d, piece, &m->decoded);
+	if (ends || !mime_decoder_copies(d))
+		piece = buf_str(&m->decoded);
+	if (ends || !charset_stream_plain(cs, piece)) {
+		if (piece.n != 0)
+			charset_stream_feed(cs, piece, &m->utf8);
+		if (ends)
+			charset_stream_feed(cs, STR_NONE, &m->utf8);
+		piece = buf_str(&m->utf8);
+	}
+	charset_fold(&m->folded, piece);
 	return matcher_feed(k, buf_str(&m->folded));
 }
 

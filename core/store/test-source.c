@@ -94,8 +94,19 @@ static void convert_slowly(struct buf *out, struct str in)
 
 static void check_at(struct bench *b, struct source *s, struct str want, uint64_t at)
 {
+	AUTO_BUF struct buf out = BUF_INIT;
+	size_t most = 1 + (size_t)(at * 7919 % 100000);
 	struct str part;
 
+	/* Either way of reading, each wherever the other has left off. */
+	buf_addc(&out, 'x');
+	ok(b->f, source_add(s, at, most, &out, &b->f->e));
+	if (at >= want.n) {
+		assert_int_equal(out.n, 1);
+	} else {
+		assert_true(out.n > 1 && out.n - 1 <= most && out.n - 1 <= want.n - at);
+		assert_memory_equal(out.p + 1, want.p + at, out.n - 1);
+	}
 	ok(b->f, source_chunk(s, at, &part, &b->f->e));
 	if (at >= want.n) {
 		assert_int_equal(part.n, 0);
