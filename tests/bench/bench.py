@@ -116,7 +116,7 @@ class Bench:
         self.corpus = f"{options.folder}/corpus-{options.scale}-{options.seed}"
         corpus.write(options.scale, self.corpus, options.seed)
         self.made = {}
-        self.variants = [v for v in servers.all_variants() if any(w in v.name for w in options.variants)]
+        self.variants = servers.variants(options.variants)
         self.serial = 0
 
     def __enter__(self):
