@@ -262,16 +262,17 @@ int box_adopt(struct mailbox *m, uint32_t uidvalidity, uint32_t uidnext, struct 
 	return leave(&f, driver_ops(m->driver)->adopt(&f.c.pub, m->box, uidvalidity, uidnext), e);
 }
 
-void box_checkpoint(struct mailbox *m)
+bool box_checkpoint(struct mailbox *m)
 {
 	struct err e = ERR_INIT;
 	struct frame f;
 
 	if (m->box == NULL || driver_ops(m->driver)->checkpoint == NULL || mailbox_read_only(m))
-		return;
+		return false;
 	enter_box(&f, m, "checkpoint");
 	if (leave(&f, driver_ops(m->driver)->checkpoint(&f.c.pub, m->box), &e) != 0)
 		log_debug("store", "%s: checkpoint: %s", m->target.place.name, e.admin);
+	return true;
 }
 
 void box_append_abort(struct mailbox *m, void *tx)

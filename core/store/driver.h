@@ -37,7 +37,8 @@ int box_append_commit(
 int box_append_copy(struct mailbox *m, void *tx, struct mailbox *from, const struct mortise_ref *refs,
     const struct mortise_append_info *infos, size_t n, struct err *e);
 int box_adopt(struct mailbox *m, uint32_t uidvalidity, uint32_t uidnext, struct err *e);
-void box_checkpoint(struct mailbox *m);
+/* What the driver has put off; false: it puts off nothing. */
+bool box_checkpoint(struct mailbox *m);
 void box_append_abort(struct mailbox *m, void *tx);
 
 #endif

@@ -132,7 +132,9 @@ static void settle(struct mailbox *m)
 		return; /* one that could not be opened has put off nothing */
 	if (m->measured > 0 && sync_now(m, &e) < 0)
 		log_debug("store", "%s: sizes stay unknown: %s", m->target.place.name, e.admin);
-	box_checkpoint(m);
+	/* Messages may have other places now: who comes next is to know them without a look at all. */
+	if (box_checkpoint(m))
+		sync_after(m, NULL, NULL);
 	if (m->index == NULL)
 		return; /* not even a private one could be had */
 	index_wire_flush(m->index);

@@ -177,6 +177,19 @@ static void check_append(const struct seen *s, bool acknowledged)
 	}
 }
 
+/* Whoever changes the mailbox that was copied from meets the lock that was left on it. */
+static void change_source(void)
+{
+	const char *text = text_of("a later one", 100);
+	struct store *store = world_store();
+	struct err e = ERR_INIT;
+
+	append_to(store, "box", &text, 1, 0, NULL, &e);
+	store_close(&store);
+	if (e.code != 0)
+		fail("a later append to the mailbox that was copied from fails: %s", e.admin);
+}
+
 void check(bool acknowledged)
 {
 	struct timespec begin, end;
@@ -214,6 +227,7 @@ void check(bool acknowledged)
 	if (strcmp(now->watched, "box") != 0 && look("box", 0, &again)) {
 		check_same(&other_before, &again, "the mailbox that was copied from changed");
 		seen_free(&again);
+		change_source();
 	}
 	check_append(&s, acknowledged);
 	/* Who only looks may leave a dead process's lock to those who lock. */
