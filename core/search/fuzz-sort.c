@@ -72,8 +72,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (rest.p != NULL && count < MESSAGES_MAX) {
 		struct sort_record r;
 		struct sort_message m = {
-		    .number = ++count, .arrival = count % 7, .octets = rest.n, .record = &r};
+		    .number = count + 1, .arrival = count % 7, .octets = rest.n, .record = &r};
 
+		count++;
 		buf_reset(&packed);
 		record_of(str_cut(&rest, '\0'), &packed, a);
 		ASSERT(sort_record_read(buf_str(&packed), &r));
