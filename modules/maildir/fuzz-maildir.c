@@ -152,6 +152,11 @@ static struct maildir_box open_box(int dir)
 
 static void close_box(struct maildir_box *b)
 {
+	int p;
+
+	for (p = 0; p < PARTS; p++)
+		if (b->part[p].fd >= 0)
+			close(b->part[p].fd);
 	maildir_entries_free(b);
 	maildir_keywords_free(b);
 	free(b->header);

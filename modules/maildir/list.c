@@ -294,6 +294,7 @@ static int load_file(struct mortise_call *call, struct maildir_box *b, const cha
 	b->list_read = parse_header(b, text, &version);
 	if (!b->list_read)
 		return 0;
+	b->list_damaged = version != 3; /* nothing can be added to the older form */
 	b->list_size = (uint64_t)(end + 1 - text);
 	return parse_lines(call, b, text + b->list_size, (size_t)n - (size_t)b->list_size, version);
 }
@@ -409,8 +410,9 @@ int maildir_list_load(struct mortise_call *call, struct maildir_box *b)
 
 	if (b->loaded && (b->list_read || now.mtime == 0) && maildir_print_same(&now, &b->list_print))
 		return 0;
-	if (b->loaded && b->list_read && !b->provisional && now.inode == b->list_print.inode &&
-	    b->list_print.mtime != 0 && (uint64_t)now.size >= b->list_size)
+	if (b->loaded && b->list_read && !b->list_damaged && !b->provisional &&
+	    now.inode == b->list_print.inode && b->list_print.mtime != 0 &&
+	    (uint64_t)now.size >= b->list_size)
 		r = load_more(call, b);
 	return r <= 0 ? r : load_all(call, b);
 }
