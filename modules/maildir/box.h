@@ -113,6 +113,7 @@ struct maildir_box {
 	struct maildir_block *pool; /* names and lines */
 	size_t waste;               /* octets of it that nobody needs any more */
 	size_t unnumbered;          /* files without UID that the last scan found */
+	uint64_t full_until;        /* the disk was: not tried again before */
 	/* what the engine was told */
 	struct mortise_cursor told;
 	uint32_t told_uidvalidity;

@@ -179,7 +179,9 @@ static int watch(struct mortise_call *call, void *opened, struct mortise_watch *
 
 	w->paths[0] = call->host->print(call, MORTISE_LIFE_BOX, "%s/new", b->place->path);
 	w->paths[1] = call->host->print(call, MORTISE_LIFE_BOX, "%s/cur", b->place->path);
-	w->count = 2;
+	/* Dovecot names a keyword when messages have its letter already. */
+	w->paths[2] = call->host->print(call, MORTISE_LIFE_BOX, "%s/" KEYWORDS, b->place->path);
+	w->count = 3;
 	return 0;
 }
 

@@ -36,6 +36,7 @@ struct files {
 };
 
 #define PASSES 4       /* over directories in which files are renamed all the time, besides the first */
+#define TRY_AGAIN 5000 /* ms after which UIDs are given again where the disk was full */
 #define STALE_LEAST 64 /* lines that a list may have too many in any case */
 
 struct scan {
@@ -420,7 +421,8 @@ static int number(struct mortise_call *call, struct scan *s)
 	return r;
 }
 
-/* On a full disk new files wait: a UID that is not on disk could become another's. */
+/* On a full disk new files wait: a UID that is not on disk could become another's. So they do when there is
+ * none. */
 static int number_locked(struct mortise_call *call, struct scan *s)
 {
 	struct maildir_box *b = s->b;
@@ -434,10 +436,11 @@ static int number_locked(struct mortise_call *call, struct scan *s)
 		r = number(call, s);
 	else
 		r = MORTISE_E_QUOTA;
-	if (r == MORTISE_E_QUOTA) {
-		call->host->log(
-		    call, MORTISE_LOG_WARN, "%s: no room for " UIDLIST ": new messages wait", b->place->path);
+	if (r == MORTISE_E_QUOTA || (r == MORTISE_E_LIMIT && b->uidnext == UINT32_MAX)) {
+		call->host->log(call, MORTISE_LOG_WARN, "%s: %s: new messages wait", b->place->path,
+		    r == MORTISE_E_QUOTA ? "no room for " UIDLIST : "no UIDs are left");
 		b->unnumbered = waiting;
+		b->full_until = call->host->now(call) + TRY_AGAIN;
 		r = 0;
 	}
 	maildir_lock_drop(call, b, mine);
@@ -460,7 +463,8 @@ int maildir_scan(struct mortise_call *call, struct maildir_box *b, bool assign)
 	if (r == 0 && b->fixed && b->list_print.mtime == 0) {
 		b->provisional = b->provisional || s.fresh.count > 0;
 		r = give_uids(call, &s);
-	} else if (r == 0 && assign && (s.fresh.count + s.twins.count > 0 || list_lacking(b))) {
+	} else if (r == 0 && assign && !b->fixed && call->host->now(call) >= b->full_until &&
+	           (s.fresh.count + s.twins.count > 0 || list_lacking(b))) {
 		r = number_locked(call, &s);
 	} else {
 		b->unnumbered = s.fresh.count + s.twins.count;

@@ -328,6 +328,60 @@ static const char *sync_on(struct rig *r)
 	return drive_sync(&r->d, r->box, &r->cursor, &r->ear);
 }
 
+/* Where nothing can be written, new messages wait for somebody who can give them UIDs that last. */
+static void test_fixed(void **state)
+{
+	struct rig *r = *state;
+
+	put(r, "cur/1.a:2,S", "a\n");
+	reopen(r);
+	assert_string_equal(sync_now(r), "full +1(1) next2");
+	((struct maildir_box *)r->box)->fixed = true;
+	put(r, "new/2.b", "b\n");
+	assert_string_equal(sync_now(r), "full +1(1) next2");
+	assert_null(strstr(get(r, "dovecot-uidlist"), "2.b"));
+	((struct maildir_box *)r->box)->fixed = false;
+	assert_string_equal(sync_on(r), "+2(100) next3");
+	/* Without a list they have UIDs in order of delivery, until there is one. */
+	assert_int_equal(unlink(path_of(r, "dovecot-uidlist")), 0);
+	reopen(r);
+	((struct maildir_box *)r->box)->fixed = true;
+	assert_string_equal(sync_now(r), "full +1(1) +2(100) next3");
+	assert_false(there(r, "dovecot-uidlist"));
+}
+
+/* attack-117: sizes of 0 and of 1 TiB, nothing but NUL. attack-118: the last UIDs. */
+static void test_edges(void **state)
+{
+	struct rig *r = *state;
+	const struct mortise_ref refs[] = {{.uid = 4294967290}, {.uid = 4294967291}, {.uid = 4294967292}};
+	struct mortise_source source;
+	uint32_t uid;
+	int fd;
+
+	put(r, "dovecot-uidlist", "3 V7 N4294967290 G1\n");
+	put(r, "new/1.a", "");
+	put(r, "new/2.b", "x");
+	fd = open(path_of(r, "new/3.c,S=1,W=1"), O_CREAT | O_WRONLY, 0600);
+	assert_true(fd >= 0 && ftruncate(fd, INT64_C(1) << 40) == 0);
+	close(fd);
+	reopen(r);
+	assert_string_equal(
+	    sync_now(r), "full +4294967290(100) +4294967291(100) +4294967292(100) next4294967293");
+	assert_true(r->ear.last.octets == MORTISE_SIZE_UNKNOWN);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(DRIVE(&r->d, read, r->box, &refs[i], &source), 0);
+	assert_true(source.extents[0].length == UINT64_C(1) << 40);
+	assert_int_equal(drive_append(&r->d, r->box, "a\r\n", &uid), 0);
+	assert_int_equal(uid, 4294967293);
+	assert_int_equal(drive_append(&r->d, r->box, "a\r\n", &uid), 0);
+	assert_int_equal(uid, 4294967294);
+	assert_int_equal(drive_append(&r->d, r->box, "a\r\n", &uid), MORTISE_E_LIMIT);
+	put(r, "new/4.d", "d");
+	assert_non_null(strstr(sync_now(r), "+4294967294(100) next4294967295"));
+	assert_true(there(r, "new/4.d"));
+}
+
 static void other_box(struct rig *r)
 {
 	const struct mortise_cursor cursor = r->cursor;
@@ -733,9 +787,10 @@ static void test_remove(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {T(test_names), T(test_first_list), T(test_foreign_list),
-	    T(test_courier_list), T(test_courier_keywords), T(test_quota), T(test_read_only), T(test_cursor),
-	    T(test_locators), T(test_list_grows), T(test_changes), T(test_keywords_are_26), T(test_append),
-	    T(test_copy), T(test_checkpoint), T(test_lock), T(test_twins), T(test_recognise), T(test_remove)};
+	    T(test_courier_list), T(test_courier_keywords), T(test_quota), T(test_read_only), T(test_fixed),
+	    T(test_edges), T(test_cursor), T(test_locators), T(test_list_grows), T(test_changes),
+	    T(test_keywords_are_26), T(test_append), T(test_copy), T(test_checkpoint), T(test_lock),
+	    T(test_twins), T(test_recognise), T(test_remove)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import dovecot as dovecot_server
+import mutt
 from mortise import NOBODY, Server, Tap
 
 tap = Tap()
@@ -276,6 +277,78 @@ def killed(server, dovecot):
     tap.ok(all(m[1] == len(text(m[3])) + text(m[3]).count("\n") for m in got[2].values()), "and every message is whole")
 
 
+class Idle:
+    """A session that waits in IDLE, and what it is told there."""
+
+    def __init__(self, c):
+        self.c, self.told = c, b""
+        c.send(b"idle IDLE\r\n")
+        while not c.readline().startswith(b"+"):
+            pass
+
+    def until(self, condition, seconds=30):
+        """True as soon as what was told since the last call fulfils it."""
+        self.c.sock.settimeout(seconds)
+        try:
+            while not condition(self.told):
+                self.told += self.c.readline()
+        except OSError:
+            return False
+        self.before, self.told = self.told, b""
+        return True
+
+    def end(self):
+        self.c.send(b"DONE\r\n")
+        while not self.c.readline().startswith(b"idle "):
+            pass
+
+
+def watched(server, dovecot):
+    """A session in IDLE while procmail delivers, Dovecot changes flags and expunges, and mutt is at work."""
+    home = server.home("frank")
+    maildir = home + "/Maildir"
+    make_maildir(maildir)
+    c = server.login("frank")
+    c.select("INBOX")
+    idle = Idle(c)
+    if os.path.exists("/usr/bin/procmail"):
+        crowd = [subprocess.Popen(server.as_user(["/usr/bin/procmail", "-m", f"DEFAULT={maildir}/", "/dev/null"]), cwd="/",
+                                  stdin=subprocess.PIPE, env={"HOME": home, "PATH": "/usr/bin:/bin"}) for _ in range(8)]
+        for n, p in enumerate(crowd):
+            p.stdin.write(f"From s@sender.test Tue Nov 24 12:00:00 2026\n{text(n)}".encode())
+        for p in crowd:
+            p.stdin.close()
+        tap.ok(all(p.wait(30) == 0 for p in crowd), "eight procmails deliver at once")
+    else:
+        for n in range(8):
+            deliver(maildir, n)
+        tap.skip("eight procmails deliver at once", "procmail is not installed")
+    tap.ok(idle.until(lambda told: b"* 8 EXISTS" in told), "IDLE tells of what was delivered", idle.told)
+    d = dovecot.login("frank")
+    d.select("INBOX")
+    d.store("1:8", "+FLAGS", r"(\Flagged $Junk)")
+    tap.ok(idle.until(lambda told: all(re.search(rb"\* %d FETCH [^\r]*\\Flagged[^\r]*\$Junk" % n, told) for n in range(1, 9))),
+           "of flags that Dovecot sets", idle.told)
+    d.store("3", "+FLAGS", r"(\Deleted)")
+    d.expunge()
+    tap.ok(idle.until(lambda told: b"* 3 EXPUNGE" in told), "of what Dovecot expunges", idle.told)
+    if mutt.installed():
+        result = mutt.run(server, home, maildir, "1<enter><clear-flag>!2<enter><delete-message><sync-mailbox><quit>", "Maildir")
+        tap.ok(idle.until(lambda told: b" EXPUNGE" in told and b" FETCH" in told), "of what mutt deletes and flags", idle.told, result)
+    else:
+        tap.skip("of what mutt deletes and flags", "mutt is not installed")
+    idle.end()
+    c.noop()
+    got = agree("afterwards all agree", server, dovecot, "frank")
+    numbers = sorted(m[3] for m in got[2].values())
+    tap.ok(len(set(numbers)) == len(numbers) == (6 if mutt.installed() else 7), "nothing is lost or doubled", numbers)
+    if mutt.installed():
+        flags = [m[0] for m in got[2].values()]
+        tap.ok(sum(b"\\flagged" in f for f in flags) == 5 and all(b"$junk" in f for f in flags), "and keywords are kept", got)
+    c.logout()
+    d.logout()
+
+
 def full_disk(server, dovecot):
     home = server.home("erin")
     if os.getuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=1777", "tmpfs", home]).returncode:
@@ -311,12 +384,13 @@ def full_disk(server, dovecot):
 
 def main():
     settings = {"store": 'store = { inbox = [ "~/Maildir" ]; mail_dir = "~/Maildir"; default_driver = "maildir"; };'}
-    with Server(users=["alice", "bob", "carol", "dave", "erin"], driver="maildir", settings=settings) as server, \
+    with Server(users=["alice", "bob", "carol", "dave", "erin", "frank"], driver="maildir", settings=settings) as server, \
             dovecot_server.Dovecot(f"maildir:{server.path('home')}/%u/Maildir:LAYOUT=fs", users=server.users) as dovecot:
         both_ways(server, dovecot)
         hostile(server, dovecot)
         all_at_once(server, dovecot)
         killed(server, dovecot)
+        watched(server, dovecot)
         full_disk(server, dovecot)
         bad = [x for x in dovecot.mail_log().splitlines() if "Error:" in x or "Panic" in x or "Corrupted" in x]
         tap.ok(not bad, "Dovecot has nothing to complain about", *bad[:10])

@@ -5,7 +5,6 @@ APPEND, and the disk is full. attack-115."""
 import imaplib
 import multiprocessing
 import os
-import pty
 import random
 import re
 import select
@@ -16,6 +15,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import mutt
 from mortise import NOBODY, PASSWORD, Server, Tap, wait_for
 
 tap = Tap()
@@ -251,32 +251,8 @@ def procmail(server, mh, c):
            "what procmail delivers is there, without its first line", got)
 
 
-def mutt(mh, keys):
-    """mutt on the folder, in a terminal; ends when the keys are done."""
-    with open(f"{mh.home}/muttrc", "w") as f:
-        f.write("set mbox_type=mh\nset quit=yes\nset delete=yes\nset confirmappend=no\nset mark_old=no\nset wait_key=no\n"
-                "set sort=mailbox-order\nset auto_tag=no\nunset help\nset header_cache=\"\"\nset tmpdir=/tmp\n")
-    command = mh.server.as_user(["mutt", "-n", "-F", f"{mh.home}/muttrc", "-f", mh.path("inbox"), "-e", f'push "{keys}"'])
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.environ.update(HOME=mh.home, TERM="vt100", LC_ALL="C", EDITOR="true", MAIL="/dev/null")
-        os.chdir(mh.home)
-        os.execvp(command[0], command)
-    seen, end = b"", time.monotonic() + 30
-    while time.monotonic() < end:
-        if select.select([terminal], [], [], 1)[0]:
-            try:
-                seen += os.read(terminal, 4096)
-            except OSError:
-                break
-    else:
-        os.kill(pid, signal.SIGKILL)
-    os.close(terminal)
-    return os.waitpid(pid, 0)[1], seen[-500:]
-
-
 def with_mutt(server):
-    if not os.path.exists("/usr/bin/mutt"):
+    if not mutt.installed():
         tap.skip("MH folders shared with mutt", "mutt is not installed")
         return
     mh = Mh(server, "carol")
@@ -288,7 +264,7 @@ def with_mutt(server):
     before = uids(got)
     c.uid("STORE", uid_of(got, 1), "+FLAGS", r"(\Seen)")
     # Flags message 2, marks 3 read, deletes 4, all by number.
-    result = mutt(mh, "2<enter><flag-message>3<enter><toggle-new>4<enter><delete-message><sync-mailbox><quit>")
+    result = mutt.run(server, mh.home, mh.path("inbox"), "2<enter><flag-message>3<enter><toggle-new>4<enter><delete-message><sync-mailbox><quit>", "mh")
     got = state(c)
     tap.ok(numbers(got) == [1, 2, 3] and numbers(got, r"\flagged") == [2] and numbers(got, r"\seen") == [1, 3],
            "what mutt flags, reads and deletes", got, result)
