@@ -69,12 +69,18 @@ static int compute_record(struct mailbox *m, const struct message *msg, struct b
 	return e->code;
 }
 
-/* A pass over the index beside the messages: both are in order of UID. */
+/*
+ * A pass over the index beside the messages: both are in order of UID. When the index has them all, that is
+ * it. At the first one it does not have the pass ends, what is missing is computed and put there, and another
+ * pass tells the rest; what is too large for the index is then computed again on the way.
+ */
 struct scanning {
 	struct mailbox *m;
 	const struct message *const *messages;
-	size_t count, next;
-	bool *there; /* of each message: the index has it; the first pass */
+	size_t count, told;
+	bool *there; /* of each message: the index has it */
+	size_t looked;
+	bool filled;
 	sort_record_fn *fn;
 	void *arg;
 	struct err *e;
@@ -84,20 +90,20 @@ static int on_there(void *arg, uint32_t uid, struct str text)
 {
 	struct scanning *x = arg;
 
-	while (x->next < x->count && x->messages[x->next]->uid < uid)
-		x->next++;
-	if (x->next < x->count && x->messages[x->next]->uid == uid)
-		x->there[x->next] = sort_record_current(text);
-	return x->next == x->count;
+	while (x->looked < x->count && x->messages[x->looked]->uid < uid)
+		x->looked++;
+	if (x->looked < x->count && x->messages[x->looked]->uid == uid)
+		x->there[x->looked] = sort_record_current(text);
+	return x->looked == x->count;
 }
 
 /* Records that the index does not have are computed and put there. */
-static int fill(struct scanning *x)
+static int compute_missing(struct scanning *x)
 {
 	AUTO_BUF struct buf packed = BUF_INIT;
 	size_t i;
 
-	for (i = 0; i < x->count; i++) {
+	for (i = x->told; i < x->count; i++) {
 		if (x->there[i])
 			continue;
 		if (store_stopped(x->m->store, x->e) != 0)
@@ -114,31 +120,58 @@ static int fill(struct scanning *x)
 	return 0;
 }
 
+static int fill(struct scanning *x)
+{
+	int r;
+
+	x->filled = true;
+	x->there = mem_array(x->count, sizeof(*x->there));
+	r = index_wire_scan(x->m->index, x->m->number, INDEX_SORT, STR(""), on_there, x, x->e);
+	if (r >= 0)
+		r = compute_missing(x);
+	mem_free(x->there);
+	return r;
+}
+
 /* Tells messages up to the next one with a UID of `before` or above: the index does not have them. */
 static int tell_missing(struct scanning *x, uint32_t before)
 {
 	AUTO_BUF struct buf packed = BUF_INIT;
 	int r = 0;
 
-	while (r == 0 && x->next < x->count && x->messages[x->next]->uid < before) {
+	while (r == 0 && x->told < x->count && x->messages[x->told]->uid < before) {
 		buf_reset(&packed);
-		if (compute_record(x->m, x->messages[x->next], &packed, x->e) == MORTISE_E_EXPUNGED)
+		if (compute_record(x->m, x->messages[x->told], &packed, x->e) == MORTISE_E_EXPUNGED)
 			err_clear(x->e);
-		r = x->e->code != 0 ? x->e->code : x->fn(x->arg, x->next++, buf_str(&packed));
+		r = x->e->code != 0 ? x->e->code : x->fn(x->arg, x->told++, buf_str(&packed));
 	}
 	return r;
 }
 
+/* 1: the pass ends. */
 static int on_record(void *arg, uint32_t uid, struct str text)
 {
 	struct scanning *x = arg;
-	int r = tell_missing(x, uid);
+	int r;
 
-	if (r != 0 || x->next == x->count)
-		return r != 0 ? r : 1;
-	if (x->messages[x->next]->uid == uid && sort_record_current(text))
-		return x->fn(x->arg, x->next++, text);
-	return 0;
+	if (x->told == x->count)
+		return 1;
+	if (x->messages[x->told]->uid > uid)
+		return 0;
+	if (x->messages[x->told]->uid < uid || !sort_record_current(text)) {
+		if (!x->filled)
+			return 1;
+		r = tell_missing(x, uid);
+		if (r != 0 || x->told == x->count || x->messages[x->told]->uid != uid ||
+		    !sort_record_current(text))
+			return r;
+	}
+	return x->fn(x->arg, x->told++, text);
+}
+
+static int pass(struct scanning *x)
+{
+	return index_wire_scan(x->m->index, x->m->number, INDEX_SORT, STR(""), on_record, x, x->e);
 }
 
 int mailbox_sort_records(struct mailbox *m, const struct message *const *messages, size_t count,
@@ -150,18 +183,14 @@ int mailbox_sort_records(struct mailbox *m, const struct message *const *message
 	CHECK_OBJ(m, MAILBOX_MAGIC);
 	if (count == 0)
 		return 0;
-	index_wire_flush(m->index);
-	x.there = mem_array(count, sizeof(*x.there));
-	r = index_wire_scan(m->index, m->number, INDEX_SORT, STR(""), on_there, &x, e);
-	if (r >= 0)
+	r = pass(&x);
+	if (r >= 0 && x.told < count)
 		r = fill(&x);
-	mem_free(x.there);
-	x.next = 0;
+	if (r >= 0 && x.told < count)
+		r = pass(&x);
 	if (r >= 0)
-		r = index_wire_scan(m->index, m->number, INDEX_SORT, STR(""), on_record, &x, e);
-	if (r == 0)
 		r = tell_missing(&x, UINT32_MAX);
-	return r == 1 ? 0 : r;
+	return r;
 }
 
 static int sort_record_of(

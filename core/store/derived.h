@@ -11,7 +11,7 @@
 
 /*
  * Sort records (search/sort.h) of messages that are given in order of UID, told in that order. A message
- * whose text is gone is told with an empty record. `fn` returning non-zero ends it with that.
+ * whose text is gone is told with an empty record. `fn` returning a code ends it with that.
  */
 typedef int sort_record_fn(void *arg, size_t i, struct str packed);
 int mailbox_sort_records(struct mailbox *m, const struct message *const *messages, size_t count,
