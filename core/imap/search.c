@@ -6,13 +6,17 @@
 #include "imap/condstore.h"
 #include "imap/search_parse.h"
 #include "mime/mime.h"
+#include "store/column.h"
 #include "store/derived.h"
 #include "base/banned.h"
+
+#define COLUMNS 16u /* header fields of one search that are looked at in columns */
 
 struct searching {
 	struct session *s;
 	const struct message *message;
 	bool gone; /* a message's text was needed and is not there any more */
+	VEC(struct column *) columns;
 };
 
 static bool has_keyword(void *arg, struct str keyword)
@@ -31,6 +35,25 @@ static int open_message(void *arg, struct source **out, struct err *e)
 	const struct searching *x = arg;
 
 	return mailbox_read(x->s->mailbox, x->message, out, e);
+}
+
+static int folded_field(void *arg, struct str field, struct str *values, struct err *e)
+{
+	struct searching *x = arg;
+	size_t i;
+
+	for (i = 0; i < x->columns.n && !str_eq(column_field(x->columns.v[i]), field); i++)
+		;
+	if (i == COLUMNS)
+		return 0;
+	if (i == x->columns.n) {
+		struct column *c;
+
+		if (column_open(x->s->mailbox, field, &c, e) != 0)
+			return e->code;
+		*vec_push(&x->columns) = c;
+	}
+	return column_get(x->columns.v[i], x->message, values, e) != 0 ? e->code : 1;
 }
 
 static int has_object_id(void *arg, enum search_key key, struct str id, struct err *e)
@@ -59,6 +82,7 @@ static int matches(struct searching *x, const struct search_request *request, ui
 	    .save_dates = mailbox_keeps_save_dates(x->s->mailbox),
 	    .save_date = msg->save_date,
 	    .has_object_id = has_object_id,
+	    .folded_field = folded_field,
 	    .octets = msg->octets,
 	    .modseq = msg->modseq,
 	    .open = open_message,
@@ -82,23 +106,21 @@ static int matches(struct searching *x, const struct search_request *request, ui
 	return r;
 }
 
-int search_messages(
-    struct session *s, const struct search_request *request, search_numbers *found, bool *gone, struct err *e)
+static int look_at_all(
+    struct searching *x, const struct search_request *request, search_numbers *found, struct err *e)
 {
 	AUTO_ARENA struct arena *scratch = arena_new("search");
-	struct searching x = {.s = s};
+	struct session *s = x->s;
 	uint32_t count = view_count(s->view), i;
 	int64_t now = clock_seconds();
 
-	s->holds_expunges = request->numbered; /* RFC 7162 §3.2.10.2 */
-	search_prepare(request->program, s->arena);
 	for (i = 1; i <= count; i++) {
 		int r;
 
 		if (session_stopped(s))
 			return err_fail(e, MORTISE_E_CANCELLED, "Interrupted");
-		x.message = view_message(s->view, i);
-		r = matches(&x, request, i, now, scratch, e);
+		x->message = view_message(s->view, i);
+		r = matches(x, request, i, now, scratch, e);
 		if (r < 0)
 			return r;
 		if (r > 0)
@@ -107,8 +129,24 @@ int search_messages(
 		if (r > 0 && request->returns == SEARCH_RETURN_MIN)
 			break;
 	}
-	*gone = x.gone;
 	return 0;
+}
+
+int search_messages(
+    struct session *s, const struct search_request *request, search_numbers *found, bool *gone, struct err *e)
+{
+	struct searching x = {.s = s};
+	size_t i;
+	int r;
+
+	s->holds_expunges = request->numbered; /* RFC 7162 §3.2.10.2 */
+	search_prepare(request->program, s->arena);
+	r = look_at_all(&x, request, found, e);
+	for (i = 0; i < x.columns.n; i++)
+		column_close(&x.columns.v[i]);
+	vec_free(&x.columns);
+	*gone = x.gone;
+	return r;
 }
 
 bool search_possible(struct session *s, const struct search_request *request)

@@ -13,7 +13,8 @@
 #include "search/text.h"
 #include "base/banned.h"
 
-#define PIECE 32768u /* octets that are decoded at a time */
+#define UNKNOWN_FIELD 2 /* to be looked for in the message */
+#define PIECE 32768u    /* octets that are decoded at a time */
 
 struct field {
 	struct str name, value;
@@ -80,11 +81,28 @@ static bool has_text(const struct search *s, struct str folded)
 	return matcher_feed(&k, folded) || k.found;
 }
 
+/* A text with a line end in it could be found across two values. */
+static int match_folded(struct match *m, const struct search *s, struct str name, struct err *e)
+{
+	struct str values;
+	int r = m->target->folded_field(m->target->arg, name, &values, e);
+
+	if (r <= 0)
+		return r == 0 ? UNKNOWN_FIELD : r;
+	return s->folded.n == 0 ? values.n > 0 : has_text(s, values);
+}
+
 static int match_field(struct match *m, const struct search *s, struct str name, struct err *e)
 {
 	struct field *f;
-	int r = load_header(m, e);
+	int r;
 
+	if (m->target->folded_field != NULL && str_find(s->folded, '\n') == s->folded.n) {
+		r = match_folded(m, s, name, e);
+		if (r != UNKNOWN_FIELD)
+			return r;
+	}
+	r = load_header(m, e);
 	if (r != 0)
 		return r;
 	for (f = m->header; f != NULL; f = f->next) {
@@ -369,7 +387,7 @@ static int match_key(struct match *m, const struct search *s, struct err *e)
 	case SEARCH_ADDRESS:
 		return match_field(m, s, s->field, e);
 	case SEARCH_SUBJECT:
-		return match_field(m, s, STR("Subject"), e);
+		return match_field(m, s, STR("subject"), e);
 	case SEARCH_EMAILID:
 	case SEARCH_THREADID:
 		return m->target->has_object_id != NULL

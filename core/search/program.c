@@ -52,6 +52,16 @@ static void fold_text(struct search *s, struct arena *a)
 	buf_free(&b);
 }
 
+static struct str lower_case(struct arena *a, struct str s)
+{
+	char *copy = arena_alloc(a, s.n + 1);
+	size_t i;
+
+	for (i = 0; i < s.n; i++)
+		copy[i] = ascii_lower(s.p[i]);
+	return str_mem(copy, s.n);
+}
+
 /* Children, already prepared, by cost; those of one cost stay in order. */
 static void order_children(struct search *s)
 {
@@ -86,6 +96,8 @@ void search_prepare(struct search *s, struct arena *a)
 		key->cost = cost_of(key->key);
 		if (key->text.p != NULL)
 			fold_text(key, a);
+		if (key->field.p != NULL)
+			key->field = lower_case(a, key->field);
 		if (key->child != NULL)
 			order_children(key);
 	}

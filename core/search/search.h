@@ -83,7 +83,7 @@ struct search {
 	uint64_t number;
 	int64_t day; /* days since 1970-01-01 */
 	struct number_set set;
-	struct str field;
+	struct str field;  /* as given; in lower case after search_prepare */
 	struct str text;   /* UTF-8 as given */
 	struct str folded; /* charset_fold of it; filled by search_prepare */
 	/* Filled by search_prepare too. */
@@ -118,6 +118,12 @@ struct search_target {
 	int64_t save_date; /* UTC */
 	/* Whether the message's EMAILID or THREADID is this one: 1, 0, or a code. */
 	int (*has_object_id)(void *arg, enum search_key key, struct str id, struct err *e);
+	/*
+	 * Optional: the values of a header field (name in lower case), decoded and folded, each with a line
+	 * feed behind it; empty when there is no such field. 1, 0 when it is not to be had in this way, or a
+	 * code.
+	 */
+	int (*folded_field)(void *arg, struct str field, struct str *values, struct err *e);
 	uint64_t octets;
 	uint64_t modseq;
 	int (*open)(void *arg, struct source **out, struct err *e);

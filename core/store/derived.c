@@ -28,8 +28,7 @@ static struct str keep(struct mailbox *m, uint32_t uid, int kind)
 
 /* ---- sort records ---- */
 
-/* The message header, as far as it is looked at, and perhaps a little more. */
-static int read_header(struct mailbox *m, const struct message *msg, struct buf *out, struct err *e)
+int mailbox_header(struct mailbox *m, const struct message *msg, struct buf *out, struct err *e)
 {
 	struct source *s;
 	struct str part = STR_NONE;
@@ -58,7 +57,7 @@ static int compute_record(struct mailbox *m, const struct message *msg, struct b
 	struct str references = STR_NONE;
 	struct source *s;
 
-	if (read_header(m, msg, &header, e) != 0)
+	if (mailbox_header(m, msg, &header, e) != 0)
 		return e->code;
 	s = source_memory(buf_str(&header));
 	if (mime_envelope(s, 0, header.n, NULL, &envelope, e) == 0)

@@ -10,7 +10,7 @@ core_store_libstore_a_SOURCES = \
 	core/store/records.c core/store/keywords.c core/store/rows.c \
 	core/store/sync.h core/store/sync.c core/store/apply.c core/store/store_index.c \
 	core/store/change.c core/store/journal.c core/store/flags.c core/store/expunge.c \
-	core/store/append.c core/store/copy.c core/store/convert.c core/store/status.c core/store/derived.h core/store/derived.c \
+	core/store/append.c core/store/copy.c core/store/convert.c core/store/column.h core/store/column.c core/store/status.c core/store/derived.h core/store/derived.c \
 	core/store/special_use.h core/store/special_use.c core/store/metadata.h core/store/metadata.c \
 	core/store/view.c core/store/watch.c core/store/read.c \
 	core/store/source_file.h core/store/source_file.c core/store/cache.c \

@@ -186,6 +186,10 @@ int expunge_uids(
 void sources_orphan(struct mailbox *m);
 #define SOURCE_WINDOW 65536u
 
+/* ---- derived.c ---- */
+/* The message header, as far as it is looked at, and perhaps a little more; appended. */
+int mailbox_header(struct mailbox *m, const struct message *msg, struct buf *out, struct err *e);
+
 /* ---- append.c ---- */
 /* The mailbox a batch goes to, when it is `m`: then driver memory may move while it is written. */
 bool append_is_to(const struct append *a, const struct mailbox *m);

@@ -1,6 +1,7 @@
 /* What is computed once and kept: sort records, previews, ids; annotations and special uses. */
 #include "mime/mime.h"
 #include "search/sort.h"
+#include "store/column.h"
 #include "store/derived.h"
 #include "store/mailbox_int.h"
 #include "store/metadata.h"
@@ -399,6 +400,48 @@ static void special_uses_outlive_the_store(void **state)
 	assert_int_equal(uses(f, "Drafts"), drafts);
 }
 
+/* ---- columns ---- */
+static void check_column(
+    struct fixture *f, struct mailbox *m, struct view *v, const char *field, const char *expected)
+{
+	struct buf text = BUF_INIT;
+	struct column *c;
+	struct str values;
+	uint32_t i;
+
+	ok(f, column_open(m, str_of(field), &c, &f->e));
+	for (i = 1; i <= view_count(v); i++) {
+		ok(f, column_get(c, view_message(v, i), &values, &f->e));
+		buf_printf(&text, "%u=%.*s", i, STR_FMT(values));
+	}
+	assert_string_equal(buf_cstr(&text), expected);
+	column_close(&c);
+	buf_free(&text);
+}
+
+/* Decoded and folded, all fields of a name; the second time without looking at any message. */
+static void columns_are_kept(void **state)
+{
+	struct fixture *f = *state;
+	struct mortise_driver_ops ops = *driver_ops(MEMORY(f));
+	const void *real = MEMORY(f)->ops;
+	struct mailbox *m;
+	struct view *v = three(f, &m);
+	unsigned i;
+
+	append_one(f, "box", "Subject: =?iso-8859-1?q?=C4rger?=\r\nSUBJECT: two\r\nX-Own: 1\r\n\r\n", 0);
+	update_text(f, v, 0);
+	for (i = 0; i < 2; i++) {
+		check_column(f, m, v, "subject", "1=B\n2=RE: A\n3=4=A\314\210RGER\nTWO\n");
+		check_column(f, m, v, "x-own", "1=2=3=4=1\n");
+		ops.read = NULL;
+		MEMORY(f)->ops = &ops;
+	}
+	MEMORY(f)->ops = real;
+	view_close(&v);
+	mailbox_close(&m);
+}
+
 #define test(t) cmocka_unit_test_setup_teardown(t, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -415,6 +458,7 @@ int main(void)
 	    test(annotations_outlive_the_store),
 	    test(the_servers_entries_are_options),
 	    test(limits),
+	    test(columns_are_kept),
 	    cmocka_unit_test(names),
 	    test(special_uses_outlive_the_store),
 	};
