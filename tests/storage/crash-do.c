@@ -182,3 +182,15 @@ void do_copy_here(struct store *s, struct err *e)
 {
 	copy(s, "2,4", "box", e);
 }
+
+void do_move(struct store *s, struct err *e)
+{
+	struct mailbox *m = open_box(s, e);
+	struct copy_result out;
+	struct number_set set;
+
+	set_parse(w.arena, STR("1:2,4"), UINT32_MAX, &set);
+	if (m != NULL)
+		mailbox_move(m, &set, "other", w.arena, &out, e);
+	mailbox_close(&m);
+}

@@ -96,6 +96,7 @@ static const struct scenario scenarios[] = {
     {"keyword", start_four, do_keyword, "box", 0},
     {"expunge", start_doomed_some, do_expunge, "box", 0},
     {"expunge-all", start_doomed_all, do_expunge, "box", 0},
+    {"move", start_two, do_move, "box", 0},
     {"copy", start_two, do_copy, "other", IN_PARTS},
     {"copy-here", start_four, do_copy_here, "box", IN_PARTS},
 };

@@ -181,6 +181,7 @@ static const struct scenario scenarios[] = {
     {"compact-all", start_marked_all, do_open, "box", 0},
     {"compact-big", start_marked_big, do_open, "box", 0},
     {"append-behind-marked", start_marked_big, do_append, "box", 0},
+    {"move", start_two, do_move, "box", 0},
     {"copy", start_two, do_copy, "other", 0},
     {"copy-big", start_two_big, do_copy, "other", 0},
     {"copy-here", start_four, do_copy_here, "box", 0},

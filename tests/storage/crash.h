@@ -148,6 +148,7 @@ void do_long_keyword(struct store *s, struct err *e);
 void do_expunge(struct store *s, struct err *e);
 void do_copy(struct store *s, struct err *e);
 void do_copy_here(struct store *s, struct err *e);
+void do_move(struct store *s, struct err *e);
 
 /* ---- crash-power.c ---- */
 void power_loss(const struct kept *start);
