@@ -280,7 +280,12 @@ static int commit_locked(struct append *a, uint32_t *uidvalidity, struct mortise
 		box_append_abort(m, a->tx);
 		return e->code;
 	}
-	if (box_append_commit(m, a->tx, uidvalidity, refs, a->messages.n, e) != 0)
+	/* With the engine's cursor the driver knows the mailbox; without, it would have to read it. */
+	if (sync_now(m, e) < 0)
+		box_append_abort(m, a->tx);
+	else
+		box_append_commit(m, a->tx, uidvalidity, refs, a->messages.n, e);
+	if (e->code != 0)
 		change_end(m);
 	return e->code;
 }
