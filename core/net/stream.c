@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #define STREAM_MAGIC 0x5374726du
 #define WINDOW 65536u                /* octets read at once */
 #define WRITE_TIMEOUT_DEFAULT 60000u /* ms */
+#define REST_AFTER 500               /* ms without input */
 #define CLOSE_TIMEOUT 2000u          /* ms the last flush may take */
 
 struct stream {
@@ -149,24 +151,40 @@ static int wait_time(uint64_t deadline)
 	return deadline - now > 1000u * 1000u ? 1000 * 1000 : (int)(deadline - now);
 }
 
+/* Who waits long gives back what the last command needed: idle sessions are most of a server's memory. */
+static void rest(struct stream *s)
+{
+	wipe_input(s);
+	s->input.n = s->taken = 0;
+	if (s->output.n == 0)
+		buf_free(&s->output);
+	(void)malloc_trim(0);
+}
+
 enum stream_result stream_wait(struct stream *s, int other_fd, int another_fd, uint64_t deadline)
 {
+	bool rested = false;
+
 	CHECK_OBJ(s, STREAM_MAGIC);
 	for (;;) {
 		struct pollfd p[3] = {{.fd = s->in, .events = POLLIN}, {.fd = other_fd, .events = POLLIN},
 		    {.fd = another_fd, .events = POLLIN}};
+		int n, timeout = wait_time(deadline);
 		enum stream_result result;
-		int n;
 
 		if (s->taken < s->input.n)
 			return STREAM_OK;
 		if (s->dead)
 			return STREAM_ERROR;
-		if (s->output.n == 0)
-			buf_reset(&s->output); /* nothing large is held by a session that waits */
-		n = poll(p, ARRAY_LEN(p), wait_time(deadline));
+		if (!rested && (timeout < 0 || timeout > REST_AFTER))
+			timeout = REST_AFTER;
+		n = poll(p, ARRAY_LEN(p), timeout);
 		if (n < 0 && errno != EINTR)
 			return STREAM_ERROR;
+		if (n == 0 && !rested) {
+			rest(s);
+			rested = true;
+		}
 		if (n <= 0) {
 			if (n == 0 && deadline != 0 && clock_ms() >= deadline)
 				return STREAM_TIMEOUT;

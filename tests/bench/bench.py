@@ -200,6 +200,7 @@ class Bench:
                 wait_for(lambda: len(v.pids()) <= v.at_rest, 1, 0.01)
             result["cpu"] = v.cpu() - cpu
             if row.memory:
+                time.sleep(1)  # what is idle is to be measured
                 result["memory"] = self.memory(v, before)
         finally:
             p.stdin.close()
