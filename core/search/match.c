@@ -421,6 +421,39 @@ static bool settles(enum search_key group, bool child, bool *value)
 	return group == SEARCH_NOT || child == (group == SEARCH_OR);
 }
 
+/* A key, or NOT of one. */
+static bool is_simple(const struct search *s)
+{
+	return !is_group(s) || (s->key == SEARCH_NOT && s->child != NULL && !is_group(s->child));
+}
+
+static int match_simple(struct match *m, const struct search *s, struct err *e)
+{
+	int r = match_key(m, is_group(s) ? s->child : s, e);
+
+	return is_group(s) && r >= 0 ? r == 0 : r;
+}
+
+static bool is_list(const struct search *root)
+{
+	const struct search *s = root->key == SEARCH_AND ? root->child : NULL;
+
+	while (s != NULL && is_simple(s))
+		s = s->next;
+	return root->key == SEARCH_AND && s == NULL;
+}
+
+/* What nearly all programs are, without a stack. */
+static int evaluate_list(struct match *m, const struct search *root, struct err *e)
+{
+	const struct search *s;
+	int r = 1;
+
+	for (s = root->child; s != NULL && r > 0; s = s->next)
+		r = match_simple(m, s, e);
+	return r;
+}
+
 static int evaluate(struct match *m, const struct search *root, struct err *e)
 {
 	VEC(struct frame) stack = VEC_INIT;
@@ -458,7 +491,7 @@ static int evaluate(struct match *m, const struct search *root, struct err *e)
 int search_match(const struct search *s, struct search_target *t, struct arena *scratch, struct err *e)
 {
 	struct match m = {.target = t, .arena = scratch};
-	int r = evaluate(&m, s, e);
+	int r = is_list(s) ? evaluate_list(&m, s, e) : evaluate(&m, s, e);
 
 	source_close(&m.source);
 	buf_free(&m.decoded);
