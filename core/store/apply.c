@@ -33,6 +33,27 @@ static void count(struct counts *c, const struct message *m, bool unseen_here, i
 		c->octets += by > 0 ? m->octets : 0 - m->octets;
 }
 
+/* Known and added messages in order of UID, as they will be. */
+static uint32_t first_unseen_merged(const struct sync *s)
+{
+	const struct mailbox *m = s->m;
+	size_t i = 0, j = 0;
+	uint32_t sequence = 0;
+
+	while (i < m->records.n || j < s->added.n) {
+		bool known =
+		    j == s->added.n || (i < m->records.n && m->records.v[i]->m.uid < s->added.v[j]->m.uid);
+		const struct record *r = known ? m->records.v[i++] : s->added.v[j++];
+
+		if (r->leaving)
+			continue;
+		sequence++;
+		if (unseen(after_of(s, r)))
+			return sequence;
+	}
+	return 0;
+}
+
 /* Nothing is unseen before the first unseen message, but for what is staged; so the search begins there. */
 static uint32_t first_unseen(const struct sync *s, const struct counts *after)
 {
@@ -42,6 +63,8 @@ static uint32_t first_unseen(const struct sync *s, const struct counts *after)
 	at = m->counts.first_unseen != 0 ? m->counts.first_unseen - 1 : live;
 	if (after->unseen == 0)
 		return 0;
+	if (s->inserted)
+		return first_unseen_merged(s);
 	for (i = 0; m->loaded && i < s->changed.n; i++)
 		if (unseen(&s->changed.v[i].next)) {
 			size_t place = record_position(m, s->changed.v[i].r->m.uid);
@@ -221,6 +244,8 @@ static void make_head(const struct sync *s, const struct counts *c, uint64_t mod
 	    .first_unseen = c->first_unseen,
 	    .octets = c->unmeasured == 0 ? c->octets : MORTISE_SIZE_UNKNOWN,
 	    .keyword_count = m->keyword_count};
+	if (m->incomplete)
+		h->cursor.size = 0;
 	if (h->highest >= h->uidnext)
 		h->uidnext = h->highest < UINT32_MAX ? h->highest + 1 : UINT32_MAX;
 	for (i = 0; i < m->keyword_count; i++)
@@ -343,6 +368,13 @@ static void apply_change(struct mailbox *m, const struct stage *x)
 	}
 }
 
+static int by_record_uid(const void *a, const void *b)
+{
+	const struct record *const *x = a, *const *y = b;
+
+	return (*x)->m.uid < (*y)->m.uid ? -1 : (*x)->m.uid > (*y)->m.uid;
+}
+
 /* New records of a mailbox that is not loaded are in the index, that is enough. */
 static void apply_new(struct sync *s)
 {
@@ -354,6 +386,8 @@ static void apply_new(struct sync *s)
 	vec_reserve(&m->records, m->records.n + s->added.n);
 	for (i = 0; i < s->added.n; i++)
 		*vec_push(&m->records) = s->added.v[i];
+	if (s->inserted)
+		qsort(m->records.v, m->records.n, sizeof(*m->records.v), by_record_uid);
 	s->added.n = 0;
 }
 

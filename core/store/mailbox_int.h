@@ -76,6 +76,7 @@ struct mailbox {
 	bool told;         /* somebody was told its UIDVALIDITY: another one is another mailbox */
 	bool claimed;      /* \Recent, once */
 	bool fresh;        /* nothing was done with it since it was opened and synced */
+	bool incomplete;   /* a message was left out: whoever opens it next has to scan all of it */
 	bool counted_uids; /* the driver gives no UIDs: ours */
 	uint32_t uidvalidity, uidnext;
 	uint32_t highest; /* UID of a message, ever */

@@ -5,7 +5,8 @@
  * driver's the identities are compared through a hash table.
  *
  * A message below a UID that was already seen cannot be shown to a session (its sequence number would be
- * taken): it is left out, with a line in the log, and appears when the mailbox is next opened.
+ * taken): it is left out, with a line in the log, and the index is given no cursor, so that whoever opens the
+ * mailbox next scans all of it and takes the message in at its place.
  */
 #include "base/clock.h"
 #include "log/log.h"
@@ -195,10 +196,12 @@ static void stage_new(struct sync *s, const struct mortise_message *m)
 	r->m.save_date = s->m->modseq != 0 ? save_date_now() : 0;
 	r->scan = s->m->scans;
 	*vec_push(&s->added) = r;
-	if (m->uid != 0)
+	if (m->uid == 0)
+		table_put(s, r);
+	else if (m->uid > s->last)
 		s->last = m->uid;
 	else
-		table_put(s, r);
+		s->inserted = true;
 }
 
 /*
@@ -250,6 +253,13 @@ static struct record *next_known(struct sync *s, uint32_t uid)
 	return m->records.v[s->position++];
 }
 
+static void left_out(struct sync *s, const struct mortise_message *m)
+{
+	s->m->incomplete = true;
+	log_msg(MSG_STORE_UID_ORDER, "%s: message with UID %u found below UID %u", s->m->target.place.name,
+	    m->uid, s->last);
+}
+
 static int added_by_uid(struct sync *s, const struct mortise_message *m)
 {
 	struct record *r = NULL;
@@ -262,11 +272,11 @@ static int added_by_uid(struct sync *s, const struct mortise_message *m)
 		return s->err.code;
 	if (r != NULL)
 		stage_said(s, r, m);
-	else if (m->uid > s->last)
+	else if (m->uid > s->last || (s->full && !s->m->told && m->uid > s->previous))
 		stage_new(s, m);
 	else
-		log_msg(MSG_STORE_UID_ORDER, "%s: message with UID %u found below UID %u",
-		    s->m->target.place.name, m->uid, s->last);
+		left_out(s, m);
+	s->previous = m->uid;
 	return 0;
 }
 

@@ -32,8 +32,10 @@ struct sync {
 	bool from_index; /* what is staged is in the index already */
 	bool full;
 	uint32_t uidvalidity;
-	size_t position; /* full scan: the first record that has not been compared */
-	uint32_t last;   /* highest UID known or added */
+	size_t position;   /* full scan: the first record that has not been compared */
+	uint32_t last;     /* highest UID known or added */
+	uint32_t previous; /* told last */
+	bool inserted;     /* some that were added lie between known ones */
 	uint32_t uidnext;
 	VEC(struct stage) changed;     /* r->staged is the place here + 1 */
 	VEC(struct record *) added;    /* not among the mailbox's records yet */

@@ -163,6 +163,7 @@ static void test_order(void **state)
 
 	bench_open(&b, state);
 	assert_string_equal(after(&b, "F +3 +5 +8"), "3 5 8 n9");
+	b.m->told = true;
 	assert_string_equal(after(&b, "+4"), "3 5 8 n9");
 	assert_string_equal(after(&b, "F +3 +4 +5 +8"), "3 5 8 n9");
 	assert_string_equal(after(&b, "F +8 +5 +3"), "8 n9");
@@ -203,6 +204,30 @@ static void test_replaced(void **state)
 	b.m->told = true;
 	assert_string_equal(after(&b, "V4294967295 +1 +2 +3 +4 n5"), "-10:1 3 n9");
 	assert_true(mailbox_gone(b.m));
+	bench_close(&b);
+}
+
+/* A message below others stays out of sight where a session has numbers, and is there for the next one. */
+static void test_inserted(void **state)
+{
+	struct store *s;
+	struct bench b;
+
+	bench_open(&b, state);
+	assert_string_equal(after(&b, "F +1 +5 +9"), "1 5 9 n10");
+	b.m->told = true;
+	assert_string_equal(after(&b, "F +1 +3 +5 +9"), "1 5 9 n10");
+	s = b.m->store;
+	mailbox_close(&b.m);
+	script = "F +1 +3 +3 +5 +9 +10";
+	ok(b.f, mailbox_open(s, "x", 0, &b.m, &b.f->e));
+	assert_int_equal(b.m->counts.messages, 5);
+	assert_string_equal(after(&b, ""), "1 3 5 9 10 n11");
+	mailbox_close(&b.m);
+	script = "";
+	ok(b.f, mailbox_open(s, "x", 0, &b.m, &b.f->e));
+	ok(b.f, records_load(b.m, &b.f->e));
+	assert_string_equal(after(&b, ""), "1 3 5 9 10 n11");
 	bench_close(&b);
 }
 
@@ -332,7 +357,7 @@ static void test_lock_is_given_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {T(test_rules), T(test_order), T(test_failures_change_nothing),
-	    T(test_replaced), T(test_last_uids), T(test_last_engine_uids), T(test_locators),
+	    T(test_replaced), T(test_inserted), T(test_last_uids), T(test_last_engine_uids), T(test_locators),
 	    T(test_identities), T(test_recent_of_ours), T(test_keyword_table), T(test_lock_is_given_back)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
