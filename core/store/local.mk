@@ -29,10 +29,10 @@ store_test_libs = \
 	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
 	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(OPENSSL_LIBS) $(CMOCKA_LIBS)
 
-check_PROGRAMS += core/store/test-names core/store/test-mailbox core/store/test-fail \
+check_PROGRAMS += core/store/test-names core/store/test-mailbox core/store/test-watch core/store/test-fail \
 	core/store/test-source core/store/test-sync core/store/test-model core/store/test-index core/store/test-index-damage \
 	core/store/test-derived
-TESTS += core/store/test-names core/store/test-mailbox core/store/test-fail \
+TESTS += core/store/test-names core/store/test-mailbox core/store/test-watch core/store/test-fail \
 	core/store/test-source core/store/test-sync core/store/test-model core/store/test-index core/store/test-index-damage \
 	core/store/test-derived
 core_store_test_index_SOURCES = core/store/test-index.c
@@ -48,6 +48,9 @@ core_store_test_names_LDADD = $(store_test_libs)
 core_store_test_mailbox_SOURCES = core/store/test-mailbox.c $(store_test_support)
 core_store_test_mailbox_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_store_test_mailbox_LDADD = $(store_test_libs)
+core_store_test_watch_SOURCES = core/store/test-watch.c $(store_test_support)
+core_store_test_watch_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_store_test_watch_LDADD = $(store_test_libs)
 core_store_test_fail_SOURCES = core/store/test-fail.c $(store_test_support)
 core_store_test_fail_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_store_test_fail_LDADD = $(store_test_libs)

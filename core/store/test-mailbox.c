@@ -1,25 +1,11 @@
-/* Mailboxes and views: two sessions, changes, reading, appending, copying, watching. */
+/* Mailboxes and views: two sessions, changes, reading, appending, copying. */
 #include <fcntl.h>
-#include <poll.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/io.h"
 #include "module/journal.h"
 #include "store/test-support.h"
 #include "base/banned.h"
-
-#define ONE "Subject: one\r\n\r\nfirst\r\n"
-#define TWO "Subject: two\r\n\r\nsecond\r\n"
-#define THREE "Subject: three\r\n\r\nthird\r\n"
-
-static void three(struct fixture *f, const char *name)
-{
-	ok(f, store_create(f->s, name, &f->e));
-	append_one(f, name, ONE, 0);
-	append_one(f, name, TWO, MORTISE_FLAG_SEEN);
-	append_one(f, name, THREE, MORTISE_FLAG_DELETED);
-}
 
 static void test_open(void **state)
 {
@@ -27,7 +13,7 @@ static void test_open(void **state)
 	struct mailbox *m;
 	struct view *v;
 
-	three(f, "#driver.memory/x");
+	append_three(f, "#driver.memory/x");
 	v = open_view(f, f->s, "x", 0, &m);
 	assert_string_equal(mailbox_name(m), "x");
 	assert_string_equal(mailbox_driver(m), "memory");
@@ -61,7 +47,7 @@ static void test_recent(void **state)
 	struct mailbox *m, *n;
 	struct view *v, *w;
 
-	three(f, "x");
+	append_three(f, "x");
 	ok(f, store_status(f->s, "x", 0, &st, &f->e));
 	assert_int_equal(st.recent, 3);
 	v = open_view(f, f->s, "x", MAILBOX_READ_ONLY | MAILBOX_KEEP_RECENT, &m);
@@ -90,7 +76,7 @@ static void test_status(void **state)
 	struct fixture *f = *state;
 	struct mailbox_status st;
 
-	three(f, "x");
+	append_three(f, "x");
 	ok(f, store_status(f->s, "x", STATUS_SIZE, &st, &f->e));
 	assert_int_equal(st.messages, 3);
 	assert_int_equal(st.unseen, 2);
@@ -110,7 +96,7 @@ static void test_flags(void **state)
 	struct view *v, *w;
 	bool lost;
 
-	three(f, "x");
+	append_three(f, "x");
 	v = open_view(f, f->s, "x", 0, &m);
 	w = open_view(f, other, "x", 0, &n);
 	all = uid_set(f, "1:*");
@@ -156,7 +142,7 @@ static void test_keyword_limits(void **state)
 	size_t i;
 
 	set_option(f, MEMORY(f), "keywords", "5");
-	three(f, "x");
+	append_three(f, "x");
 	v = open_view(f, f->s, "x", 0, &m);
 	all = uid_set(f, "2");
 	for (i = 0; i < ARRAY_LEN(bad); i++) {
@@ -196,7 +182,7 @@ static void test_keywords_of_two_sessions(void **state)
 	bool lost;
 	size_t i;
 
-	three(f, "x");
+	append_three(f, "x");
 	set_option(f, MEMORY(f), "keywords", "0");
 	v = open_view(f, f->s, "x", 0, &m);
 	set_option(f, MEMORY(f), "keywords", "64");
@@ -243,7 +229,7 @@ static void test_expunge_and_ghosts(void **state)
 	struct view *v, *w;
 	uint32_t count;
 
-	three(f, "x");
+	append_three(f, "x");
 	append_one(f, "x", ONE, MORTISE_FLAG_DELETED);
 	v = open_view(f, f->s, "x", 0, &m);
 	w = open_view(f, other, "x", 0, &n);
@@ -291,7 +277,7 @@ static void test_uids_rise(void **state)
 	struct view *v;
 	uint32_t count;
 
-	three(f, "x");
+	append_three(f, "x");
 	v = open_view(f, f->s, "x", 0, &m);
 	ok(f, mailbox_expunge(m, NULL, &count, &f->e));
 	assert_int_equal(mailbox_uidnext(m), 4);
@@ -309,7 +295,7 @@ static void test_several_views(void **state)
 	struct view *v, *w;
 	uint32_t count;
 
-	three(f, "x");
+	append_three(f, "x");
 	v = open_view(f, f->s, "x", 0, &m);
 	ok(f, view_open(m, &w, &f->e));
 	ok(f, mailbox_expunge(m, NULL, &count, &f->e));
@@ -377,7 +363,7 @@ static void test_full_scans(void **state)
 	test_churn(state);
 }
 
-/* A driver that keeps no UIDs: the engine does, for as long as the mailbox is open. */
+/* A driver that keeps no UIDs: the engine does. */
 static void test_engine_uids(void **state)
 {
 	struct fixture *f = *state;
@@ -420,7 +406,7 @@ static void test_gone(void **state)
 	struct view *v;
 	uint32_t count;
 
-	three(f, "x");
+	append_three(f, "x");
 	v = open_view(f, f->s, "x", 0, &m);
 	all = uid_set(f, "1:*");
 	ok(f, store_delete(f->s, "x", &f->e));
@@ -442,8 +428,8 @@ static void test_replaced(void **state)
 	struct mailbox *m;
 	struct view *v;
 
-	three(f, "x");
-	three(f, "y");
+	append_three(f, "x");
+	append_three(f, "y");
 	v = open_view(f, f->s, "x", 0, &m);
 	assert_int_equal(
 	    rename(arena_printf(f->a, "%s/mail/y", f->home), arena_printf(f->a, "%s/mail/x", f->home)), 0);
@@ -462,7 +448,7 @@ static void test_read_only(void **state)
 	struct view *v;
 	uint32_t count;
 
-	three(f, "x");
+	append_three(f, "x");
 	v = open_view(f, f->s, "x", MAILBOX_READ_ONLY, &m);
 	all = uid_set(f, "1:*");
 	assert_true(mailbox_read_only(m));
@@ -641,7 +627,7 @@ static void test_copy(void **state)
 	struct mailbox *m, *n;
 	struct view *v, *w;
 
-	three(f, "x");
+	append_three(f, "x");
 	ok(f, store_create(f->s, "#driver.fail/y", &f->e));
 	append_one(f, "y", ONE, 0);
 	v = open_view(f, f->s, "x", 0, &m);
@@ -691,7 +677,7 @@ static void test_copy_all_or_none(void **state)
 	struct mailbox *m, *n;
 	uint32_t count;
 
-	three(f, "x");
+	append_three(f, "x");
 	ok(f, store_create(f->s, "y", &f->e));
 	ok(f, mailbox_open(f->s, "x", 0, &m, &f->e));
 	ok(f, mailbox_open(other, "x", 0, &n, &f->e));
@@ -713,7 +699,7 @@ static void test_locked_out(void **state)
 	struct mailbox *m, *n;
 	uint32_t count;
 
-	three(f, "x");
+	append_three(f, "x");
 	ok(f, mailbox_open(f->s, "x", 0, &m, &f->e));
 	ok(f, mailbox_open(other, "x", 0, &n, &f->e));
 	all = uid_set(f, "1:*");
@@ -748,7 +734,7 @@ static void test_cancelled(void **state)
 	uint32_t count;
 	int polls, left, done = 0;
 
-	three(f, "x");
+	append_three(f, "x");
 	ok(f, store_create(f->s, "y", &f->e));
 	ok(f, mailbox_open(f->s, "x", 0, &m, &f->e));
 	all = uid_set(f, "1:*");
@@ -777,100 +763,6 @@ static void test_cancelled(void **state)
 	assert_int_equal(done, 3);
 	ok(f, mailbox_expunge(m, NULL, &count, &f->e));
 	assert_int_equal(count, 1);
-	mailbox_close(&m);
-}
-
-static bool readable(int fd, int timeout)
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	return poll(&p, 1, timeout) == 1;
-}
-
-static int open_descriptors(void)
-{
-	int n = 0, fd;
-
-	for (fd = 0; fd < 1024; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
-}
-
-static void test_watch(void **state)
-{
-	struct fixture *f = *state;
-	struct mailbox *m;
-	int fd, before, i;
-
-	three(f, "x");
-	ok(f, mailbox_open(f->s, "x", 0, &m, &f->e));
-	fd = mailbox_watch(m, &f->e);
-	assert_true(fd >= 0);
-	before = open_descriptors();
-	for (i = 0; i < 50; i++) {
-		assert_int_equal(mailbox_watch(m, &f->e), fd);
-		put_file(f, "mail/other", "x");
-		assert_false(readable(fd, 0));
-		assert_int_equal(utimensat(AT_FDCWD, arena_printf(f->a, "%s/mail/x", f->home), NULL, 0), 0);
-		assert_true(readable(fd, 5000));
-		mailbox_watch_read(m);
-		/* Replaced: what is there now is watched. */
-		put_file(f, "mail/new", "x");
-		assert_int_equal(rename(arena_printf(f->a, "%s/mail/new", f->home),
-		                     arena_printf(f->a, "%s/mail/x", f->home)),
-		    0);
-		assert_true(readable(fd, 5000));
-		mailbox_watch_read(m);
-		while (readable(fd, 0))
-			mailbox_watch_read(m);
-		put_file(f, "mail/x", "again");
-		assert_true(readable(fd, 5000));
-		mailbox_watch_read(m);
-	}
-	assert_int_equal(open_descriptors(), before);
-	mailbox_close(&m);
-	assert_true(open_descriptors() < before);
-}
-
-static void test_watch_missing_inbox(void **state)
-{
-	struct fixture *f = *state;
-	struct mailbox *m;
-	struct view *v;
-	int fd;
-
-	v = open_view(f, f->s, "INBOX", 0, &m);
-	fd = mailbox_watch(m, &f->e);
-	assert_true(fd >= 0);
-	assert_false(readable(fd, 0));
-	append_one(f, "INBOX", ONE, 0);
-	assert_true(readable(fd, 5000));
-	mailbox_watch_read(m);
-	assert_string_equal(update_text(f, v, 0), "exists 1 recent 1 ");
-	assert_int_equal(mailbox_watch(m, &f->e), fd);
-	view_close(&v);
-	mailbox_close(&m);
-}
-
-/* A missing INBOX may come at a place that is not the first that could be written to. */
-static void test_watch_all_places(void **state)
-{
-	struct fixture *f = *state;
-	struct mailbox *m;
-	struct view *v;
-	int fd;
-
-	put_file(f, "spool", NULL);
-	v = open_view(f, f->s, "INBOX", 0, &m);
-	fd = mailbox_watch(m, &f->e);
-	assert_true(fd >= 0);
-	put_file(f, "mbox", "");
-	assert_true(readable(fd, 5000));
-	mailbox_watch_read(m);
-	append_one(f, "INBOX", ONE, 0);
-	assert_string_equal(update_text(f, v, 0), "exists 1 recent 1 ");
-	assert_false(exists(f, "spool/fred"));
-	view_close(&v);
 	mailbox_close(&m);
 }
 
@@ -935,36 +827,6 @@ static void test_journal(void **state)
 	MEMORY(f)->ops = real;
 }
 
-/* What only the index holds wakes other sessions, too. */
-static void test_watch_index(void **state)
-{
-	struct fixture *f = *state;
-	struct store *other = fixture_other(f);
-	struct number_set all = uid_set(f, "1:*");
-	struct str name = STR_INIT("word");
-	struct mailbox *m, *n;
-	struct view *v;
-	int fd;
-
-	three(f, "x");
-	set_option(f, MEMORY(f), "keywords", "0");
-	v = open_view(f, f->s, "x", 0, &m);
-	ok(f, mailbox_open(other, "x", 0, &n, &f->e));
-	fd = mailbox_watch(m, &f->e);
-	assert_true(fd >= 0);
-	mailbox_watch_read(m);
-	assert_string_equal(update_text(f, v, 0), "");
-	assert_int_equal(io_wait(fd, POLLIN, 1), 0);
-	ok(f, mailbox_store_flags(n, &all, FLAGS_ADD, 0, &name, 1, NULL, NULL, &f->e));
-	assert_int_equal(io_wait(fd, POLLIN, clock_ms() + 10000), 1);
-	mailbox_watch_read(m);
-	assert_string_equal(update_text(f, v, 0), "keywords flags 1=+0 flags 2=S+0 flags 3=D+0 ");
-	view_close(&v);
-	mailbox_close(&m);
-	mailbox_close(&n);
-	store_close(&other);
-}
-
 /* A state directory that cannot be made is no reason to lock anybody out. */
 static void test_no_state_dir(void **state)
 {
@@ -974,7 +836,7 @@ static void test_no_state_dir(void **state)
 
 	put_file(f, ".mortise", "in the way");
 	fixture_reopen(f);
-	three(f, "x");
+	append_three(f, "x");
 	ok(f, mailbox_open(f->s, "x", 0, &m, &f->e));
 	assert_int_equal(f->s->journals, -1);
 	ok(f, mailbox_expunge(m, NULL, &count, &f->e));
@@ -1024,8 +886,7 @@ int main(void)
 	    T(test_uids_rise), T(test_several_views), T(test_churn), T(test_full_scans), T(test_engine_uids),
 	    T(test_gone), T(test_replaced), T(test_read_only), T(test_missing_inbox), T(test_inbox_places),
 	    T(test_append_batch), T(test_append_limits), T(test_append_driver), T(test_copy),
-	    T(test_copy_all_or_none), T(test_locked_out), T(test_cancelled), T(test_watch),
-	    T(test_watch_missing_inbox), T(test_watch_all_places), T(test_watch_index), T(test_journal),
+	    T(test_copy_all_or_none), T(test_locked_out), T(test_cancelled), T(test_journal),
 	    T(test_no_state_dir), T(test_envelope_and_structure)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

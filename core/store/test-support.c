@@ -137,6 +137,14 @@ uint32_t append_one(struct fixture *f, const char *mailbox, const char *text, ui
 	return uids[0];
 }
 
+void append_three(struct fixture *f, const char *name)
+{
+	ok(f, store_create(f->s, name, &f->e));
+	append_one(f, name, ONE, 0);
+	append_one(f, name, TWO, MORTISE_FLAG_SEEN);
+	append_one(f, name, THREE, MORTISE_FLAG_DELETED);
+}
+
 static int add_entry(void *arg, const struct list_entry *x)
 {
 	static const struct {

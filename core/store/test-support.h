@@ -53,6 +53,11 @@ void put_file(struct fixture *f, const char *path, const char *text);
 bool exists(struct fixture *f, const char *path);
 /* One message; its UID. */
 uint32_t append_one(struct fixture *f, const char *mailbox, const char *text, uint32_t flags);
+/* A mailbox of three: these texts; the second \Seen, the third \Deleted. */
+#define ONE "Subject: one\r\n\r\nfirst\r\n"
+#define TWO "Subject: two\r\n\r\nsecond\r\n"
+#define THREE "Subject: three\r\n\r\nthird\r\n"
+void append_three(struct fixture *f, const char *mailbox);
 /* "NAME attributes\n" for each entry. */
 const char *list_text(struct fixture *f, const char *reference, const char *pattern);
 const char *lsub_text(struct fixture *f, const char *reference, const char *pattern);
