@@ -29,7 +29,7 @@ struct maildir_options {
 	uint64_t message_limit;
 	uint64_t list_limit;
 	uint64_t dotlock_stale;
-	bool fsync, fsync_flags;
+	bool fsync, sync_flags;
 };
 
 /* One file's name, taken apart. */

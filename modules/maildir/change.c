@@ -1,8 +1,8 @@
 /*
  * change.c: flags, deletions, \Recent: renames and unlinks.
  *
- * One fsync of each directory makes all deletions of a call durable, one of cur all changed flags; who wants
- * those to be faster (fsync_flags = no) has them synced at the checkpoint. \Recent is not waited for.
+ * One fsync of each directory makes all deletions of a call durable. Changed flags are synced at the
+ * checkpoint, or with each call (sync_flags). \Recent is not waited for.
  *
  * A file that is not under the name we know was renamed by a program without the lock; it is looked for
  * again, a bounded number of times a call, and then counts as gone.
@@ -96,7 +96,7 @@ int maildir_set_flags(
 			r = maildir_go_on(call, c.b);
 	}
 	maildir_quota_end(call, &c.quota);
-	if (r == 0 && c.touched[CUR] && !c.b->options->fsync_flags)
+	if (r == 0 && c.touched[CUR] && !c.b->options->sync_flags)
 		c.b->unsynced = true;
 	else if (r == 0 && c.touched[CUR] && maildir_fsync(c.b, c.b->part[CUR].fd) != 0)
 		r = call->host->fault_errno(call, "%s/cur", c.b->place->path);

@@ -35,9 +35,10 @@ static const struct mortise_option option_table[] = {
             "that made it has ended on this host."),
     MORTISE_OPTION(struct maildir_options, fsync, BOOL, "yes", .since = "0.1",
         .help = "wait until changes are on the disk before answering"),
-    MORTISE_OPTION(struct maildir_options, fsync_flags, BOOL, "yes", .since = "0.1",
-        .help = "wait for flags, too",
-        .detail = "No: a machine that loses power may lose flags of the last seconds, as with Dovecot."),
+    MORTISE_OPTION(struct maildir_options, sync_flags, BOOL, "no", .flags = MORTISE_OPTION_RELOADABLE,
+        .since = "0.1", .help = "wait for changes of flags, too",
+        .detail = "Once for each command that changes any. Without it a power failure can take back the "
+                  "flags of the last seconds, never messages."),
 };
 
 /* 1 a real directory, 0 nothing, -1 something else. */
