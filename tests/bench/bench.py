@@ -270,6 +270,12 @@ class Bench:
             return None
         return {"best": theirs[0][0] / ours[0][0], "worst": theirs[0][0] / ours[-1][0], "ours_best": ours[0], "ours_worst": ours[-1], "dovecot": theirs[0]}
 
+    def like_with_like(self, medians, key):
+        """{format: ratio} where both have it."""
+        of = lambda ours: {v.kind: medians[v.name][key] for v in self.variants if v.ours == ours and v.name in medians and medians[v.name][key]}
+        mine, other = of(True), of(False)
+        return {kind: other[kind] / mine[kind] for kind in mine if kind in other}
+
 
 def human(value, unit):
     if value is None:
@@ -302,7 +308,8 @@ def print_row(bench, row, medians, errors):
     for key, name in (("wall", "size" if row.memory else "wall"), ("cpu", "CPU")):
         r = bench.ratios(medians, key)
         if r:
-            print(f"    ratio, {name:4}: best {r['best']:.2f} ({r['ours_best'][1]}), worst {r['worst']:.2f} ({r['ours_worst'][1]}), against {r['dovecot'][1]}")
+            alike = ", ".join(f"{kind} {ratio:.2f}" for kind, ratio in bench.like_with_like(medians, key).items())
+            print(f"    ratio, {name:4}: best {r['best']:.2f} ({r['ours_best'][1]}), worst {r['worst']:.2f} ({r['ours_worst'][1]}), against {r['dovecot'][1]}; like with like: {alike or '-'}")
     sys.stdout.flush()
 
 
