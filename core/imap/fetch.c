@@ -18,9 +18,9 @@ static int write_cached(struct fetch_message *f, const char *label, enum fetch_k
 {
 	struct buf *out = session_out(f->s);
 	struct str text;
-	int r = kind == FETCH_ENVELOPE
-	            ? mailbox_envelope(f->s->mailbox, f->message, &text, e)
-	            : mailbox_structure(f->s->mailbox, f->message, kind == FETCH_BODYSTRUCTURE, &text, e);
+	int r = kind == FETCH_ENVELOPE ? mailbox_envelope(f->s->mailbox, f->message, &f->source, &text, e)
+	                               : mailbox_structure(f->s->mailbox, f->message,
+	                                     kind == FETCH_BODYSTRUCTURE, &f->source, &text, e);
 
 	if (r != 0)
 		return r;

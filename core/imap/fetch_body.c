@@ -42,7 +42,8 @@ static int find_range(
 			return e->code;
 		root = f->whole;
 	} else {
-		if (f->parts == NULL && mailbox_parts(f->s->mailbox, f->message, f->arena, &f->parts, e) != 0)
+		if (f->parts == NULL &&
+		    mailbox_parts(f->s->mailbox, f->message, &f->source, f->arena, &f->parts, e) != 0)
 			return e->code;
 		root = f->parts;
 	}

@@ -55,24 +55,24 @@ static int header_end(struct source *s, uint64_t *end, struct err *e)
 	}
 }
 
-int mailbox_envelope(struct mailbox *m, const struct message *msg, struct str *out, struct err *e)
+int mailbox_envelope(
+    struct mailbox *m, const struct message *msg, struct source **text, struct str *out, struct err *e)
 {
-	struct source *s;
 	uint64_t end = 0;
 
 	CHECK_OBJ(m, MAILBOX_MAGIC);
 	if (find(m, msg->uid, INDEX_ENVELOPE, out))
 		return 0;
-	if (mailbox_read(m, msg, &s, e) != 0)
+	if (*text == NULL && mailbox_read(m, msg, text, e) != 0)
 		return e->code;
-	if (header_end(s, &end, e) == 0 && mime_envelope(s, 0, end, &mime_limits_default, &m->wire, e) == 0)
+	if (header_end(*text, &end, e) == 0 &&
+	    mime_envelope(*text, 0, end, &mime_limits_default, &m->wire, e) == 0)
 		*out = keep(m, msg->uid, INDEX_ENVELOPE);
-	source_close(&s);
 	return e->code;
 }
 
-int mailbox_structure(
-    struct mailbox *m, const struct message *msg, bool extended, struct str *out, struct err *e)
+int mailbox_structure(struct mailbox *m, const struct message *msg, bool extended, struct source **text,
+    struct str *out, struct err *e)
 {
 	AUTO_ARENA struct arena *a = NULL;
 	int kind = extended ? INDEX_BODYSTRUCTURE : INDEX_BODY;
@@ -82,7 +82,7 @@ int mailbox_structure(
 	if (find(m, msg->uid, kind, out))
 		return 0;
 	a = arena_new("structure");
-	if (mailbox_parts(m, msg, a, &root, e) != 0)
+	if (mailbox_parts(m, msg, text, a, &root, e) != 0)
 		return e->code;
 	mime_bodystructure(root, extended, &m->wire);
 	*out = keep(m, msg->uid, kind);

@@ -104,13 +104,18 @@ int store_status(struct store *s, const char *name, unsigned want, struct mailbo
 /* Text of a message; EXPUNGED for ghosts whose text is gone. */
 int mailbox_read(struct mailbox *m, const struct message *msg, struct source **out, struct err *e);
 int mailbox_octets(struct mailbox *m, const struct message *msg, uint64_t *octets, struct err *e);
-/* Wire forms; computed and kept on first use. Windows into the mailbox's memory until its next call. */
-int mailbox_envelope(struct mailbox *m, const struct message *msg, struct str *out, struct err *e);
-int mailbox_structure(
-    struct mailbox *m, const struct message *msg, bool extended, struct str *out, struct err *e);
-/* The parsed part tree, in the arena. */
-int mailbox_parts(
-    struct mailbox *m, const struct message *msg, struct arena *a, struct mime_part **out, struct err *e);
+/*
+ * Wire forms; computed and kept on first use. Windows into the mailbox's memory until its next call. *text is
+ * the message's source if it is open already; if it is NULL and has to be opened, it stays open for whoever
+ * asks next, and the caller closes it.
+ */
+int mailbox_envelope(
+    struct mailbox *m, const struct message *msg, struct source **text, struct str *out, struct err *e);
+int mailbox_structure(struct mailbox *m, const struct message *msg, bool extended, struct source **text,
+    struct str *out, struct err *e);
+/* The part tree. */
+int mailbox_parts(struct mailbox *m, const struct message *msg, struct source **text, struct arena *a,
+    struct mime_part **out, struct err *e);
 
 /* ---- changing ---- */
 enum flag_mode { FLAGS_REPLACE, FLAGS_ADD, FLAGS_REMOVE };

@@ -48,16 +48,12 @@ int mailbox_octets(struct mailbox *m, const struct message *msg, uint64_t *octet
 	return e->code;
 }
 
-int mailbox_parts(
-    struct mailbox *m, const struct message *msg, struct arena *a, struct mime_part **out, struct err *e)
+int mailbox_parts(struct mailbox *m, const struct message *msg, struct source **text, struct arena *a,
+    struct mime_part **out, struct err *e)
 {
-	struct source *s;
-
 	CHECK_OBJ(m, MAILBOX_MAGIC);
 	*out = NULL;
-	if (mailbox_read(m, msg, &s, e) != 0)
+	if (*text == NULL && mailbox_read(m, msg, text, e) != 0)
 		return e->code;
-	mime_parse(s, &mime_limits_default, a, out, e);
-	source_close(&s);
-	return e->code;
+	return mime_parse(*text, &mime_limits_default, a, out, e);
 }

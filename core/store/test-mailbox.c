@@ -849,6 +849,7 @@ static void test_envelope_and_structure(void **state)
 	struct fixture *f = *state;
 	struct mailbox *m;
 	struct view *v;
+	struct source *text = NULL;
 	struct str s, t;
 	uint64_t octets;
 	struct mime_part *root;
@@ -862,17 +863,20 @@ static void test_envelope_and_structure(void **state)
 	for (i = 0; i < 600; i++) {
 		const struct message *msg = view_message(v, (uint32_t)(i % 300) + 1);
 
-		ok(f, mailbox_envelope(m, msg, &s, &f->e));
+		ok(f, mailbox_envelope(m, msg, &text, &s, &f->e));
 		assert_true(str_search(s, str_of(arena_printf(f->a, "\"number %d\"", i % 300))) != SIZE_MAX);
-		ok(f, mailbox_envelope(m, msg, &t, &f->e));
+		ok(f, mailbox_envelope(m, msg, &text, &t, &f->e));
 		assert_int_equal(s.n, t.n);
-		ok(f, mailbox_structure(m, msg, i % 2 == 0, &s, &f->e));
+		ok(f, mailbox_structure(m, msg, i % 2 == 0, &text, &s, &f->e));
 		assert_true(str_istarts(s, STR("(\"TEXT\" \"PLAIN\"")));
+		source_close(&text);
 	}
 	ok(f, mailbox_octets(m, view_message(v, 1), &octets, &f->e));
 	assert_int_equal(octets, view_message(v, 1)->octets);
-	ok(f, mailbox_parts(m, view_message(v, 1), f->a, &root, &f->e));
+	ok(f, mailbox_parts(m, view_message(v, 1), &text, f->a, &root, &f->e));
 	assert_int_equal(root->kind, MIME_TEXT);
+	assert_non_null(text);
+	source_close(&text);
 	view_close(&v);
 	mailbox_close(&m);
 }
