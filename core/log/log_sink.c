@@ -211,12 +211,6 @@ uint64_t log_sink_lost(const struct log_sink *s)
 	return s->lost;
 }
 
-int log_sink_fd(const struct log_sink *s)
-{
-	CHECK_OBJ(s, SINK_MAGIC);
-	return s->fd;
-}
-
 void log_sink_close(struct log_sink **sp)
 {
 	struct log_sink *s;

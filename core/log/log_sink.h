@@ -34,8 +34,6 @@ void log_sink_write(struct log_sink *s, const struct log_record *r);
 /* After log rotation, or to connect again. 0 or a code; the old descriptor then stays in use. */
 int log_sink_reopen(struct log_sink *s, struct err *e);
 uint64_t log_sink_lost(const struct log_sink *s); /* lines lost so far and not yet told */
-/* The descriptor in use; a sandboxed role must let it through. */
-int log_sink_fd(const struct log_sink *s);
 void log_sink_close(struct log_sink **sp);
 
 #endif

@@ -122,12 +122,6 @@ bool link_send(struct link *l, const struct buf *message, const int *fds, size_t
 	return io_send(l->fd, message->p, message->n, fds, fd_count) == 0;
 }
 
-int link_fd(const struct link *l)
-{
-	CHECK_OBJ(l, LINK_MAGIC);
-	return l->fd;
-}
-
 int link_pair(int out[2])
 {
 	int size = LINK_BUFFER, i;

@@ -38,7 +38,6 @@ bool link_send(struct link *l, const struct buf *message, const int *fds, size_t
  * link.
  */
 void link_pump(struct link *l);
-int link_fd(const struct link *l);
 
 /* A connected pair of close-on-exec sockets with room for many messages. */
 int link_pair(int out[2]);

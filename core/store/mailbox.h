@@ -191,11 +191,9 @@ struct view_events {
 };
 #define VIEW_MAY_EXPUNGE 0x01u
 #define VIEW_NO_SYNC 0x02u /* only report what the mailbox already knows */
-/* Flags of these UIDs were just told in another way (STORE.SILENT): do not repeat unless they differ. */
 int view_update(struct view *v, unsigned how, const struct view_events *ev, struct err *e);
+/* Flags of these UIDs were just told in another way (STORE.SILENT): do not repeat unless they differ. */
 void view_told_flags(struct view *v, const struct number_set *uids);
-/* What the client believes. Flags that no message can have: something it was not told yet. */
-void view_flags_told(const struct view *v, uint32_t sequence, uint32_t *flags, uint64_t *keywords);
 /* Whether the keyword list grew since it was last told; it counts as told then. */
 bool view_new_keywords(struct view *v);
 

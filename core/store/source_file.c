@@ -42,7 +42,6 @@ struct file_source {
 	const unsigned char *memory;
 	struct mortise_extent *extents;
 	size_t extent_count, extent_room;
-	uint64_t stored_size;
 	unsigned char *buffers; /* SOURCE_WINDOW stored octets, then 2 × SOURCE_WINDOW of wire form */
 	struct str window;      /* wire form at window_at */
 	uint64_t window_at;
@@ -84,7 +83,6 @@ static int take_extents(struct file_source *f, const struct mortise_source *from
 		size += from->extents[i].length;
 	}
 	f->extent_count = from->extent_count;
-	f->stored_size = size;
 	if (f->newline == MORTISE_NEWLINE_CRLF)
 		f->octets = size; /* the truth, whatever the driver's record says */
 	return 0;

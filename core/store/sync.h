@@ -29,7 +29,6 @@ struct stage {
 struct sync {
 	struct mailbox *m;
 	struct err err;
-	bool from_index; /* what is staged is in the index already */
 	bool full;
 	uint32_t uidvalidity;
 	size_t position;   /* full scan: the first record that has not been compared */

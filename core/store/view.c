@@ -377,14 +377,6 @@ static void tell_flags(struct view *v, const struct view_events *ev)
 	}
 }
 
-void view_flags_told(const struct view *v, uint32_t sequence, uint32_t *flags, uint64_t *keywords)
-{
-	need(v);
-	ASSERT(sequence >= 1 && sequence <= v->seats.n);
-	*flags = v->seats.v[sequence - 1].flags;
-	*keywords = v->seats.v[sequence - 1].keywords;
-}
-
 bool view_new_keywords(struct view *v)
 {
 	CHECK_OBJ(v, VIEW_MAGIC);

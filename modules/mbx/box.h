@@ -57,7 +57,6 @@
 #define MBX_KEYWORDS 30u
 #define MBX_KEYWORD_MAX 50u
 #define MBX_LINE_MAX 64u   /* a record's first line is not longer */
-#define MBX_LINE_WRITE 52u /* nor, as we write it */
 #define MBX_TAIL 23u       /* from the keyword digits to the line's end */
 #define MBX_SIZE_MAX 9999999999999u
 #define MBX_UID_LAST 4294967294u
