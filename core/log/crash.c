@@ -134,17 +134,9 @@ static const char *signal_name(int signo)
 
 static void emit(const char *text)
 {
-	struct log_record r = {.level = LOG_LEVEL_ERROR,
-	    .number = MSG_CRASH,
-	    .time = log_now(),
-	    .pid = (uint32_t)getpid(),
-	    .role = log_state.role,
-	    .session = log_state.session,
-	    .user = log_state.user,
-	    .mailbox = log_state.mailbox,
-	    .module = log_state.module,
-	    .text = text};
+	struct log_record r;
 
+	log_fill(&r, LOG_LEVEL_ERROR, MSG_CRASH, text);
 	log_emit(&r);
 }
 

@@ -162,7 +162,7 @@ bool log_emit(const struct log_record *r)
 	}
 }
 
-static void fill(struct log_record *r, int level, int number, const char *text)
+void log_fill(struct log_record *r, int level, int number, const char *text)
 {
 	*r = (struct log_record){.level = level,
 	    .number = number,
@@ -181,7 +181,7 @@ static bool note(int number, const char *text)
 {
 	struct log_record r;
 
-	fill(&r, level_of(number), number, text);
+	log_fill(&r, level_of(number), number, text);
 	r.session = r.user = r.mailbox = r.module = "";
 	return log_emit(&r);
 }
@@ -262,7 +262,7 @@ void log_vmsg(enum log_id id, const char *format, va_list ap)
 	if (level_of((int)id) <= log_state.least && within_rate((size_t)id)) {
 		errno = saved;
 		format_text(text, sizeof(text), format, ap);
-		fill(&r, level_of((int)id), (int)id, text);
+		log_fill(&r, level_of((int)id), (int)id, text);
 		send_record(&r);
 	}
 	errno = saved;
@@ -318,7 +318,7 @@ void log_debug(const char *area, const char *format, ...)
 	va_start(ap, format);
 	format_text(text + n, sizeof(text) - n, format, ap);
 	va_end(ap);
-	fill(&r, LOG_LEVEL_DEBUG, 0, text);
+	log_fill(&r, LOG_LEVEL_DEBUG, 0, text);
 	send_record(&r);
 	errno = saved;
 }
@@ -343,7 +343,7 @@ void log_module(const char *instance, int level, const char *format, va_list ap)
 		return;
 	}
 	keep(name, sizeof(name), instance);
-	fill(&r, level, 0, text);
+	log_fill(&r, level, 0, text);
 	r.module = name;
 	send_record(&r);
 	errno = saved;

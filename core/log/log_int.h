@@ -25,6 +25,8 @@ extern struct log_state log_state;
 
 /* Now, in milliseconds since 1970. Async-signal-safe. */
 int64_t log_now(void);
+/* A line of this process, about what it is doing now. Async-signal-safe. */
+void log_fill(struct log_record *r, int level, int number, const char *text);
 /* To the socket or standard error; false when the socket had no room. Async-signal-safe. */
 bool log_emit(const struct log_record *r);
 
