@@ -4,11 +4,10 @@
  * They are in the index once they were asked for; what is not there is made from the message. A form is
  * given out as a window into the mailbox's one buffer for it.
  */
-#include "log/log.h"
 #include "store/mailbox_int.h"
 #include "base/banned.h"
 
-static bool find(struct mailbox *m, uint32_t uid, int kind, struct str *out)
+bool wire_find(struct mailbox *m, uint32_t uid, int kind, struct str *out)
 {
 	struct err e = ERR_INIT;
 
@@ -19,10 +18,10 @@ static bool find(struct mailbox *m, uint32_t uid, int kind, struct str *out)
 	return true;
 }
 
-static struct str keep(struct mailbox *m, uint32_t uid, int kind)
+struct str wire_keep(struct mailbox *m, uint32_t uid, int kind)
 {
 	index_wire_put(m->index, m->number, uid, kind, STR(""), buf_str(&m->wire));
-	return buf_str(&m->wire);
+	return m->wire.n > 0 ? buf_str(&m->wire) : STR("");
 }
 
 /* Where the message header ends: behind its empty line, or as far as we look. */
@@ -61,13 +60,13 @@ int mailbox_envelope(
 	uint64_t end = 0;
 
 	CHECK_OBJ(m, MAILBOX_MAGIC);
-	if (find(m, msg->uid, INDEX_ENVELOPE, out))
+	if (wire_find(m, msg->uid, INDEX_ENVELOPE, out))
 		return 0;
 	if (*text == NULL && mailbox_read(m, msg, text, e) != 0)
 		return e->code;
 	if (header_end(*text, &end, e) == 0 &&
 	    mime_envelope(*text, 0, end, &mime_limits_default, &m->wire, e) == 0)
-		*out = keep(m, msg->uid, INDEX_ENVELOPE);
+		*out = wire_keep(m, msg->uid, INDEX_ENVELOPE);
 	return e->code;
 }
 
@@ -79,12 +78,12 @@ int mailbox_structure(struct mailbox *m, const struct message *msg, bool extende
 	struct mime_part *root;
 
 	CHECK_OBJ(m, MAILBOX_MAGIC);
-	if (find(m, msg->uid, kind, out))
+	if (wire_find(m, msg->uid, kind, out))
 		return 0;
 	a = arena_new("structure");
 	if (mailbox_parts(m, msg, text, a, &root, e) != 0)
 		return e->code;
 	mime_bodystructure(root, extended, &m->wire);
-	*out = keep(m, msg->uid, kind);
+	*out = wire_keep(m, msg->uid, kind);
 	return 0;
 }

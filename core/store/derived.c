@@ -8,24 +8,6 @@
 #include "store/mailbox_int.h"
 #include "base/banned.h"
 
-/* ---- what the index has, and what it will have ---- */
-static bool find(struct mailbox *m, uint32_t uid, int kind, struct str *out)
-{
-	struct err e = ERR_INIT;
-
-	buf_reset(&m->wire);
-	if (index_wire(m->index, m->number, uid, kind, STR(""), &m->wire, &e) <= 0)
-		return false;
-	*out = buf_str(&m->wire);
-	return true;
-}
-
-static struct str keep(struct mailbox *m, uint32_t uid, int kind)
-{
-	index_wire_put(m->index, m->number, uid, kind, STR(""), buf_str(&m->wire));
-	return m->wire.n > 0 ? buf_str(&m->wire) : STR("");
-}
-
 /* ---- sort records ---- */
 
 int mailbox_header(struct mailbox *m, const struct message *msg, struct buf *out, struct err *e)
@@ -197,12 +179,12 @@ static int sort_record_of(
 {
 	struct str packed;
 
-	if (find(m, msg->uid, INDEX_SORT, &packed) && sort_record_read(packed, out))
+	if (wire_find(m, msg->uid, INDEX_SORT, &packed) && sort_record_read(packed, out))
 		return 0;
 	buf_reset(&m->wire);
 	if (compute_record(m, msg, &m->wire, e) != 0)
 		return e->code;
-	packed = keep(m, msg->uid, INDEX_SORT);
+	packed = wire_keep(m, msg->uid, INDEX_SORT);
 	ASSERT(sort_record_read(packed, out));
 	return 0;
 }
@@ -216,7 +198,7 @@ int mailbox_preview(struct mailbox *m, const struct message *msg, bool lazy, str
 
 	CHECK_OBJ(m, MAILBOX_MAGIC);
 	*out = STR_NONE;
-	if (find(m, msg->uid, INDEX_PREVIEW, out)) {
+	if (wire_find(m, msg->uid, INDEX_PREVIEW, out)) {
 		*out = out->n > 0 ? *out : STR("");
 		return 0;
 	}
@@ -227,7 +209,7 @@ int mailbox_preview(struct mailbox *m, const struct message *msg, bool lazy, str
 	if (mailbox_read(m, msg, &s, e) != 0)
 		return e->code;
 	if (mime_parse(s, NULL, a, &root, e) == 0 && mime_preview(s, root, &m->wire, e) == 0)
-		*out = keep(m, msg->uid, INDEX_PREVIEW);
+		*out = wire_keep(m, msg->uid, INDEX_PREVIEW);
 	source_close(&s);
 	return e->code;
 }
@@ -241,7 +223,7 @@ int mailbox_email_id(struct mailbox *m, const struct message *msg, struct str *o
 	struct str part;
 
 	CHECK_OBJ(m, MAILBOX_MAGIC);
-	if (find(m, msg->uid, INDEX_EMAILID, out))
+	if (wire_find(m, msg->uid, INDEX_EMAILID, out))
 		return 0;
 	if (mailbox_read(m, msg, &s, e) != 0)
 		return e->code;
@@ -255,7 +237,7 @@ int mailbox_email_id(struct mailbox *m, const struct message *msg, struct str *o
 	buf_addc(&m->wire, 'M');
 	digest_name(&d, &m->wire);
 	if (e->code == 0)
-		*out = keep(m, msg->uid, INDEX_EMAILID);
+		*out = wire_keep(m, msg->uid, INDEX_EMAILID);
 	return e->code;
 }
 
@@ -336,7 +318,7 @@ void mailbox_id(struct mailbox *m, char out[MAILBOX_ID_SIZE])
 	bool durable;
 
 	CHECK_OBJ(m, MAILBOX_MAGIC);
-	if (m->index != NULL && find(m, NO_UID, INDEX_EMAILID, &id) &&
+	if (m->index != NULL && wire_find(m, NO_UID, INDEX_EMAILID, &id) &&
 	    has_uidvalidity(id, m->uidvalidity, &id)) {
 		snprintf(out, MAILBOX_ID_SIZE, "%.*s", STR_FMT(id));
 		return;

@@ -191,6 +191,12 @@ void sources_orphan(struct mailbox *m);
 /* The message header, as far as it is looked at, and perhaps a little more; appended. */
 int mailbox_header(struct mailbox *m, const struct message *msg, struct buf *out, struct err *e);
 
+/* ---- cache.c ---- */
+/* The form of a message that the index has, in m->wire; false: it has none. */
+bool wire_find(struct mailbox *m, uint32_t uid, int kind, struct str *out);
+/* The one that was made in m->wire is kept there. What it is; never NULL. */
+struct str wire_keep(struct mailbox *m, uint32_t uid, int kind);
+
 /* ---- append.c ---- */
 /* The mailbox a batch goes to, when it is `m`: then driver memory may move while it is written. */
 bool append_is_to(const struct append *a, const struct mailbox *m);
