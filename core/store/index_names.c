@@ -358,38 +358,52 @@ struct move {
 	uint64_t dropped; /* number of the mailbox whose rows go; 0: none, or not known */
 };
 
-typedef VEC(struct str) str_vec;
+/* All names of one file. `fn` returning non-zero ends it with that. */
+typedef int name_fn(void *arg, const MDB_val *key, struct str identity, uint64_t number);
 
-/* Identities of one file that the move is about. */
-static int collect(MDB_txn *txn, MDB_dbi dbi, const struct move *m, struct arena *a, str_vec *out)
+static int names_each(MDB_txn *txn, MDB_dbi dbi, name_fn *fn, void *arg)
 {
 	struct key prefix = {.n = 0};
 	MDB_val key, v;
 	MDB_cursor *cursor;
-	int rc = mdb_cursor_open(txn, dbi, &cursor);
+	int answer = 0, rc = mdb_cursor_open(txn, dbi, &cursor);
 
 	if (rc != 0)
 		return rc;
 	key_add(&prefix, ROW_NAME, 1);
 	key = key_val(&prefix);
 	rc = mdb_cursor_get(cursor, &key, &v, MDB_SET_RANGE);
-	while (rc == 0 && key_below(&key, &prefix)) {
-		struct str identity;
-
-		if (value_check(&v) && v.mv_size > 8) {
-			identity = str_mem((char *)v.mv_data + 8, v.mv_size - 8);
-			if (moved(a, identity, m->from, m->to).p != NULL)
-				*vec_push(out) = arena_str(a, identity);
-		}
+	while (rc == 0 && answer == 0 && key_below(&key, &prefix)) {
+		if (value_check(&v) && v.mv_size > 8)
+			answer = fn(arg, &key, str_mem((char *)v.mv_data + 8, v.mv_size - 8),
+			    little_get(v.mv_data, 8));
 		rc = mdb_cursor_get(cursor, &key, &v, MDB_NEXT);
 	}
 	mdb_cursor_close(cursor);
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
+/* Identities of one file that the move is about. */
+struct collecting {
+	const struct move *move;
+	struct arena *arena;
+	VEC(struct str) found;
+};
+
+static int collect(void *arg, const MDB_val *key, struct str identity, uint64_t number)
+{
+	struct collecting *c = arg;
+
+	(void)key;
+	(void)number;
+	if (moved(c->arena, identity, c->move->from, c->move->to).p != NULL)
+		*vec_push(&c->found) = arena_str(c->arena, identity);
+	return 0;
+}
+
 static int file_apply(MDB_txn *txn, MDB_dbi dbi, const struct move *m, struct arena *a)
 {
-	str_vec all = VEC_INIT;
+	struct collecting all = {.move = m, .arena = a, .found = VEC_INIT};
 	size_t i;
 	int rc;
 
@@ -397,10 +411,10 @@ static int file_apply(MDB_txn *txn, MDB_dbi dbi, const struct move *m, struct ar
 		return file_forget(txn, dbi, m->from, m->dropped);
 	if (!m->below)
 		return file_move(txn, dbi, m->from, m->to, m->dropped);
-	rc = collect(txn, dbi, m, a, &all);
-	for (i = 0; rc == 0 && i < all.n; i++)
-		rc = file_move(txn, dbi, all.v[i], moved(a, all.v[i], m->from, m->to), 0);
-	vec_free(&all);
+	rc = names_each(txn, dbi, collect, &all);
+	for (i = 0; rc == 0 && i < all.found.n; i++)
+		rc = file_move(txn, dbi, all.found.v[i], moved(a, all.found.v[i], m->from, m->to), 0);
+	vec_free(&all.found);
 	return rc;
 }
 
@@ -502,28 +516,14 @@ struct telling {
 	MDB_dbi other_dbi;
 };
 
-static int tell_file(struct telling *t, MDB_txn *txn, MDB_dbi dbi)
+static int tell(void *arg, const MDB_val *key, struct str identity, uint64_t number)
 {
-	struct key prefix = {.n = 0};
-	MDB_val key, v, there;
-	MDB_cursor *cursor;
-	int rc = mdb_cursor_open(txn, dbi, &cursor);
+	struct telling *t = arg;
+	MDB_val name = *key, there;
 
-	if (rc != 0)
-		return rc;
-	key_add(&prefix, ROW_NAME, 1);
-	key = key_val(&prefix);
-	rc = mdb_cursor_get(cursor, &key, &v, MDB_SET_RANGE);
-	while (rc == 0 && key_below(&key, &prefix) && t->answer == 0) {
-		bool told = t->other != NULL && mdb_get(t->other, t->other_dbi, &key, &there) == 0;
-
-		if (!told && value_check(&v) && v.mv_size > 8)
-			t->answer = t->fn(
-			    t->arg, str_mem((char *)v.mv_data + 8, v.mv_size - 8), little_get(v.mv_data, 8));
-		rc = mdb_cursor_get(cursor, &key, &v, MDB_NEXT);
-	}
-	mdb_cursor_close(cursor);
-	return rc == MDB_NOTFOUND ? 0 : rc;
+	if (t->other == NULL || mdb_get(t->other, t->other_dbi, &name, &there) != 0)
+		t->answer = t->fn(t->arg, identity, number);
+	return t->answer;
 }
 
 int index_mailboxes(struct index *x, index_mailbox_fn *fn, void *arg, struct err *e)
@@ -538,14 +538,14 @@ int index_mailboxes(struct index *x, index_mailbox_fn *fn, void *arg, struct err
 	rc = environment_read(v, &txn);
 	if (rc != 0)
 		return index_fault(e, rc, "reading the index");
-	rc = tell_file(&t, txn, v->dbi);
+	rc = names_each(txn, v->dbi, tell, &t);
 	if (rc == 0 && t.answer == 0 && x->dir >= 0 && !x->private)
 		rc = index_need_state(x);
 	if (rc == 0 && t.answer == 0 && x->state.env != NULL &&
 	    (rc = environment_read(&x->state, &state)) == 0) {
 		t.other = txn;
 		t.other_dbi = v->dbi;
-		rc = tell_file(&t, state, x->state.dbi);
+		rc = names_each(state, x->state.dbi, tell, &t);
 		environment_read_end(&x->state);
 	}
 	environment_read_end(v);
