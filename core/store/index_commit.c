@@ -222,32 +222,48 @@ int index_commit(
 
 /* ---- mod-sequences and UIDVALIDITY ---- */
 
+/* A transaction that changes what index.state is. */
+static int state_begin(struct index *x, MDB_txn **txn, struct info_row *info)
+{
+	int rc = index_need_state(x);
+
+	if (rc == 0)
+		rc = environment_write(x, &x->state, txn);
+	if (rc != 0)
+		return rc;
+	rc = info_get(*txn, x->state.dbi, info);
+	if (rc != 0)
+		environment_abort(txn);
+	return rc;
+}
+
+static int state_commit(struct index *x, MDB_txn **txn, const struct info_row *info)
+{
+	int rc = info_put(*txn, x->state.dbi, info);
+
+	return rc == 0 ? environment_commit(txn) : rc;
+}
+
 static int raise_once(struct index *x, uint64_t highest)
 {
 	struct info_row info;
 	MDB_txn *txn;
-	int rc = index_need_state(x);
+	bool ours;
+	int rc = state_begin(x, &txn, &info);
 
-	if (rc == 0)
-		rc = environment_write(x, &x->state, &txn);
 	if (rc != 0)
 		return rc;
-	rc = info_get(txn, x->state.dbi, &info);
-	if (rc == 0) {
-		bool ours = memcmp(info.file, x->file, INDEX_ID) == 0;
+	ours = memcmp(info.file, x->file, INDEX_ID) == 0;
+	if (!ours) {
 		uint64_t by_clock = (uint64_t)clock_microseconds();
 
-		if (!ours) {
-			memcpy(info.file, x->file, INDEX_ID);
-			info.first = info.ceiling > by_clock ? info.ceiling : by_clock;
-		}
-		if (!ours || highest + INDEX_CEILING_STEP / 2 >= info.ceiling) {
-			info.ceiling = info.ceiling > info.first ? info.ceiling : info.first;
-			info.ceiling = (highest > info.ceiling ? highest : info.ceiling) + INDEX_CEILING_STEP;
-			rc = info_put(txn, x->state.dbi, &info);
-			if (rc == 0)
-				rc = environment_commit(&txn);
-		}
+		memcpy(info.file, x->file, INDEX_ID);
+		info.first = info.ceiling > by_clock ? info.ceiling : by_clock;
+	}
+	if (!ours || highest + INDEX_CEILING_STEP / 2 >= info.ceiling) {
+		info.ceiling = info.ceiling > info.first ? info.ceiling : info.first;
+		info.ceiling = (highest > info.ceiling ? highest : info.ceiling) + INDEX_CEILING_STEP;
+		rc = state_commit(x, &txn, &info);
 	}
 	environment_abort(&txn);
 	if (rc == 0) {
@@ -286,20 +302,13 @@ static int uidvalidity_once(struct index *x, uint32_t *out)
 	uint32_t now = (uint32_t)clock_seconds();
 	struct info_row info;
 	MDB_txn *txn;
-	int rc = index_need_state(x);
+	int rc = state_begin(x, &txn, &info);
 
-	if (rc == 0)
-		rc = environment_write(x, &x->state, &txn);
 	if (rc != 0)
 		return rc;
-	rc = info_get(txn, x->state.dbi, &info);
-	if (rc == 0) {
-		*out = info.uidvalidity < now ? now : info.uidvalidity + 1;
-		info.uidvalidity = *out;
-		rc = info_put(txn, x->state.dbi, &info);
-	}
-	if (rc == 0)
-		rc = environment_commit(&txn);
+	*out = info.uidvalidity < now ? now : info.uidvalidity + 1;
+	info.uidvalidity = *out;
+	rc = state_commit(x, &txn, &info);
 	environment_abort(&txn);
 	return rc;
 }
