@@ -47,6 +47,7 @@ static int host_fault_errno(struct mortise_call *call, const char *format, ...)
 	return MORTISE_E_IO;
 }
 
+static char *host_print(struct mortise_call *call, int life, const char *format, ...) MORTISE_PRINTF(3, 4);
 static char *host_print(struct mortise_call *call, int life, const char *format, ...)
 {
 	static char text[4][512];
