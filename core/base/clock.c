@@ -13,6 +13,14 @@ uint64_t clock_ms(void)
 	return (uint64_t)((int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 + moved_ms);
 }
 
+uint64_t clock_ms_coarse(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)((int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 + moved_ms);
+}
+
 int64_t clock_microseconds(void)
 {
 	struct timespec t;

@@ -7,8 +7,9 @@
 
 #include <stdint.h>
 
-uint64_t clock_ms(void);     /* monotonic, milliseconds */
-int64_t clock_seconds(void); /* wall clock, seconds since 1970 UTC */
+uint64_t clock_ms(void);        /* monotonic, milliseconds */
+uint64_t clock_ms_coarse(void); /* some milliseconds behind, for a fraction of the price: not for deadlines */
+int64_t clock_seconds(void);    /* wall clock, seconds since 1970 UTC */
 int64_t clock_microseconds(void);
 /* Minutes east of UTC of local time at `when` (seconds since 1970). */
 int clock_zone(int64_t when);

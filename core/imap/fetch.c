@@ -35,7 +35,8 @@ static int write_size(struct fetch_message *f, struct err *e)
 
 	if (mailbox_octets(f->s->mailbox, f->message, &octets, e) != 0)
 		return e->code;
-	buf_printf(session_out(f->s), "RFC822.SIZE %llu", (unsigned long long)octets);
+	buf_adds(session_out(f->s), "RFC822.SIZE ");
+	buf_addu(session_out(f->s), octets);
 	return 0;
 }
 
@@ -93,7 +94,8 @@ static int write_item(struct fetch_message *f, const struct fetch_item *item, st
 		return err_fail(e, MORTISE_E_EXPUNGED, "Some of the messages no longer exist");
 	switch (item->kind) {
 	case FETCH_UID:
-		buf_printf(out, "UID %u", f->message->uid);
+		buf_adds(out, "UID ");
+		buf_addu(out, f->message->uid);
 		return 0;
 	case FETCH_FLAGS:
 		buf_adds(out, "FLAGS ");
@@ -119,7 +121,9 @@ static int write_item(struct fetch_message *f, const struct fetch_item *item, st
 		write_save_date(f);
 		return 0;
 	case FETCH_MODSEQ:
-		buf_printf(out, "MODSEQ (%llu)", (unsigned long long)f->message->modseq);
+		buf_adds(out, "MODSEQ (");
+		buf_addu(out, f->message->modseq);
+		buf_addc(out, ')');
 		f->s->told_modseq = true;
 		return 0;
 	case FETCH_SECTION:
@@ -143,7 +147,9 @@ static void one_message(struct fetching *x, uint32_t sequence)
 	size_t start = out->n, i, written = 0;
 
 	x->f.message = view_message(s->view, sequence);
-	buf_printf(out, "* %u FETCH (", sequence);
+	buf_adds(out, "* ");
+	buf_addu(out, sequence);
+	buf_adds(out, " FETCH (");
 	for (i = 0; i < x->request->count && !s->broken; i++) {
 		size_t before = out->n;
 		struct err e = ERR_INIT;

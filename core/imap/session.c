@@ -43,7 +43,7 @@ bool session_stopping(struct session *s)
 
 bool session_stopped(struct session *s)
 {
-	uint64_t now = clock_ms();
+	uint64_t now = clock_ms_coarse(); /* asked for every message of a loop */
 
 	if (s->ended)
 		return true;

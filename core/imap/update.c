@@ -79,7 +79,9 @@ void write_fetch_news(struct session *s, uint32_t sequence, const struct message
 	struct buf *out = session_out(s);
 	struct word_list l = {out, ""};
 
-	buf_printf(out, "* %u FETCH (", sequence);
+	buf_adds(out, "* ");
+	buf_addu(out, sequence);
+	buf_adds(out, " FETCH (");
 	if (s->uid || s->condstore) {
 		word(&l, "UID ");
 		buf_addu(out, msg->uid);
