@@ -349,19 +349,22 @@ def main():
     with Bench(o) as bench:
         table = []
         print("# " + json.dumps(host(bench)), flush=True)
-        for row in rows(bench):
-            if not any(w in row.name for w in o.rows):
-                continue
-            medians, errors = bench.run_row(row)
-            table.append((row, medians, errors))
-            if o.check:
-                wrong = {v: e for v, e in errors.items() if "does not offer" not in e}
-                tap.ok(not wrong, row.title, wrong)
-            else:
-                print_row(bench, row, medians, errors)
-            if o.json:
-                with open(o.json, "w") as f:
-                    json.dump({"host": host(bench), "rows": {r.name: {"title": r.title, "target": r.target, "medians": m, "errors": e} for r, m, e in table}}, f, indent=1)
+        try:
+            for row in rows(bench):
+                if not any(w in row.name for w in o.rows):
+                    continue
+                medians, errors = bench.run_row(row)
+                table.append((row, medians, errors))
+                if o.check:
+                    wrong = {v: e for v, e in errors.items() if "does not offer" not in e}
+                    tap.ok(not wrong, row.title, wrong)
+                else:
+                    print_row(bench, row, medians, errors)
+                if o.json:
+                    with open(o.json, "w") as f:
+                        json.dump({"host": host(bench), "rows": {r.name: {"title": r.title, "target": r.target, "medians": m, "errors": e} for r, m, e in table}}, f, indent=1)
+        except KeyboardInterrupt:
+            print("\n# interrupted")
         if not o.check:
             print_summary(bench, table)
     if o.check:
