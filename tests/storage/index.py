@@ -34,11 +34,19 @@ def uids(server):
     return validity, found, kept
 
 
-def patiently(what):
+def lose(state):
+    for name in FILES:
+        if os.path.exists(f"{state}/{name}"):
+            os.unlink(f"{state}/{name}")
+
+
+def patiently(what, state):
     """A session may fall over a damaged file; the next one does not."""
     try:
         return what()
     except (imaplib.IMAP4.error, OSError, AssertionError):
+        if SANITIZED:  # no crash handler there puts a file away
+            lose(state)
         return what()
 
 
@@ -98,6 +106,8 @@ with Server(users=["alice"], driver="mh", crashes=True) as server:
         for f, octets in keep.items():
             with open(f"{state}/{f}", "wb") as out:
                 out.write(octets)
+            os.chmod(f"{state}/{f}", 0o600)
+            give(f"{state}/{f}")
         with open(f"{state}/{name}", "r+b") as out:
             if turn < 4:
                 out.truncate((0, 5000)[turn >> 1])
@@ -105,18 +115,12 @@ with Server(users=["alice"], driver="mh", crashes=True) as server:
                 for _ in range(8):
                     out.seek(random.randrange(0, len(keep[name]) // 4096) * 4096 + random.randrange(64))
                     out.write(bytes([random.randrange(256)]))
-        got = patiently(lambda: uids(server))
+        got = patiently(lambda: uids(server), state)
         tap.ok(len(got[1]) == 18 and got[2], f"a damaged {name} costs one session at most ({turn})", got, server.log()[-2000:])
-        if SANITIZED:  # no crash handler there puts a file away
-            for f in FILES:
-                if os.path.exists(f"{state}/{f}"):
-                    os.unlink(f"{state}/{f}")
 
     # Somebody has the name.
     for f in FILES[:2]:
-        for n in FILES:
-            if os.path.exists(f"{state}/{n}"):
-                os.unlink(f"{state}/{n}")
+        lose(state)
         os.mkdir(f"{state}/{f}")
         give(f"{state}/{f}")
         got = uids(server)
