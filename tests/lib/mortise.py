@@ -236,7 +236,7 @@ class Server:
                 if name.startswith("log") and os.path.isfile(path):
                     with open(path, errors="replace") as f:
                         found += [line.rstrip() for line in f if re.search(r"ERROR: \w+Sanitizer|runtime error: ", line)]
-        return [r for r in found if not (self.crashes and re.search("AddressSanitizer: (SEGV|ABRT|DEADLYSIGNAL)|"
+        return [r for r in found if not (self.crashes and re.search("AddressSanitizer: (SEGV|BUS|ABRT|DEADLYSIGNAL)|"
                                                                     "UndefinedBehaviorSanitizer:DEADLYSIGNAL", r))]
 
     def log(self):
