@@ -658,7 +658,7 @@ static void print_results(void)
 	size_t n = results.count;
 	double none = 0, *t = n > 0 ? results.times : &none;
 
-	qsort(results.times, n, sizeof(*results.times), ascending);
+	qsort(t, n, sizeof(*t), ascending);
 	printf("{\"operations\": %zu, \"seconds\": %.6f, \"median\": %.9f, \"p99\": %.9f, \"least\": %.9f, "
 	       "\"octets\": %llu, \"untagged\": %llu}\n",
 	    n, n == 0 ? 0 : (double)(results.ended - results.began) / 1e9, t[n / 2],
