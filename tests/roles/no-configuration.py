@@ -13,7 +13,7 @@ import stat
 import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("top_srcdir", "."), "tests/lib"))
-from mortise import Tap  # noqa: E402
+from mortise import Tap, wait_for  # noqa: E402
 import private_host  # noqa: E402
 
 host = private_host.enter()
@@ -231,6 +231,7 @@ tap.ok(second.append("INBOX", "(\\Seen)", None, message)[0] == "OK", "a message 
 second.store("2", "+FLAGS", "(\\Deleted)")
 typ, data = second.expunge()
 tap.ok(typ == "OK" and data == [b"2"], "and one is expunged", typ, data)
+wait_for(lambda: "anna 2" not in read(f"{mail}/anna"))  # it is taken out when the session is quiet
 text = read(f"{mail}/anna")
 tap.ok("anna 2" not in text and "anna 3" in text and "by IMAP" in text and re.search("^X-Status: .*F", text, re.M),
        "the file in the spool says so", text)
