@@ -120,9 +120,13 @@ class Bench:
         self.serial = 0
 
     def __enter__(self):
-        for v in self.variants:
-            v.start()
-            v.fill(self.corpus)
+        try:
+            for v in self.variants:
+                v.start()
+                v.fill(self.corpus)
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
         return self
 
     def __exit__(self, *exception):
