@@ -85,6 +85,37 @@ def wait_for(condition, seconds=20, step=0.05):
         time.sleep(step)
 
 
+def comm(pid):
+    """What a process calls itself: roles do by their names. Empty when it is gone."""
+    try:
+        with open(f"/proc/{pid}/comm") as f:
+            return f.read().strip()
+    except OSError:
+        return ""
+
+
+def descriptors(pid):
+    """What a process has open: descriptor → file."""
+    found = {}
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            pass
+    return found
+
+
+def read_line(c):
+    """From a socket; less than a line when the other side closed."""
+    data = b""
+    while not data.endswith(b"\n"):
+        got = c.recv(1)
+        if not got:
+            break
+        data += got
+    return data
+
+
 def find_binary(name):
     """sbin programs of the build tree; libtool keeps the real ones in .libs."""
     for path in (f"{BUILD}/.libs/{name}", f"{BUILD}/{name}"):
@@ -291,3 +322,6 @@ class Server:
             except OSError:
                 pass
         return found
+
+    def sessions(self):
+        return [pid for pid in self.children() if comm(pid) == "session"]

@@ -5,17 +5,9 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("top_srcdir", "."), "tests/lib"))
-from mortise import PASSWORD, Server, Tap, wait_for  # noqa: E402
+from mortise import PASSWORD, Server, Tap, comm, wait_for  # noqa: E402
 
 tap = Tap()
-
-
-def comm(pid):
-    try:
-        with open(f"/proc/{pid}/comm") as f:
-            return f.read().strip()
-    except OSError:
-        return ""
 
 
 def alive(pid):

@@ -7,7 +7,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.environ.get("top_srcdir", "."), "tests/lib"))
-from mortise import Server, Tap, wait_for  # noqa: E402
+from mortise import Server, Tap, read_line, wait_for  # noqa: E402
 
 tap = Tap()
 
@@ -29,16 +29,6 @@ def read_all(c, limit=1 << 20):
             data += got
     except (socket.timeout, ConnectionResetError):
         pass
-    return data
-
-
-def read_line(c):
-    data = b""
-    while not data.endswith(b"\n"):
-        got = c.recv(1)
-        if not got:
-            break
-        data += got
     return data
 
 

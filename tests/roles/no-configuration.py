@@ -13,7 +13,7 @@ import stat
 import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("top_srcdir", "."), "tests/lib"))
-from mortise import Tap, wait_for  # noqa: E402
+from mortise import Tap, descriptors, wait_for  # noqa: E402
 import private_host  # noqa: E402
 
 host = private_host.enter()
@@ -82,16 +82,6 @@ def family():
         for child in map(int, proc(pid, f"task/{pid}/children").split()):
             todo.append(child)
             found.setdefault(proc(child, "comm").strip(), []).append(child)
-    return found
-
-
-def descriptors(pid):
-    found = {}
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
-        except OSError:
-            pass
     return found
 
 

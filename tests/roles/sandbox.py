@@ -9,33 +9,15 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.environ.get("top_srcdir", "."), "tests/lib"))
-from mortise import PASSWORD, SANITIZED, Server, Tap, find_binary  # noqa: E402
+from mortise import PASSWORD, SANITIZED, Server, Tap, comm, descriptors, find_binary  # noqa: E402
 
 tap = Tap()
 USER = "mortise-t1"
 
 
-def comm(pid):
-    try:
-        with open(f"/proc/{pid}/comm") as f:
-            return f.read().strip()
-    except OSError:
-        return ""
-
-
 def status(pid):
     with open(f"/proc/{pid}/status") as f:
         return dict(line.split(":\t", 1) for line in f.read().splitlines() if ":\t" in line)
-
-
-def descriptors(pid):
-    found = {}
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
-        except OSError:
-            pass
-    return found
 
 
 def environment(pid):

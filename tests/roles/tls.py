@@ -11,20 +11,10 @@ import time
 import warnings
 
 sys.path.insert(0, os.path.join(os.environ.get("top_srcdir", "."), "tests/lib"))
-from mortise import BUILD, PASSWORD, Server, Tap, wait_for  # noqa: E402
+from mortise import BUILD, PASSWORD, Server, Tap, read_line, wait_for  # noqa: E402
 
 tap = Tap()
 warnings.simplefilter("ignore", DeprecationWarning)  # old TLS versions are what is tested
-
-
-def read_line(c):
-    data = b""
-    while not data.endswith(b"\n"):
-        got = c.recv(1)
-        if not got:
-            break
-        data += got
-    return data
 
 
 def connect(port):

@@ -47,21 +47,9 @@ class Line:
         self.socket.close()
 
 
-def sessions(server):
-    found = []
-    for pid in server.children():
-        try:
-            with open(f"/proc/{pid}/comm") as f:
-                if f.read().strip() == "session":
-                    found.append(pid)
-        except OSError:
-            pass
-    return found
-
-
 def one(server, user, i, answers):
     watcher = Line(server, user)
-    before = set(sessions(server)) if i % 4 == 3 else set()
+    before = set(server.sessions()) if i % 4 == 3 else set()
     writer = Line(server, user)
     stop = threading.Event()
 
@@ -74,7 +62,7 @@ def one(server, user, i, answers):
     writer.command("a APPEND INBOX {2000}")
     writer.send(b"Subject: half\r\n\r\n" + b"x" * (i * 40))
     if before:
-        for pid in set(sessions(server)) - before:
+        for pid in set(server.sessions()) - before:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
