@@ -75,7 +75,7 @@ struct session {
 	uint64_t settled;                /* the mod-sequence up to which everything was told */
 	bool told_modseq, told_vanished; /* in this command */
 	bool holds_expunges;             /* UID SEARCH with message numbers: no expunges in its update */
-	bool rested; /* mailbox_rest was called since the last command */
+	bool rested;                     /* mailbox_rest was called since the last command */
 };
 
 /* ---- session.c ---- */

@@ -37,7 +37,8 @@ extern struct mime_limits mime_limits_default;
 
 /* conf group "message": the same limits, as options. A process sets its defaults once, when it starts. */
 struct mime_options {
-	uint64_t depth, parts, header_size, header_fields, addresses, parameters, structure_size, preview_size;
+	uint64_t depth, parts, header_size, header_fields, addresses, parameters, structure_size,
+	    preview_size;
 };
 extern const struct conf_group mime_conf_group;
 void mime_limits_set(const struct mime_options *o);

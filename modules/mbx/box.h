@@ -56,8 +56,8 @@
 #define MBX_PID 2038u /* 8 digits, CRLF */
 #define MBX_KEYWORDS 30u
 #define MBX_KEYWORD_MAX 50u
-#define MBX_LINE_MAX 64u   /* a record's first line is not longer */
-#define MBX_TAIL 23u       /* from the keyword digits to the line's end */
+#define MBX_LINE_MAX 64u /* a record's first line is not longer */
+#define MBX_TAIL 23u     /* from the keyword digits to the line's end */
 #define MBX_SIZE_MAX 9999999999999u
 #define MBX_UID_LAST 4294967294u
 #define MBX_WINDOW 65536u

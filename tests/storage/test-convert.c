@@ -85,8 +85,8 @@ static void append_some(struct world *w, const char *name, unsigned from, unsign
 
 	GOOD(w, append_begin(w->s, name, &batch, &w->e));
 	for (i = from; i < from + n; i++) {
-		struct str text = str_of(arena_printf(w->a,
-		    "Subject: %u\r\nFrom: a@b.example\r\n\r\nText of %u\r\n%*s\r\n", i, i, (int)i, ""));
+		struct str text = str_of(arena_printf(
+		    w->a, "Subject: %u\r\nFrom: a@b.example\r\n\r\nText of %u\r\n%*s\r\n", i, i, (int)i, ""));
 
 		GOOD(w, append_message(batch, (i * 5) & MORTISE_FLAGS_SYSTEM, words, i % 3,
 		            1700000000 + i * 60, (int)(i % 5) * 60 - 120, text.n, &w->e));
