@@ -90,9 +90,9 @@ static bool remembered(struct store *s, struct target *t)
 {
 	const struct recognised *r = memory_of(s, &t->st);
 
-	if (r->driver == NULL || r->st.st_dev != t->st.st_dev || r->st.st_ino != t->st.st_ino ||
-	    r->st.st_size != t->st.st_size || !same_time(&r->st.st_mtim, &t->st.st_mtim) ||
-	    !same_time(&r->st.st_ctim, &t->st.st_ctim))
+	if (r->driver == NULL || r->dev != t->st.st_dev || r->ino != t->st.st_ino ||
+	    r->size != t->st.st_size || !same_time(&r->mtime, &t->st.st_mtim) ||
+	    !same_time(&r->ctime, &t->st.st_ctim))
 		return false;
 	t->object = OBJECT_MAILBOX;
 	t->driver = r->driver;
@@ -157,6 +157,11 @@ int recognise(struct store *s, struct target *t, struct err *e)
 	if (!S_ISDIR(t->st.st_mode) && !S_ISREG(t->st.st_mode))
 		return 0;
 	if (ask(s, t, fd, e) == 0 && t->driver != NULL)
-		*memory_of(s, &t->st) = (struct recognised){.driver = t->driver, .st = t->st};
+		*memory_of(s, &t->st) = (struct recognised){.driver = t->driver,
+		    .dev = t->st.st_dev,
+		    .ino = t->st.st_ino,
+		    .size = t->st.st_size,
+		    .mtime = t->st.st_mtim,
+		    .ctime = t->st.st_ctim};
 	return e->code;
 }

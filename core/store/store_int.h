@@ -37,9 +37,12 @@ struct inbox_place {
 /* What was found at a file or directory, as it was then. */
 struct recognised {
 	struct instance *driver; /* NULL: free */
-	struct stat st;
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec mtime, ctime;
 };
-#define RECOGNISED 64u
+#define RECOGNISED 1024u
 
 struct store {
 	uint32_t magic;
