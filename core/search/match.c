@@ -385,7 +385,7 @@ static int match_key(struct match *m, const struct search *s, struct err *e)
 		return match_sent(m, s, e);
 	case SEARCH_HEADER:
 	case SEARCH_ADDRESS:
-		return match_field(m, s, s->field, e);
+		return match_field(m, s, s->name, e);
 	case SEARCH_SUBJECT:
 		return match_field(m, s, STR("subject"), e);
 	case SEARCH_EMAILID:

@@ -97,7 +97,7 @@ void search_prepare(struct search *s, struct arena *a)
 		if (key->text.p != NULL)
 			fold_text(key, a);
 		if (key->field.p != NULL)
-			key->field = lower_case(a, key->field);
+			key->name = lower_case(a, key->field);
 		if (key->child != NULL)
 			order_children(key);
 	}

@@ -83,10 +83,11 @@ struct search {
 	uint64_t number;
 	int64_t day; /* days since 1970-01-01 */
 	struct number_set set;
-	struct str field;  /* as given; in lower case after search_prepare */
+	struct str field;
 	struct str text;   /* UTF-8 as given */
 	struct str folded; /* charset_fold of it; filled by search_prepare */
 	/* Filled by search_prepare too. */
+	struct str name;         /* `field` in lower case */
 	const uint32_t *borders; /* of `folded`, for the search in one pass (text.h) */
 	unsigned cost;           /* the dearest key at or below this one */
 };
