@@ -17,6 +17,7 @@ static const struct {
     {"NAMESPACE", AFTER},             /* RFC 2342 */
     {"CHILDREN", AFTER},              /* RFC 3348 */
     {"UIDPLUS", AFTER},               /* RFC 4315 */
+    {"MULTIAPPEND", AFTER},           /* RFC 3502 */
     {"UNSELECT", AFTER},              /* RFC 3691 */
     {"WITHIN", AFTER},                /* RFC 5032 */
     {"CREATE-SPECIAL-USE", AFTER},    /* RFC 6154 */
