@@ -19,7 +19,7 @@
 
 void sync_begin(struct sync *s, struct mailbox *m)
 {
-	*s = (struct sync){.m = m, .last = m->highest, .cursor = m->cursor};
+	*s = (struct sync){.m = m, .generation = m->generation, .last = m->highest, .cursor = m->cursor};
 }
 
 void sync_end(struct sync *s)
@@ -422,6 +422,8 @@ static int once(struct mailbox *m, sync_stage_fn *stage, void *arg, struct err *
 	if (stage != NULL)
 		stage(&s, arg);
 	r = ask_driver(&s, e);
+	if (r == 0 && m->generation != s.generation)
+		r = SYNC_AGAIN; /* the records were loaded meanwhile, and are newer than what was staged */
 	if (r == 0)
 		r = sync_commit(&s, e);
 	if (r == 0)

@@ -28,6 +28,7 @@ struct stage {
 
 struct sync {
 	struct mailbox *m;
+	uint64_t generation; /* of the rows that it began with */
 	struct err err;
 	bool full;
 	uint32_t uidvalidity;
