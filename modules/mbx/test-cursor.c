@@ -66,10 +66,11 @@ static void fill(struct rig *r, unsigned count, unsigned size)
 	snprintf(text + MBX_UIDS + 8, 9, "%08x", count);
 	text[MBX_PREFIX - 2] = '\r';
 	for (unsigned i = 1; i <= count; i++) {
-		int n = sprintf(p, " 5-Jan-2024 10:20:30 +0100,%u;000000000010-%08x\r\n", size, i);
+		int n =
+		    snprintf(p, MBX_LINE_MAX, " 5-Jan-2024 10:20:30 +0100,%u;000000000010-%08x\r\n", size, i);
 		memset(p + n, 'x', size);
-		sprintf(p + n, "Subject: %u\r\n\r", i);
-		p[n + (int)strlen(p + n)] = '\n';
+		int subject = snprintf(p + n, size, "Subject: %u\r\n\r", i);
+		p[n + subject] = '\n';
 		memcpy(p + n + size - 2, "\r\n", 2);
 		p += (unsigned)n + size;
 	}

@@ -24,7 +24,8 @@ static void fill(struct rig *r, unsigned count, size_t pad)
 	for (unsigned i = 1; i <= count; i++) {
 		char *text = numbered_text(i, pad);
 		size_t size = strlen(text);
-		p += sprintf(p, " 5-Jan-2024 10:20:30 +0100,%zu;000000000010-%08x\r\n", size, i);
+		p += snprintf(
+		    p, MBX_LINE_MAX, " 5-Jan-2024 10:20:30 +0100,%zu;000000000010-%08x\r\n", size, i);
 		memcpy(p, text, size);
 		p += size;
 		free(text);
