@@ -155,8 +155,6 @@ void views_lost(struct mailbox *m);
 int sync_now(struct mailbox *m, struct err *e); /* without taking RECENT away */
 /* Tells the driver that its RECENT messages have been seen. The lock is held. Failures do not matter. */
 void sync_seen_recent(struct mailbox *m);
-/* Seconds since 1970 for a save date. */
-int64_t save_date_now(void);
 
 /* ---- keywords.c ---- */
 int keywords_from_driver(struct mailbox *m, const char *const *names, size_t count, struct err *e);

@@ -203,8 +203,7 @@ static int merge(struct mailbox *m, struct err *e)
 	if (r == 0 && h.generation == 0) {
 		index_lost(m);
 	} else if (r == 0 && h.uidvalidity != m->uidvalidity && m->told && m->highest != 0) {
-		m->gone = true;
-		r = err_fail(e, MORTISE_E_NOTFOUND, "The mailbox was replaced by another one");
+		r = sync_gone(m, SYNC_REPLACED, e);
 	} else if (r == 0) {
 		while (s.position < m->records.n)
 			sync_stage_vanished(&s, m->records.v[s.position++]);
@@ -244,8 +243,7 @@ int mailbox_refresh(struct mailbox *m, struct err *e)
 	a = arena_new("head");
 	r = index_head(m->index, m->number, a, &h, e);
 	if (r == 0 && m->told && h.uidvalidity != m->uidvalidity && m->highest != 0) {
-		m->gone = true;
-		r = err_fail(e, MORTISE_E_NOTFOUND, "The mailbox was replaced by another one");
+		r = sync_gone(m, SYNC_REPLACED, e);
 	} else if (r == 0 && h.generation != 0) {
 		r = m->generation != 0;
 		adopt_head(m, &h);

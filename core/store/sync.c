@@ -193,7 +193,7 @@ static void stage_new(struct sync *s, const struct mortise_message *m)
 	r->m.uid = m->uid;
 	fill(s->m, &r->m, m);
 	r->m.recent = r->unseen_here = (m->flags & MORTISE_FLAG_RECENT) != 0 || recent_is_ours(s->m);
-	r->m.save_date = s->m->modseq != 0 ? save_date_now() : 0;
+	r->m.save_date = s->m->modseq != 0 ? clock_seconds() : 0;
 	r->scan = s->m->scans;
 	*vec_push(&s->added) = r;
 	if (m->uid == 0)
@@ -367,7 +367,7 @@ static void full_scan_rest(struct sync *s)
 }
 
 /* ---- the whole ---- */
-static int gone(struct mailbox *m, struct err *e, const char *text)
+int sync_gone(struct mailbox *m, const char *text, struct err *e)
 {
 	m->gone = true;
 	return err_fail(e, MORTISE_E_NOTFOUND, "%s", text);
@@ -389,11 +389,11 @@ static int ask_driver(struct sync *s, struct err *e)
 	if (s->err.code != 0)
 		return err_take(e, &s->err);
 	if (r == MORTISE_E_NOTFOUND)
-		return gone(s->m, e, "The mailbox is no longer there");
+		return sync_gone(s->m, "The mailbox is no longer there", e);
 	if (r != 0)
 		return err_take(e, &failed);
 	if (replaced(s))
-		return gone(s->m, e, "The mailbox was replaced by another one");
+		return sync_gone(s->m, SYNC_REPLACED, e);
 	full_scan_rest(s);
 	return 0;
 }
@@ -461,11 +461,6 @@ void sync_after(struct mailbox *m, sync_stage_fn *stage, void *arg)
 int sync_now(struct mailbox *m, struct err *e)
 {
 	return sync_with(m, NULL, NULL, e);
-}
-
-int64_t save_date_now(void)
-{
-	return clock_seconds();
 }
 
 /* ---- \Recent ---- */

@@ -66,6 +66,10 @@ void sync_begin(struct sync *s, struct mailbox *m);
 void sync_end(struct sync *s); /* what was not applied is forgotten */
 void sync_stage(struct sync *s, struct record *r, const struct message *next, bool unseen_here);
 
+/* The session that has it open must be told. NOTFOUND with this text. */
+int sync_gone(struct mailbox *m, const char *text, struct err *e);
+#define SYNC_REPLACED "The mailbox was replaced by another one"
+
 /* ---- apply.c ---- */
 #define SYNC_AGAIN 2
 /* To the index: 0, SYNC_AGAIN, or a code. */
