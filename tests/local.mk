@@ -18,7 +18,7 @@ DAEMON_TESTS = tests/proto/scripts-unix.py tests/proto/scripts-memory.py tests/p
 # The longest first.
 TESTS += tests/build/builds.sh tests/proto/test-grammar tests/lint/lint.sh tests/lint/attack-cases.py $(DAEMON_TESTS)
 EXTRA_DIST += tests/lint/lint.sh tests/lint/attack-cases.py $(DAEMON_TESTS) tests/proto/run-scripts.py \
-	tests/lib/mortise.py tests/lib/mutt.py tests/lib/qresync.py tests/lib/foreign.py tests/lib/private_host.py tests/build/builds.sh \
+	tests/lib/mortise.py tests/lib/c_client.py tests/lib/mutt.py tests/lib/qresync.py tests/lib/foreign.py tests/lib/private_host.py tests/build/builds.sh \
 	$(srcdir)/tests/proto/scripts
 
 include tests/docs/local.mk

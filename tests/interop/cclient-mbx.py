@@ -11,45 +11,20 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from mortise import BUILD, NOBODY, Tap
+from c_client import CCLIENT, Pair, give, write
+from mortise import Tap
 
 tap = Tap()
-CCLIENT = f"{BUILD}/tests/interop/cclient-dump"
-OURS = f"{BUILD}/modules/mbx/drive"
 STEPS = 60
 SEEDS = (1, 2, 3)
-for tool, why in ((CCLIENT, "libc-client is not installed"), (OURS, "cmocka is not installed")):
-    if not os.path.exists(tool):
-        tap.skip("c-client and the mbx driver on the same mailbox", why)
-        tap.done()
-ROOT = os.getuid() == 0
-BASE = tempfile.mkdtemp(prefix="mortise-cclient-mbx-")
-os.chmod(BASE, 0o755)
-ENV = {"PATH": "/usr/bin:/bin", "HOME": BASE, "LOGNAME": "someone"}
-# c-client serves no root.
-PREFIX = ["setpriv", f"--reuid={NOBODY.pw_uid}", f"--regid={NOBODY.pw_gid}", "--clear-groups", "--"] if ROOT else []
+pair = Pair(tap, "mbx")
+OURS, BASE, run, start = pair.ours, pair.base, pair.run, pair.start
 TEXTS = (b"Subject: plain\r\n\r\ntext\r\n", b"Subject: empty text\r\n\r\n", b"Subject: no end\r\n\r\nlast line",
          b"Subject: From\r\n\r\nFrom me Mon Jan  1 10:00:00 2024\r\n>From you\r\n",
          b"Subject: like a record\r\n\r\n 5-Jan-2024 10:20:30 +0100,45;00000000001d-00000001\r\n",
          b"Subject: octets\r\n\r\n\xff\xfe\x80 \x1b[0m \x01\r\n", b"Subject: long\r\n\r\n" + b"x" * 70000 + b"\r\n")
-
-
-def run(*words):
-    return subprocess.run(PREFIX + list(words), capture_output=True, env=ENV, timeout=120)
-
-
-def start(*words):
-    return subprocess.Popen(PREFIX + list(words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENV)
-
-
-def write(path, data):
-    with open(path, "wb") as f:
-        f.write(data)
-    if ROOT:
-        os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid)
 
 
 def read(path):
@@ -62,9 +37,8 @@ def new_box(name, messages=0):
     home = f"{BASE}/{name}"
     os.mkdir(home)
     os.mkdir(f"{home}/.journals")
-    if ROOT:
-        for path in (home, f"{home}/.journals"):
-            os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid)
+    for path in (home, f"{home}/.journals"):
+        give(path)
     p = run(OURS, f"{home}/box", "option", "lock_directory=/tmp", "create")
     if p.returncode:
         print(f"Bail out! {p.stderr.decode()}")

@@ -11,50 +11,23 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from mortise import BUILD, NOBODY, Tap, wait_for
+from c_client import CCLIENT, Pair, give, write
+from mortise import Tap, wait_for
 
 tap = Tap()
-CCLIENT = f"{BUILD}/tests/interop/cclient-dump"
-OURS = f"{BUILD}/modules/unix/drive"
 STEPS = 60
 SEEDS = (1, 2, 3)
-for tool, why in ((CCLIENT, "libc-client is not installed"), (OURS, "cmocka is not installed")):
-    if not os.path.exists(tool):
-        tap.skip("c-client and the unix driver on the same mailbox", why)
-        tap.done()
-ROOT = os.getuid() == 0
-BASE = tempfile.mkdtemp(prefix="mortise-cclient-")
-os.chmod(BASE, 0o755)
-ENV = {"PATH": "/usr/bin:/bin", "HOME": BASE, "LOGNAME": "someone"}
-
-
-def run(*words, **more):
-    """As nobody: c-client serves no root."""
-    prefix = ["setpriv", f"--reuid={NOBODY.pw_uid}", f"--regid={NOBODY.pw_gid}", "--clear-groups", "--"] if ROOT else []
-    return subprocess.run(prefix + list(words), capture_output=True, env=ENV, timeout=120, **more)
-
-
-def start(*words):
-    prefix = ["setpriv", f"--reuid={NOBODY.pw_uid}", f"--regid={NOBODY.pw_gid}", "--clear-groups", "--"] if ROOT else []
-    return subprocess.Popen(prefix + list(words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENV)
+pair = Pair(tap, "unix")
+OURS, BASE, run, start = pair.ours, pair.base, pair.run, pair.start
 
 
 def folder(name):
     path = f"{BASE}/{name}"
     os.mkdir(path)
-    if ROOT:
-        os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid)
+    give(path)
     return path
-
-
-def write(path, data, mode="wb"):
-    with open(path, mode) as f:
-        f.write(data)
-    if ROOT:
-        os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid)
 
 
 def parse(p):
