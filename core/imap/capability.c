@@ -31,6 +31,8 @@ static const struct {
     {"LIST-STATUS", AFTER},           /* RFC 5819 */
     {"SPECIAL-USE", AFTER},           /* RFC 6154 */
     {"ESEARCH", AFTER},               /* RFC 4731 */
+    {"SEARCHRES", AFTER},             /* RFC 5182 */
+    {"ESORT", AFTER},                 /* RFC 5267 */
     {"MOVE", AFTER},                  /* RFC 6851 */
     {"CONDSTORE", AFTER},             /* RFC 7162 */
     {"QRESYNC", AFTER},               /* RFC 7162 */

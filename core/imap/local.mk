@@ -13,11 +13,12 @@ core_imap_libimap_a_SOURCES = \
 	core/imap/append.c core/imap/store.c core/imap/copy.c \
 	core/imap/fetch.h core/imap/fetch.c core/imap/fetch_parse.c core/imap/fetch_body.c \
 	core/imap/condstore.h core/imap/condstore.c core/imap/qresync.c \
-	core/imap/search_parse.h core/imap/search_parse.c core/imap/search.c core/imap/sort.c
+	core/imap/search_parse.h core/imap/search_parse.c core/imap/search.c core/imap/search_result.h core/imap/search_result.c \
+	core/imap/sort.c
 
 if HAVE_CMOCKA
 IMAP_TESTS = core/imap/test-reader core/imap/test-prelogin core/imap/test-session \
-	core/imap/test-messages core/imap/test-condstore core/imap/test-parse
+	core/imap/test-messages core/imap/test-searching core/imap/test-condstore core/imap/test-parse
 check_PROGRAMS += $(IMAP_TESTS)
 TESTS += $(IMAP_TESTS)
 core_imap_test_reader_LDADD = core/imap/libimap.a core/base/libbase.a $(CMOCKA_LIBS)
@@ -33,6 +34,8 @@ core_imap_test_condstore_SOURCES = core/imap/test-condstore.c $(imap_session_sup
 core_imap_test_condstore_LDADD = $(imap_session_libs)
 core_imap_test_messages_SOURCES = core/imap/test-messages.c $(imap_session_support)
 core_imap_test_messages_LDADD = $(imap_session_libs)
+core_imap_test_searching_SOURCES = core/imap/test-searching.c $(imap_session_support)
+core_imap_test_searching_LDADD = $(imap_session_libs)
 endif
 
 check_PROGRAMS += core/imap/fuzz-reader

@@ -1,10 +1,10 @@
 /*
- * search.c: SEARCH and UID SEARCH (RFC 3501 §6.4.4, RFC 5032), with RETURN (RFC 4731) and MODSEQ (RFC 7162
- * §3.1.5).
+ * search.c: SEARCH and UID SEARCH (RFC 3501 §6.4.4, RFC 5032), with MODSEQ (RFC 7162 §3.1.5). What is
+ * returned of what was found: search_result.h.
  */
 #include "base/clock.h"
 #include "imap/condstore.h"
-#include "imap/search_parse.h"
+#include "imap/search_result.h"
 #include "mime/mime.h"
 #include "store/column.h"
 #include "store/derived.h"
@@ -106,6 +106,18 @@ static int matches(struct searching *x, const struct search_request *request, ui
 	return r;
 }
 
+static void reverse(search_numbers *found)
+{
+	size_t i, j;
+
+	for (i = 0, j = found->n; i + 1 < j; i++) {
+		uint32_t number = found->v[i];
+
+		found->v[i] = found->v[--j];
+		found->v[j] = number;
+	}
+}
+
 static int look_at_all(
     struct searching *x, const struct search_request *request, search_numbers *found, struct err *e)
 {
@@ -116,21 +128,24 @@ static int look_at_all(
 	bool reads = request->sized || search_needs_message(request->program);
 
 	for (i = 1; i <= count; i++) {
+		uint32_t sequence = request->backward ? count + 1 - i : i;
 		int r;
 
 		/* Looking at the clock takes longer than looking at a record. */
 		if ((reads || i % 256 == 0) && session_stopped(s))
 			return err_fail(e, MORTISE_E_CANCELLED, "Interrupted");
-		x->message = view_message(s->view, i);
-		r = matches(x, request, i, now, scratch, e);
+		x->message = view_message(s->view, sequence);
+		r = matches(x, request, sequence, now, scratch, e);
 		if (r < 0)
 			return r;
 		if (r > 0)
-			*vec_push(found) = i;
+			*vec_push(found) = sequence;
 		arena_clear(scratch);
-		if (r > 0 && request->returns == SEARCH_RETURN_MIN)
+		if (r > 0 && found->n == request->most)
 			break;
 	}
+	if (request->backward)
+		reverse(found);
 	return 0;
 }
 
@@ -154,6 +169,7 @@ int search_messages(
 bool search_possible(struct session *s, const struct search_request *request)
 {
 	if (request->charset_error != NULL) {
+		saved_failed(s, request);
 		reply_no(s, request->charset_unknown ? "BADCHARSET (US-ASCII UTF-8)" : NULL,
 		    request->charset_error);
 		return false;
@@ -164,92 +180,6 @@ bool search_possible(struct session *s, const struct search_request *request)
 		return false;
 	condstore_enable(s);
 	return true;
-}
-
-static uint64_t highest_modseq(const struct session *s, const search_numbers *found)
-{
-	uint64_t highest = 0;
-	size_t i;
-
-	for (i = 0; i < found->n; i++) {
-		uint64_t modseq = view_message(s->view, found->v[i])->modseq;
-
-		highest = modseq > highest ? modseq : highest;
-	}
-	return highest;
-}
-
-void search_write_modseq(struct session *s, const struct search_request *request, const search_numbers *found)
-{
-	if (request->modseq && found->n > 0)
-		buf_printf(session_out(s), " (MODSEQ %llu)", (unsigned long long)highest_modseq(s, found));
-}
-
-static uint32_t number_or_uid(const struct session *s, uint32_t sequence)
-{
-	return s->uid ? view_message(s->view, sequence)->uid : sequence;
-}
-
-static void answer(struct session *s, const struct search_request *request, const search_numbers *found)
-{
-	struct buf *out = session_out(s);
-	size_t i;
-
-	buf_adds(out, "* SEARCH");
-	for (i = 0; i < found->n && session_written(s); i++) {
-		buf_addc(out, ' ');
-		buf_addu(out, number_or_uid(s, found->v[i]));
-	}
-	search_write_modseq(s, request, found);
-	buf_adds(out, "\r\n");
-}
-
-/* Of the messages that are returned: all of them, or the first and the last (RFC 4731 §3.2). */
-static uint64_t returned_modseq(const struct session *s, unsigned returns, const search_numbers *found)
-{
-	uint32_t ends[2];
-	search_numbers of_ends = {.v = ends, .n = 0};
-
-	if ((returns & (SEARCH_RETURN_ALL | SEARCH_RETURN_COUNT)) != 0)
-		return highest_modseq(s, found);
-	if ((returns & SEARCH_RETURN_MIN) != 0)
-		ends[of_ends.n++] = found->v[0];
-	if ((returns & SEARCH_RETURN_MAX) != 0)
-		ends[of_ends.n++] = found->v[found->n - 1];
-	return highest_modseq(s, &of_ends);
-}
-
-static void write_all(struct session *s, const search_numbers *found)
-{
-	struct number_set all = {0};
-	size_t cap = 0, i;
-
-	for (i = 0; i < found->n; i++)
-		set_add(s->arena, &all, &cap, number_or_uid(s, found->v[i]));
-	buf_adds(session_out(s), " ALL ");
-	set_write(session_out(s), &all);
-}
-
-static void answer_extended(
-    struct session *s, const struct search_request *request, const search_numbers *found)
-{
-	unsigned returns = found->n > 0 ? request->returns : request->returns & SEARCH_RETURN_COUNT;
-	struct buf *out = session_out(s);
-
-	buf_adds(out, "* ESEARCH (TAG ");
-	imap_string(out, s->tag);
-	buf_adds(out, s->uid ? ") UID" : ")");
-	if ((returns & SEARCH_RETURN_MIN) != 0)
-		buf_printf(out, " MIN %u", number_or_uid(s, found->v[0]));
-	if ((returns & SEARCH_RETURN_MAX) != 0)
-		buf_printf(out, " MAX %u", number_or_uid(s, found->v[found->n - 1]));
-	if ((returns & SEARCH_RETURN_COUNT) != 0)
-		buf_printf(out, " COUNT %zu", found->n);
-	if ((returns & SEARCH_RETURN_ALL) != 0)
-		write_all(s, found);
-	if (request->modseq && found->n > 0)
-		buf_printf(out, " MODSEQ %llu", (unsigned long long)returned_modseq(s, returns, found));
-	buf_adds(out, "\r\n");
 }
 
 void command_search(struct session *s, struct parse *p)
@@ -265,12 +195,12 @@ void command_search(struct session *s, struct parse *p)
 	}
 	if (!search_possible(s, &request))
 		return;
-	if (search_messages(s, &request, &found, &gone, &e) != 0)
+	if (search_messages(s, &request, &found, &gone, &e) != 0) {
+		saved_failed(s, &request);
 		reply_error(s, &e);
-	else if (request.returns != 0)
-		answer_extended(s, &request, &found);
-	else
-		answer(s, &request, &found);
+	} else if (search_save(s, &request, &found)) {
+		search_answer(s, &request, &found, "SEARCH");
+	}
 	vec_free(&found);
 	reply_ok(s, gone ? "EXPUNGEISSUED" : NULL, "SEARCH completed");
 }

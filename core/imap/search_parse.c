@@ -1,5 +1,6 @@
 #include "charset/charset.h"
 #include "imap/search_parse.h"
+#include "imap/search_result.h"
 #include "base/banned.h"
 
 struct parsing {
@@ -133,6 +134,8 @@ static bool uids(struct parsing *x, struct search *k)
 {
 	uint32_t count = view_count(x->s->view);
 
+	if (saved_take(x->s, x->p, &k->set))
+		return true;
 	return parse_sequence_set(x->p, count > 0 ? view_message(x->s->view, count)->uid : 0, &k->set);
 }
 
@@ -247,6 +250,10 @@ static bool sequence_key(struct parsing *x, struct search **out)
 	struct search *k = new_key(x, SEARCH_SEQUENCE);
 
 	*out = k;
+	if (saved_take(x->s, x->p, &k->set)) {
+		k->key = SEARCH_UID;
+		return true;
+	}
 	x->out->numbered = true;
 	if (!parse_sequence_set(x->p, view_count(x->s->view), &k->set))
 		return false;
@@ -278,7 +285,8 @@ static bool one_key(struct parsing *x, struct search **out)
 		return parse_fail(x->p, "Search keys are nested too deep");
 	if (parse_skip(x->p, '('))
 		ok = all_keys(x, out) && parse_char(x->p, ')');
-	else if (parse_at(x->p, '*') || (x->p->rest.n > 0 && ascii_digit(x->p->rest.p[0])))
+	else if (parse_at(x->p, '*') || parse_at(x->p, '$') ||
+	         (x->p->rest.n > 0 && ascii_digit(x->p->rest.p[0])))
 		ok = sequence_key(x, out);
 	else
 		ok = named_key(x, out);
@@ -303,40 +311,77 @@ static bool keys_to_the_end(struct parsing *x)
 	return true;
 }
 
-/* SP "(" options ")" SP; without any option, ALL is meant. */
-static bool return_options(struct parse *p, unsigned *returns)
+/* ["-"] nz-number ":" ["-"] nz-number */
+static bool partial_range(struct parse *p, struct partial_range *out)
+{
+	if (!parse_sp(p))
+		return false;
+	out->from_end = parse_skip(p, '-');
+	return parse_nz_number(p, &out->first) && parse_char(p, ':') &&
+	       (!out->from_end || parse_char(p, '-')) && parse_nz_number(p, &out->second);
+}
+
+static bool return_option(struct parse *p, struct search_request *out)
 {
 	static const struct {
 		const char *name;
 		unsigned option;
 	} options[] = {{"MIN", SEARCH_RETURN_MIN}, {"MAX", SEARCH_RETURN_MAX}, {"ALL", SEARCH_RETURN_ALL},
-	    {"COUNT", SEARCH_RETURN_COUNT}};
+	    {"COUNT", SEARCH_RETURN_COUNT}, {"PARTIAL", SEARCH_RETURN_PARTIAL}, {"SAVE", SEARCH_RETURN_SAVE}};
+	const unsigned lists = SEARCH_RETURN_ALL | SEARCH_RETURN_PARTIAL;
 	size_t i;
 
+	for (i = 0; i < ARRAY_LEN(options) && !parse_word(p, options[i].name); i++)
+		;
+	if (i == ARRAY_LEN(options))
+		return parse_fail(p, "Unknown result option");
+	if ((options[i].option & lists) != 0 && (out->returns & lists) != 0)
+		return parse_fail(p, "One of ALL and PARTIAL, once");
+	out->returns |= options[i].option;
+	return options[i].option != SEARCH_RETURN_PARTIAL || partial_range(p, &out->partial);
+}
+
+/* SP "(" options ")"; without any option, ALL is meant. */
+static bool return_options(struct parse *p, struct search_request *out)
+{
 	if (!parse_sp(p) || !parse_char(p, '('))
 		return false;
 	if (parse_skip(p, ')')) {
-		*returns = SEARCH_RETURN_ALL;
-		return parse_sp(p);
+		out->returns = SEARCH_RETURN_ALL;
+		return true;
 	}
 	do {
-		for (i = 0; i < ARRAY_LEN(options) && !parse_word(p, options[i].name); i++)
-			;
-		if (i == ARRAY_LEN(options))
-			return parse_fail(p, "Unknown result option");
-		*returns |= options[i].option;
+		if (!return_option(p, out))
+			return false;
 	} while (parse_skip(p, ' '));
-	return parse_char(p, ')') && parse_sp(p);
+	return parse_char(p, ')');
+}
+
+bool search_parse_return(struct parse *p, struct search_request *out)
+{
+	*out = (struct search_request){0};
+	return !parse_word(p, " RETURN") || return_options(p, out);
+}
+
+/* What need not be looked for. */
+static void bound(struct search_request *r)
+{
+	unsigned wanted = r->returns & ~SEARCH_RETURN_SAVE;
+
+	if (wanted == SEARCH_RETURN_MIN || wanted == SEARCH_RETURN_MAX)
+		r->most = 1;
+	if (wanted == SEARCH_RETURN_PARTIAL)
+		r->most = r->partial.first > r->partial.second ? r->partial.first : r->partial.second;
+	r->backward = wanted == SEARCH_RETURN_MAX || (wanted == SEARCH_RETURN_PARTIAL && r->partial.from_end);
 }
 
 bool search_parse(struct session *s, struct parse *p, struct search_request *out)
 {
 	struct parsing x = {.s = s, .p = p, .out = out, .charset = STR("")};
 
-	*out = (struct search_request){0};
-	if (!parse_sp(p) || (parse_word(p, "RETURN") && !return_options(p, &out->returns)) ||
-	    (parse_word(p, "CHARSET") && !charset(&x)))
+	if (!search_parse_return(p, out) || !parse_sp(p) || (parse_word(p, "CHARSET") && !charset(&x)))
 		return false;
+	bound(out);
 	return keys_to_the_end(&x);
 }
 
@@ -344,6 +389,5 @@ bool search_parse_criteria(struct session *s, struct parse *p, struct search_req
 {
 	struct parsing x = {.s = s, .p = p, .out = out, .charset = STR("")};
 
-	*out = (struct search_request){0};
 	return charset(&x) && keys_to_the_end(&x);
 }

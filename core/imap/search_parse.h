@@ -1,50 +1,48 @@
 /*
- * search_parse.h: a SEARCH program from the words of the command.
+ * search_parse.h: the words of SEARCH, SORT and THREAD: what is searched for and what is to be returned.
  *
  * Strings come out in UTF-8. Depth and number of keys are bounded (attack-084), so the parser may recurse.
  */
 #ifndef MORTISE_IMAP_SEARCH_PARSE_H
 #define MORTISE_IMAP_SEARCH_PARSE_H
 
-#include "base/vec.h"
 #include "imap/session_int.h"
 
 #define SEARCH_RETURN_MIN 0x01u
 #define SEARCH_RETURN_MAX 0x02u
 #define SEARCH_RETURN_COUNT 0x04u
 #define SEARCH_RETURN_ALL 0x08u
+#define SEARCH_RETURN_PARTIAL 0x10u /* RFC 9394 */
+#define SEARCH_RETURN_SAVE 0x20u    /* RFC 5182 */
+
+/* partial-range (RFC 9394 §4), as it was written. */
+struct partial_range {
+	bool from_end;
+	uint32_t first, second;
+};
 
 struct search_request {
 	struct search *program;
 	unsigned returns; /* SEARCH_RETURN_… (RFC 4731); 0: RETURN was not said */
-	bool sized;       /* LARGER or SMALLER stands in it */
-	bool modseq;      /* MODSEQ stands in it */
-	bool numbered;    /* message numbers stand in it */
+	struct partial_range partial;
+	bool sized;    /* LARGER or SMALLER stands in it */
+	bool modseq;   /* MODSEQ stands in it */
+	bool numbered; /* message numbers stand in it */
+	/*
+	 * Only so many of the messages that match are wanted, from the first or from the last one on; 0: all.
+	 */
+	uint32_t most;
+	bool backward;
 	/* The charset is not known, or a string is not in it (NO [BADCHARSET] or NO): the answer's text. */
 	const char *charset_error;
 	bool charset_unknown;
 };
 
-/* SP ["RETURN" SP "(" options ")" SP] ["CHARSET" SP charset SP] keys. False: the parse has the error. */
+/* [SP "RETURN" SP "(" options ")"] SP ["CHARSET" SP charset SP] keys. False: the parse has the error. */
 bool search_parse(struct session *s, struct parse *p, struct search_request *out);
-/* search-criteria of SORT and THREAD (RFC 5256 §5): SP charset SP keys. */
+/* [SP "RETURN" SP "(" options ")"] of SORT (RFC 5267 §3); *out is begun with it. */
+bool search_parse_return(struct parse *p, struct search_request *out);
+/* search-criteria of SORT and THREAD (RFC 5256 §5), behind what began *out: SP charset SP keys. */
 bool search_parse_criteria(struct session *s, struct parse *p, struct search_request *out);
-
-/* ---- search.c: for all that search ---- */
-/*
- * Whether it can be run: the strings could be read, MODSEQ finds mod-sequences (it enables CONDSTORE). If
- * not, NO or BAD was said.
- */
-bool search_possible(struct session *s, const struct search_request *request);
-/*
- * Sequence numbers of the messages that match, in order. `gone`: a message's text was needed and is not there
- * any more. 0, or a code.
- */
-typedef VEC(uint32_t) search_numbers;
-int search_messages(struct session *s, const struct search_request *request, search_numbers *found,
-    bool *gone, struct err *e);
-/* " (MODSEQ n)": the highest of what was found, when MODSEQ was asked for and something was (RFC 7162). */
-void search_write_modseq(
-    struct session *s, const struct search_request *request, const search_numbers *found);
 
 #endif

@@ -3,6 +3,7 @@
  * RFC 7162 are in qresync.c.
  */
 #include "imap/condstore.h"
+#include "imap/search_result.h"
 #include "log/log.h"
 #include "store/derived.h"
 #include "base/banned.h"
@@ -12,6 +13,7 @@ void session_deselect(struct session *s)
 	CHECK_OBJ(s, SESSION_MAGIC);
 	if (s->view == NULL)
 		return;
+	saved_clear(s);
 	view_close(&s->view);
 	mailbox_close(&s->mailbox);
 	log_set_mailbox(NULL);

@@ -25,6 +25,7 @@ struct imap_options {
 	uint64_t bad_commands;
 	uint64_t fetch_items, section_depth;
 	uint64_t search_keys, search_depth;
+	uint64_t saved_ranges;
 	uint64_t list_patterns;
 	uint64_t thread_ids;
 	uint64_t keywords;
@@ -67,6 +68,11 @@ struct session {
 	/* The selected mailbox, or NULL. */
 	struct mailbox *mailbox;
 	struct view *view;
+
+	struct {
+		struct arena *arena; /* of the set, or NULL */
+		struct number_set uids;
+	} saved; /* "$": search_result.h */
 
 	/* Mod-sequences: condstore.h. */
 	bool condstore, qresync;         /* enabled */

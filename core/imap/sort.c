@@ -1,7 +1,7 @@
 /*
- * sort.c: SORT, THREAD and their UID forms (RFC 5256, RFC 5957).
+ * sort.c: SORT, THREAD and their UID forms (RFC 5256, RFC 5957), SORT with RETURN (RFC 5267 §3).
  */
-#include "imap/search_parse.h"
+#include "imap/search_result.h"
 #include "search/sort.h"
 #include "search/thread.h"
 #include "store/derived.h"
@@ -64,7 +64,7 @@ static int take_message(void *arg, size_t i, struct str packed)
 	struct sorting *x = arg;
 	const struct message *msg = x->messages[i];
 	struct sort_record record;
-	struct sort_message m = {.number = x->s->uid ? msg->uid : x->sequences[i],
+	struct sort_message m = {.number = x->threading != NULL && x->s->uid ? msg->uid : x->sequences[i],
 	    .arrival = msg->internal_date,
 	    .octets = msg->octets,
 	    .record = &record};
@@ -120,28 +120,21 @@ static int take_found(struct sorting *x, const search_numbers *found, bool recor
 		return r == 0 || e->code != 0 ? e->code : err_fail(e, r, "Interrupted");
 	}
 	for (i = 0; i < found->n; i++)
-		sorter_add(x->sorter,
-		    &(struct sort_message){.number = s->uid ? x->messages[i]->uid : x->sequences[i],
-		        .arrival = x->messages[i]->internal_date,
-		        .octets = x->messages[i]->octets});
+		sorter_add(x->sorter, &(struct sort_message){.number = x->sequences[i],
+		                          .arrival = x->messages[i]->internal_date,
+		                          .octets = x->messages[i]->octets});
 	return 0;
 }
 
-static void write_sorted(struct session *s, struct sorter *sorter, const struct search_request *request,
-    const search_numbers *found)
+/* Sequence numbers in order take the place of what was found. */
+static void take_sorted(struct sorter *sorter, search_numbers *found)
 {
-	struct buf *out = session_out(s);
 	size_t i, count;
 	const uint32_t *numbers = sorter_sort(sorter, &count);
 
-	buf_adds(out, "* SORT");
-	for (i = 0; i < count && session_written(s); i++) {
-		buf_addc(out, ' ');
-		buf_addu(out, numbers[i]);
-	}
-	if (count > 0)
-		search_write_modseq(s, request, found);
-	buf_adds(out, "\r\n");
+	found->n = count;
+	for (i = 0; i < count; i++)
+		found->v[i] = numbers[i];
 }
 
 static bool has_key(const struct sort_program *p, enum sort_key key)
@@ -161,7 +154,8 @@ void command_sort(struct session *s, struct parse *p)
 	search_numbers found = VEC_INIT;
 	struct err e = ERR_INIT;
 
-	if (!sort_parse(p, &program) || !search_parse_criteria(s, p, &request)) {
+	if (!search_parse_return(p, &request) || !sort_parse(p, &program) ||
+	    !search_parse_criteria(s, p, &request)) {
 		reply_bad(s, p->error);
 		return;
 	}
@@ -172,13 +166,16 @@ void command_sort(struct session *s, struct parse *p)
 		x.sorter = sorter_new(s->arena, &program, found.n);
 		take_found(&x, &found, sort_needs_record(&program), &e);
 	}
-	if (e.code == 0)
-		write_sorted(s, x.sorter, &request, &found);
-	vec_free(&found);
-	if (e.code != 0)
+	if (e.code != 0) {
+		saved_failed(s, &request);
 		reply_error(s, &e);
-	else
-		reply_ok(s, x.gone ? "EXPUNGEISSUED" : NULL, "SORT completed");
+	} else {
+		take_sorted(x.sorter, &found);
+		if (search_save(s, &request, &found))
+			search_answer(s, &request, &found, "SORT");
+	}
+	vec_free(&found);
+	reply_ok(s, x.gone ? "EXPUNGEISSUED" : NULL, "SORT completed");
 }
 
 /* ---- THREAD ---- */
@@ -212,7 +209,7 @@ void command_thread(struct session *s, struct parse *p)
 {
 	struct sorting x = {.s = s};
 	enum thread_algorithm by = THREAD_REFERENCES;
-	struct search_request request;
+	struct search_request request = {0};
 	search_numbers found = VEC_INIT;
 	struct err e = ERR_INIT;
 

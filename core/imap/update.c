@@ -4,6 +4,7 @@
  */
 #include "charset/charset.h"
 #include "imap/condstore.h"
+#include "imap/search_result.h"
 #include "log/log.h"
 #include "mime/mime.h"
 #include "base/banned.h"
@@ -230,6 +231,10 @@ bool parse_messages(struct session *s, struct parse *p, struct number_set *uids,
 	if (!parse_sp(p)) {
 		reply_bad(s, p->error);
 		return false;
+	}
+	if (saved_take(s, p, &set)) { /* what is gone has left it: no ghosts */
+		view_uids_of_uids(s->view, &set, s->arena, uids);
+		return true;
 	}
 	if (!s->uid)
 		return numbered_messages(s, p, uids, ghosts);

@@ -423,33 +423,74 @@ static bool search_data(struct grammar *g)
 	return true;
 }
 
-/* RFC 4466 §2.6.2, RFC 4731 §3.1, RFC 7162 §3.1.10. */
+/* RFC 9394 §4: "(" partial-range SP (set / "NIL") ")" */
+static bool partial_data(struct grammar *g)
+{
+	uint64_t first, second, count, most;
+	bool from_end;
+
+	if (!want(g, '('))
+		return false;
+	from_end = take(g, '-');
+	if (!nz_number(g, &first) || !want(g, ':') || (from_end && !want(g, '-')) || !nz_number(g, &second) ||
+	    !want(g, ' '))
+		return false;
+	most = (first > second ? first - second : second - first) + 1;
+	if (!take_word(g, "NIL") && (!uid_set(g, &count) || (count > most && !wanted(g, "as many results as "
+	                                                                                "the range has"))))
+		return false;
+	return want(g, ')');
+}
+
+static bool set_data(struct grammar *g)
+{
+	uint64_t count;
+
+	return uid_set(g, &count);
+}
+
+static bool count_data(struct grammar *g)
+{
+	uint64_t n;
+
+	return number(g, &n);
+}
+
+static bool one_message(struct grammar *g)
+{
+	uint64_t n;
+
+	return nz_number(g, &n);
+}
+
+/* RFC 4466 §2.6.2, RFC 4731 §3.1, RFC 7162 §3.1.10, RFC 9394 §4. */
 static bool esearch_data(struct grammar *g)
 {
-	static const char *const names[] = {"MIN", "MAX", "COUNT", "ALL", "MODSEQ"};
+	static const struct {
+		const char *name;
+		bool (*data)(struct grammar *g);
+	} items[] = {{"MIN", one_message}, {"MAX", one_message}, {"COUNT", count_data}, {"ALL", set_data},
+	    {"PARTIAL", partial_data}, {"MODSEQ", mod_sequence}};
 	unsigned seen = 0, i;
-	uint64_t n;
+	const unsigned uid = 1u << 31, all = 1u << 3, partial = 1u << 4;
 
 	if (!want(g, ' ') || !want(g, '(') || !(take_word(g, "TAG") || wanted(g, "TAG")) || !want(g, ' ') ||
 	    !string(g, NULL) || !want(g, ')'))
 		return false;
 	while (take(g, ' ')) {
 		if (seen == 0 && take_word(g, "UID")) {
-			seen = 32;
+			seen = uid;
 			continue;
 		}
-		for (i = 0; i < 5 && !take_word(g, names[i]); i++)
+		for (i = 0; i < sizeof(items) / sizeof(items[0]) && !take_word(g, items[i].name); i++)
 			;
-		if (i == 5 || (seen & 1u << i) != 0)
-			return wanted(g, "a result of RFC 4731, each once");
+		if (i == sizeof(items) / sizeof(items[0]) || (seen & 1u << i) != 0)
+			return wanted(g, "a result of RFC 4731 or RFC 9394, each once");
 		seen |= 1u << i;
-		if (!want(g, ' ') || !(i < 2      ? nz_number(g, &n)
-		                         : i == 2 ? number(g, &n)
-		                         : i == 3 ? uid_set(g, &n)
-		                                  : mod_sequence(g)))
+		if (!want(g, ' ') || !items[i].data(g))
 			return false;
 	}
-	return true;
+	return !both(seen, all | partial) || wanted(g, "one of ALL and PARTIAL");
 }
 
 /* RFC 7162 §7, expunged-resp */

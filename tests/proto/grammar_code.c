@@ -145,6 +145,7 @@ static const struct {
     {"MAILBOXID", mailbox_id},
     {"METADATA", metadata},
     {"USEATTR", no_argument},
+    {"NOTSAVED", no_argument},
 };
 
 static bool code(struct grammar *g)
@@ -154,7 +155,7 @@ static bool code(struct grammar *g)
 	for (i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
 		if (take_word(g, codes[i].name))
 			return codes[i].argument(g) && want(g, ']') && want(g, ' ');
-	return wanted(g, "a response code of RFC 3501, 4315, 5464, 5530, 6154, 7162 or 8474");
+	return wanted(g, "a response code of RFC 3501, 4315, 5182, 5464, 5530, 6154, 7162 or 8474");
 }
 
 bool resp_text(struct grammar *g)

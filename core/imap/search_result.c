@@ -1,0 +1,205 @@
+#include "imap/search_result.h"
+
+#include "log/log.h"
+#include "base/banned.h"
+
+/* Numbers that are written between two looks at whether anybody reads them. */
+#define NUMBERS_A_LOOK 4096u
+
+static uint32_t number_or_uid(const struct session *s, uint32_t sequence)
+{
+	return s->uid ? view_message(s->view, sequence)->uid : sequence;
+}
+
+/* The results that PARTIAL names: [*from, *to). */
+static void partial_slice(const struct partial_range *p, size_t count, size_t *from, size_t *to)
+{
+	size_t low = p->first < p->second ? p->first : p->second;
+	size_t high = p->first < p->second ? p->second : p->first;
+
+	low = low <= count ? low - 1 : count;
+	high = high <= count ? high : count;
+	*from = p->from_end ? count - high : low;
+	*to = p->from_end ? count - low : high;
+}
+
+/*
+ * Those of the results that are told: all of them, or the first, the last and a part. They are what is saved
+ * (RFC 5182 §2.4, RFC 9394 §3.2) and whose mod-sequence counts (RFC 4731 §3.2).
+ */
+static void told_results(
+    const struct search_request *request, const search_numbers *found, search_numbers *told)
+{
+	unsigned one = SEARCH_RETURN_MIN | SEARCH_RETURN_MAX | SEARCH_RETURN_PARTIAL;
+	unsigned all = SEARCH_RETURN_ALL | SEARCH_RETURN_COUNT;
+	bool some = (request->returns & one) != 0 && (request->returns & all) == 0;
+	size_t from = 0, to = found->n, i;
+
+	if (some && (request->returns & SEARCH_RETURN_PARTIAL) != 0)
+		partial_slice(&request->partial, found->n, &from, &to);
+	else if (some)
+		to = 0;
+	for (i = from; i < to; i++)
+		*vec_push(told) = found->v[i];
+	if (some && found->n > 0 && (request->returns & SEARCH_RETURN_MIN) != 0)
+		*vec_push(told) = found->v[0];
+	if (some && found->n > 0 && (request->returns & SEARCH_RETURN_MAX) != 0)
+		*vec_push(told) = found->v[found->n - 1];
+}
+
+/* ---- "$" ---- */
+void saved_clear(struct session *s)
+{
+	arena_free(&s->saved.arena);
+	s->saved.uids = (struct number_set){0};
+}
+
+void saved_failed(struct session *s, const struct search_request *request)
+{
+	if ((request->returns & SEARCH_RETURN_SAVE) != 0)
+		saved_clear(s);
+}
+
+bool saved_take(struct session *s, struct parse *p, struct number_set *uids)
+{
+	if (!parse_skip(p, '$'))
+		return false;
+	*uids = s->saved.uids;
+	return true;
+}
+
+bool search_save(struct session *s, const struct search_request *request, const search_numbers *found)
+{
+	search_numbers told = VEC_INIT;
+	struct number_set uids = {0};
+	size_t cap = 0, i;
+
+	if ((request->returns & SEARCH_RETURN_SAVE) == 0)
+		return true;
+	told_results(request, found, &told);
+	saved_clear(s);
+	s->saved.arena = arena_new("saved");
+	for (i = 0; i < told.n; i++)
+		set_add(s->saved.arena, &uids, &cap, view_message(s->view, told.v[i])->uid);
+	vec_free(&told);
+	set_sort(&uids);
+	s->saved.uids = uids;
+	if (uids.n <= s->o->saved_ranges)
+		return true;
+	log_msg(MSG_IMAP_LIMIT, "%zu ranges of UIDs to be saved", uids.n);
+	saved_clear(s);
+	reply_no(s, "NOTSAVED", "Too many messages to save");
+	return false;
+}
+
+/* ---- the answer ---- */
+static uint64_t highest_modseq(const struct session *s, const search_numbers *found)
+{
+	uint64_t highest = 0;
+	size_t i;
+
+	for (i = 0; i < found->n; i++) {
+		uint64_t modseq = view_message(s->view, found->v[i])->modseq;
+
+		highest = modseq > highest ? modseq : highest;
+	}
+	return highest;
+}
+
+static void answer_plain(
+    struct session *s, const struct search_request *request, const search_numbers *found, const char *name)
+{
+	struct buf *out = session_out(s);
+	size_t i;
+
+	buf_printf(out, "* %s", name);
+	for (i = 0; i < found->n && session_written(s); i++) {
+		buf_addc(out, ' ');
+		buf_addu(out, number_or_uid(s, found->v[i]));
+	}
+	if (request->modseq && found->n > 0)
+		buf_printf(out, " (MODSEQ %llu)", (unsigned long long)highest_modseq(s, found));
+	buf_adds(out, "\r\n");
+}
+
+/* A sequence-set in the order of the results; only what rises by one is a range (RFC 5267 §3.2). */
+static void write_results(struct session *s, const uint32_t *sequences, size_t count)
+{
+	struct buf *out = session_out(s);
+	size_t i = 0, written = 0;
+
+	while (i < count && (++written % NUMBERS_A_LOOK != 0 || session_written(s))) {
+		uint32_t first = number_or_uid(s, sequences[i]), last = first;
+
+		for (i++; i < count && number_or_uid(s, sequences[i]) == last + 1; i++)
+			last++;
+		if (written > 1)
+			buf_addc(out, ',');
+		buf_addu(out, first);
+		if (last == first)
+			continue;
+		buf_addc(out, ':');
+		buf_addu(out, last);
+	}
+}
+
+static void write_partial(struct session *s, const struct partial_range *p, const search_numbers *found)
+{
+	const char *sign = p->from_end ? "-" : "";
+	struct buf *out = session_out(s);
+	size_t from, to;
+
+	partial_slice(p, found->n, &from, &to);
+	buf_printf(out, " PARTIAL (%s%u:%s%u ", sign, p->first, sign, p->second);
+	if (from < to)
+		write_results(s, found->v + from, to - from);
+	else
+		buf_adds(out, "NIL");
+	buf_addc(out, ')');
+}
+
+static void write_found(struct session *s, unsigned returns, const search_numbers *found)
+{
+	struct buf *out = session_out(s);
+
+	if ((returns & SEARCH_RETURN_MIN) != 0 && found->n > 0)
+		buf_printf(out, " MIN %u", number_or_uid(s, found->v[0]));
+	if ((returns & SEARCH_RETURN_MAX) != 0 && found->n > 0)
+		buf_printf(out, " MAX %u", number_or_uid(s, found->v[found->n - 1]));
+	if ((returns & SEARCH_RETURN_COUNT) != 0)
+		buf_printf(out, " COUNT %zu", found->n);
+	if ((returns & SEARCH_RETURN_ALL) != 0 && found->n > 0) {
+		buf_adds(out, " ALL ");
+		write_results(s, found->v, found->n);
+	}
+}
+
+static void answer_extended(
+    struct session *s, const struct search_request *request, const search_numbers *found)
+{
+	search_numbers told = VEC_INIT;
+	struct buf *out = session_out(s);
+
+	buf_adds(out, "* ESEARCH (TAG ");
+	imap_string(out, s->tag);
+	buf_adds(out, s->uid ? ") UID" : ")");
+	write_found(s, request->returns, found);
+	if ((request->returns & SEARCH_RETURN_PARTIAL) != 0)
+		write_partial(s, &request->partial, found);
+	if (request->modseq) {
+		told_results(request, found, &told);
+		if (told.n > 0)
+			buf_printf(out, " MODSEQ %llu", (unsigned long long)highest_modseq(s, &told));
+		vec_free(&told);
+	}
+	buf_adds(out, "\r\n");
+}
+
+void search_answer(
+    struct session *s, const struct search_request *request, const search_numbers *found, const char *name)
+{
+	if (request->returns == 0)
+		answer_plain(s, request, found, name);
+	else if (request->returns != SEARCH_RETURN_SAVE)
+		answer_extended(s, request, found);
+}
