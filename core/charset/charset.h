@@ -17,6 +17,7 @@ bool charset_known(struct str name);
 /* Appends `in` as UTF-8. False when the charset is unknown or something had to be replaced. */
 bool charset_to_utf8(struct buf *out, struct str charset, struct str in);
 bool utf8_valid(struct str s);
+bool utf8_is_ascii(struct str s); /* all octets below 0x80 */
 /* Streaming: feed chunks, then flush with an empty one. NULL for an unknown charset. False from then on, once
  * something was replaced. */
 struct charset_stream;

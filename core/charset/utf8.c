@@ -82,6 +82,11 @@ size_t ascii_run(struct str s)
 	return i;
 }
 
+bool utf8_is_ascii(struct str s)
+{
+	return ascii_run(s) == s.n;
+}
+
 bool utf8_valid(struct str s)
 {
 	for (;;) {

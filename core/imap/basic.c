@@ -1,10 +1,9 @@
 /*
  * basic.c: commands that are about the session, not about mail: CAPABILITY, NOOP, LOGOUT, CHECK (RFC 3501
- * §6.1, §6.4.1), ID (RFC 2971), ENABLE (RFC 5161), NAMESPACE (RFC 2342).
+ * §6.1, §6.4.1), ID (RFC 2971), NAMESPACE (RFC 2342).
  */
-#include "charset/charset.h"
 #include "imap/capability.h"
-#include "imap/condstore.h"
+#include "imap/session_int.h"
 #include "mime/mime.h"
 #include "base/banned.h"
 
@@ -69,30 +68,6 @@ void command_id(struct session *s, struct parse *p)
 	reply_ok(s, NULL, "ID completed");
 }
 
-/* What is not known, or needs not be enabled, is passed over. What is enabled already is said again. */
-void command_enable(struct session *s, struct parse *p)
-{
-	struct buf *out = session_out(s);
-	bool condstore = false, qresync = false;
-	struct str name;
-
-	do {
-		if (!parse_sp(p) || !parse_atom(p, &name))
-			break;
-		condstore |= str_ieqc(name, "CONDSTORE");
-		qresync |= str_ieqc(name, "QRESYNC");
-	} while (!parse_at_end(p));
-	if (!arguments_end(s, p))
-		return;
-	buf_adds(out, "* ENABLED");
-	buf_adds(out, condstore ? " CONDSTORE" : "");
-	buf_adds(out, qresync ? " QRESYNC\r\n" : "\r\n");
-	s->qresync = s->qresync || qresync;
-	if (condstore || qresync)
-		condstore_enable(s);
-	reply_ok(s, NULL, "ENABLE completed");
-}
-
 void command_namespace(struct session *s, struct parse *p UNUSED)
 {
 	const struct store_namespace *all;
@@ -106,14 +81,12 @@ void command_namespace(struct session *s, struct parse *p UNUSED)
 
 		buf_addc(out, ' ');
 		for (i = 0; i < count; i++) {
-			AUTO_BUF struct buf prefix = BUF_INIT;
 			char separator[2] = {all[i].separator, '\0'};
 
 			if ((int)all[i].kind != kind)
 				continue;
-			utf8_to_mutf7(&prefix, str_of(all[i].prefix));
 			buf_adds(out, found++ == 0 ? "((" : "(");
-			imap_string(out, str_of(buf_cstr(&prefix)));
+			write_name_prefix(s, out, all[i].prefix);
 			buf_addc(out, ' ');
 			imap_nstring(out, separator[0] != '\0' ? str_of(separator) : STR_NONE);
 			buf_addc(out, ')');

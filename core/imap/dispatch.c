@@ -125,6 +125,7 @@ static void parse_and_run(struct session *s)
 	struct str tag;
 
 	parse_start(&p, reader_command(s->reader), s->arena);
+	p.utf8 = session_utf8(s);
 	if (p.rest.n == 0) {
 		reply_bad(s, "Empty command");
 	} else if (s->tag.n == 0 || !parse_tag(&p, &tag)) {

@@ -57,7 +57,7 @@ static void write_childinfo(struct buf *out, unsigned select)
 	buf_adds(out, "))");
 }
 
-void list_write(struct buf *out, const struct list_line *l)
+void list_write(const struct session *s, struct buf *out, const struct list_line *l)
 {
 	char separator[2] = {l->entry.separator, '\0'};
 
@@ -66,7 +66,7 @@ void list_write(struct buf *out, const struct list_line *l)
 	buf_adds(out, ") ");
 	imap_nstring(out, l->entry.separator != '\0' ? str_of(separator) : STR_NONE);
 	buf_addc(out, ' ');
-	write_mailbox_name(out, l->entry.name);
+	write_mailbox_name(s, out, l->entry.name);
 	if (l->childinfo != 0)
 		write_childinfo(out, l->childinfo);
 	buf_adds(out, "\r\n");
@@ -83,7 +83,7 @@ static int write_entry(void *arg, const struct list_entry *entry)
 {
 	struct listing *l = arg;
 
-	list_write(session_out(l->s),
+	list_write(l->s, session_out(l->s),
 	    &(struct list_line){.word = l->word,
 	        .entry = *entry,
 	        .uses =

@@ -39,7 +39,7 @@ struct list_line {
 	unsigned uses;      /* SPECIAL_USE_… */
 	unsigned childinfo; /* selection options; 0: no CHILDINFO */
 };
-void list_write(struct buf *out, const struct list_line *l);
+void list_write(const struct session *s, struct buf *out, const struct list_line *l);
 
 int list_extended(struct session *s, const struct list_request *r, struct err *e);
 

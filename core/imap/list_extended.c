@@ -162,7 +162,7 @@ static void tell(struct gathering *g, struct listed *x)
 		l.entry.attributes = (l.entry.attributes & ~(LIST_MARKED | LIST_UNMARKED)) | LIST_NOSELECT;
 	if (x->children)
 		l.childinfo = g->r->select;
-	list_write(session_out(g->s), &l);
+	list_write(g->s, session_out(g->s), &l);
 	buf_addstr(session_out(g->s), buf_str(&status));
 }
 

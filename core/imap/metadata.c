@@ -136,7 +136,7 @@ static void write_entry(struct answering *x, struct str name, struct str value)
 
 	if (x->told++ == 0) {
 		buf_adds(out, "* METADATA ");
-		write_mailbox_name(out, x->r->mailbox);
+		write_mailbox_name(x->s, out, x->r->mailbox);
 		buf_adds(out, " (");
 	} else {
 		buf_addc(out, ' ');

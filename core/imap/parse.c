@@ -166,6 +166,8 @@ bool parse_quoted(struct parse *p, struct str *s)
 		return parse_fail(p, "Quoted string without end");
 	*s = str_sub(p->rest, 0, i);
 	p->rest = str_from(p->rest, i + 1);
+	if (p->utf8 && !utf8_valid(*s)) /* RFC 6855 §3 */
+		return parse_fail(p, "Quoted string is not in UTF-8");
 	if (escapes == 0)
 		return true;
 	copy = arena_alloc(p->arena, s->n + 1);
@@ -292,11 +294,18 @@ bool parse_modseq(struct parse *p, uint64_t *n)
 	return parse_number64(p, n) && (*n != 0 || parse_fail(p, "Mod-sequence is zero"));
 }
 
-/* Modified UTF-7 to a UTF-8 C string. */
+/* Modified UTF-7, or UTF-8 as it is, to a UTF-8 C string. */
 static bool decode_name(struct parse *p, struct str s, const char **name)
 {
 	struct buf b = BUF_INIT;
-	bool ok = str_find(s, '\0') == s.n && mutf7_to_utf8(&b, s);
+	bool ok;
+
+	if (p->utf8 || !utf8_is_ascii(s)) {
+		ok = str_find(s, '\0') == s.n && utf8_valid(s);
+		*name = ok ? arena_str(p->arena, s).p : NULL;
+		return ok || parse_fail(p, "Mailbox name is not in UTF-8");
+	}
+	ok = str_find(s, '\0') == s.n && mutf7_to_utf8(&b, s);
 
 	*name = ok ? arena_strndup(p->arena, b.n > 0 ? b.p : "", b.n) : NULL;
 	buf_free(&b);

@@ -9,7 +9,8 @@
  *
  * Strictness: exactly one SP between arguments, no NUL and no bare CR or LF anywhere, literals may not hold
  * NUL. Quoted strings may hold octets above 0x7f (passwords); what they mean is for the user of the string to
- * decide.
+ * decide. Once the client has enabled UTF-8 (RFC 6855, RFC 9051) they must be valid UTF-8, and mailbox names
+ * are in UTF-8; before, they are in modified UTF-7 (RFC 3501 §5.1.3), or in UTF-8 when they hold such octets.
  */
 #ifndef MORTISE_IMAP_PARSE_H
 #define MORTISE_IMAP_PARSE_H
@@ -22,6 +23,7 @@ struct parse {
 	struct str rest;
 	struct arena *arena;
 	const char *error; /* NULL: none yet */
+	bool utf8;         /* the client has enabled UTF-8: mailbox names and quoted strings are in it */
 };
 
 void parse_start(struct parse *p, struct str command, struct arena *a);

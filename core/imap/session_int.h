@@ -74,6 +74,10 @@ struct session {
 		struct number_set uids;
 	} saved; /* "$": search_result.h */
 
+	/* What ENABLE has switched on besides mod-sequences: enable.c. */
+	bool rev2;        /* IMAP4rev2 instead of IMAP4rev1 */
+	bool utf8_accept; /* UTF8=ACCEPT */
+
 	/* Mod-sequences: condstore.h. */
 	bool condstore, qresync;         /* enabled */
 	bool no_modseq;                  /* [NOMODSEQ] was said of the selected mailbox */
@@ -83,6 +87,12 @@ struct session {
 	bool holds_expunges;             /* UID SEARCH with message numbers: no expunges in its update */
 	bool rested;                     /* mailbox_rest was called since the last command */
 };
+
+/* The client has enabled UTF-8 in names and quoted strings. */
+static inline bool session_utf8(const struct session *s)
+{
+	return s->rev2 || s->utf8_accept;
+}
 
 /* ---- session.c ---- */
 /*
@@ -137,7 +147,10 @@ void write_fetch_news(struct session *s, uint32_t sequence, const struct message
 /* Sequence set or, in a UID command, UID set → UIDs that are there. False: BAD was said. `ghosts` (NULL
  * allowed): some of the named messages are gone. */
 bool parse_messages(struct session *s, struct parse *p, struct number_set *uids, bool *ghosts);
-void write_mailbox_name(struct buf *out, const char *name); /* modified UTF-7, as astring */
+/* As astring, in modified UTF-7, or in UTF-8 once the client has enabled it. */
+void write_mailbox_name(const struct session *s, struct buf *out, const char *name);
+/* Likewise as string, for what is no whole name. */
+void write_name_prefix(const struct session *s, struct buf *out, const char *prefix);
 
 /* ---- select.c ---- */
 void session_deselect(struct session *s);

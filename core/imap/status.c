@@ -140,7 +140,7 @@ int status_write(
 	if (e->code != 0)
 		return e->code;
 	buf_adds(out, "* STATUS ");
-	write_mailbox_name(out, name);
+	write_mailbox_name(s, out, name);
 	write_items(out, r, &status);
 	buf_adds(out, ")\r\n");
 	return 0;

@@ -246,10 +246,28 @@ bool parse_messages(struct session *s, struct parse *p, struct number_set *uids,
 	return true;
 }
 
-void write_mailbox_name(struct buf *out, const char *name)
+static void write_name(const struct session *s, struct buf *out, const char *name, bool atom)
 {
 	AUTO_BUF struct buf b = BUF_INIT;
+	bool ascii = utf8_is_ascii(str_of(name));
 
-	utf8_to_mutf7(&b, str_of(name));
-	imap_astring(out, b.n > 0 ? buf_str(&b) : STR(""));
+	if (session_utf8(s) && !ascii) {
+		imap_string_utf8(out, str_of(name));
+		return;
+	}
+	if (session_utf8(s))
+		buf_adds(&b, name);
+	else
+		utf8_to_mutf7(&b, str_of(name));
+	(atom ? imap_astring : imap_string)(out, b.n > 0 ? buf_str(&b) : STR(""));
+}
+
+void write_mailbox_name(const struct session *s, struct buf *out, const char *name)
+{
+	write_name(s, out, name, true);
+}
+
+void write_name_prefix(const struct session *s, struct buf *out, const char *prefix)
+{
+	write_name(s, out, prefix, false);
 }

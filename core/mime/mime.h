@@ -157,5 +157,7 @@ bool mime_decoder_copies(const struct mime_decoder *d); /* 7bit and the like: no
 void imap_string(struct buf *out, struct str s);  /* quoted, or {n} literal when it must be */
 void imap_nstring(struct buf *out, struct str s); /* NIL when p is NULL */
 void imap_astring(struct buf *out, struct str s); /* an atom when it can be */
+/* For clients that take UTF-8 in quoted strings (RFC 6855 §3, RFC 9051 §4.3); s is valid UTF-8. */
+void imap_string_utf8(struct buf *out, struct str s);
 
 #endif

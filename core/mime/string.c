@@ -11,9 +11,12 @@
 enum octet_class { PLAIN = 0, NOT_ATOM = 1, NOT_QUOTED = 2 };
 
 /* RFC 9051 §9: what may stand in an astring's atom (`]` may), what only in a quoted string, what in neither.
+ * Octets above 0x7f are taken for UTF-8: in quoted strings, for clients that have enabled it.
  */
-static enum octet_class class_of(unsigned char c)
+static enum octet_class class_of(unsigned char c, bool utf8)
 {
+	if (c > 0x7f && utf8)
+		return NOT_ATOM;
 	if (c == 0 || c == '\r' || c == '\n' || c == '"' || c == '\\' || c >= 0x7f)
 		return NOT_QUOTED;
 	if (c <= ' ' || c == '(' || c == ')' || c == '{' || c == '%' || c == '*')
@@ -21,13 +24,13 @@ static enum octet_class class_of(unsigned char c)
 	return PLAIN;
 }
 
-static enum octet_class worst_of(struct str s)
+static enum octet_class worst_of(struct str s, bool utf8)
 {
 	enum octet_class worst = PLAIN;
 	size_t i;
 
 	for (i = 0; i < s.n && worst != NOT_QUOTED; i++) {
-		enum octet_class c = class_of((unsigned char)s.p[i]);
+		enum octet_class c = class_of((unsigned char)s.p[i], utf8);
 
 		if (c > worst)
 			worst = c;
@@ -59,7 +62,7 @@ static void quoted(struct buf *out, struct str s)
 
 void imap_string(struct buf *out, struct str s)
 {
-	if (worst_of(s) == NOT_QUOTED)
+	if (worst_of(s, false) == NOT_QUOTED)
 		literal(out, s);
 	else
 		quoted(out, s);
@@ -76,8 +79,16 @@ void imap_nstring(struct buf *out, struct str s)
 void imap_astring(struct buf *out, struct str s)
 {
 	/* A mailbox called NIL must not look like the absence of one. */
-	if (s.n != 0 && worst_of(s) == PLAIN && !str_ieqc(s, "NIL"))
+	if (s.n != 0 && worst_of(s, false) == PLAIN && !str_ieqc(s, "NIL"))
 		buf_addstr(out, s);
 	else
 		imap_string(out, s);
+}
+
+void imap_string_utf8(struct buf *out, struct str s)
+{
+	if (worst_of(s, true) == NOT_QUOTED)
+		literal(out, s);
+	else
+		quoted(out, s);
 }
