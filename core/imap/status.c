@@ -28,6 +28,11 @@ static uint64_t unseen(const struct mailbox_status *s)
 	return s->unseen;
 }
 
+static uint64_t deleted(const struct mailbox_status *s)
+{
+	return s->deleted;
+}
+
 static uint64_t size(const struct mailbox_status *s)
 {
 	return s->size;
@@ -45,7 +50,8 @@ static const struct {
 } items[] = {
     {"MAILBOXID", NULL, STATUS_MAILBOX_ID}, {"MESSAGES", messages, 0}, {"RECENT", recent, 0},
     {"SIZE", size, STATUS_SIZE}, {"UIDNEXT", uidnext, 0}, {"UIDVALIDITY", uidvalidity, 0},
-    {"UNSEEN", unseen, 0}, {"HIGHESTMODSEQ", highestmodseq, 0}, /* RFC 7162; enables CONDSTORE */
+    {"UNSEEN", unseen, 0}, {"DELETED", deleted, 0}, /* RFC 9051 */
+    {"HIGHESTMODSEQ", highestmodseq, 0},            /* RFC 7162; enables CONDSTORE */
 };
 
 static bool one_item(struct parse *p, unsigned *item)
@@ -99,6 +105,7 @@ static int status_of_selected(struct session *s, unsigned want, struct mailbox_s
 		const struct message *msg = view_message(s->view, i);
 
 		out->unseen += (msg->flags & MORTISE_FLAG_SEEN) == 0 ? 1 : 0;
+		out->deleted += (msg->flags & MORTISE_FLAG_DELETED) != 0 ? 1 : 0;
 		if ((want & STATUS_SIZE) == 0 || msg->expunged)
 			continue;
 		if (mailbox_octets(s->mailbox, msg, &octets, e) != 0)
