@@ -1,13 +1,16 @@
 /*
- * append.c: APPEND (RFC 3501 §6.3.11), with APPENDUID (RFC 4315) and several messages in one command
- * (RFC 3502).
+ * append.c: APPEND (RFC 3501 §6.3.11), with APPENDUID (RFC 4315), several messages in one command (RFC 3502)
+ * and literal8 (RFC 3516 §4.4).
  *
  * The messages go from the connection to the driver as they come; none of them is ever in memory. All of them
  * arrive or none: what was begun is aborted when one fails or the client goes away in the middle. A message
- * that cannot be taken is refused before the client is asked for it, if it waits to be asked.
+ * that cannot be taken is refused before the client is asked for it, if it waits to be asked. Only a literal8
+ * is collected first: which of its parts have to be stored in another encoding is known at its end.
  */
 #include "base/clock.h"
 #include "imap/session_int.h"
+#include "mime/recode.h"
+#include "store/spool.h"
 #include "base/banned.h"
 
 struct appending {
@@ -15,6 +18,8 @@ struct appending {
 	const char *mailbox;
 	struct append *batch;
 	uint64_t messages;
+	struct spool *spool; /* of a literal8 */
+	bool unknown_cte;    /* [UNKNOWN-CTE] is what err is about */
 	struct err err;
 };
 
@@ -23,17 +28,15 @@ struct announced {
 	int64_t date;
 	int zone;
 	uint64_t octets;
-	bool synchronising;
+	bool synchronising, binary;
 };
 
 /* [SP flag-list] [SP date-time] SP literal */
 static bool parse_message(struct session *s, struct parse *p, struct announced *m)
 {
-	bool binary;
-
 	*m = (struct announced){.date = clock_seconds()};
 	m->zone = clock_zone(m->date);
-	m->octets = reader_stream_size(s->reader, &m->synchronising, &binary);
+	m->octets = reader_stream_size(s->reader, &m->synchronising, &m->binary);
 	if (!parse_sp(p))
 		return false;
 	if (parse_at(p, '(') &&
@@ -41,9 +44,13 @@ static bool parse_message(struct session *s, struct parse *p, struct announced *
 		return false;
 	if (parse_at(p, '"') && (!parse_date_time(p, &m->date, &m->zone) || !parse_sp(p)))
 		return false;
-	if (binary)
-		return parse_fail(p, "Binary literals are not supported");
 	return parse_stream_literal(p);
+}
+
+static int announce(struct appending *a, const struct announced *m, uint64_t octets)
+{
+	return append_message(
+	    a->batch, m->flags.flags, m->flags.keywords, m->flags.count, m->date, m->zone, octets, &a->err);
 }
 
 /* Everything that can be found wrong before the message comes. */
@@ -57,9 +64,11 @@ static void begin_message(struct appending *a, const struct announced *m)
 		err_fail(&a->err, MORTISE_E_LIMIT, "Too many messages in one APPEND");
 	else if (a->batch == NULL)
 		append_begin(s->setup->store, a->mailbox, &a->batch, &a->err);
-	if (a->err.code == 0 && append_message(a->batch, m->flags.flags, m->flags.keywords, m->flags.count,
-	                            m->date, m->zone, m->octets, &a->err) == 0)
-		a->messages++;
+	if (a->err.code == 0 && m->binary && append_check(a->batch, m->octets, &a->err) == 0)
+		spool_open(s->setup->store, &a->spool, &a->err);
+	else if (a->err.code == 0)
+		announce(a, m, m->octets);
+	a->messages++;
 }
 
 /*
@@ -74,11 +83,37 @@ static void take_octets(struct appending *a, uint64_t left)
 		if (octets.n == 0)
 			return;
 		left -= octets.n;
-		if (a->err.code == 0 && memchr(octets.p, '\0', octets.n) != NULL)
+		if (a->err.code == 0 && a->spool != NULL)
+			spool_add(a->spool, octets, &a->err);
+		else if (a->err.code == 0 && memchr(octets.p, '\0', octets.n) != NULL)
 			err_fail(&a->err, MORTISE_E_INVALID, "A message may not contain NUL");
-		if (a->err.code == 0)
+		else if (a->err.code == 0)
 			append_write(a->batch, octets, &a->err);
 	}
+}
+
+static int write_recoded(void *arg, struct str octets, struct err *e)
+{
+	return append_write(arg, octets, e);
+}
+
+/* A literal8 has come: to the driver with it, in a form that mailboxes hold. */
+static void take_spooled(struct appending *a, const struct announced *m)
+{
+	AUTO_ARENA struct arena *arena = arena_new("recode");
+	struct recoding recoding;
+	struct source *text;
+
+	if (spool_source(a->spool, &text, &a->err) != 0)
+		return;
+	if (mime_recode(text, NULL, arena, &recoding, &a->err) == 0 && !recoding.possible) {
+		a->unknown_cte = true;
+		err_fail(&a->err, MORTISE_E_UNSUPPORTED,
+		    "NUL can only be stored within a part that is not encoded");
+	}
+	if (a->err.code == 0 && announce(a, m, recoding.octets) == 0)
+		mime_recode_write(text, &recoding, write_recoded, a->batch, &a->err);
+	source_close(&text);
 }
 
 /* The message at which the reader stands. False: no more of this command is to be read. */
@@ -97,6 +132,9 @@ static bool take_message(struct appending *a, struct parse *p)
 	if (m.synchronising)
 		response_continue(session_out(s), "Ready for message");
 	take_octets(a, m.octets);
+	if (a->err.code == 0 && !s->ended && a->spool != NULL)
+		take_spooled(a, &m);
+	spool_close(&a->spool);
 	s->at_stream = false;
 	reader_stream_done(s->reader);
 	if (a->err.code != 0)
@@ -164,7 +202,9 @@ void command_append(struct session *s, struct parse *p)
 	if (a.err.code == 0 && !s->reply.given && !s->ended)
 		conclude(&a);
 	append_abort(&a.batch);
-	if (a.err.code == MORTISE_E_NOTFOUND)
+	if (a.unknown_cte)
+		reply_no(s, "UNKNOWN-CTE", a.err.client);
+	else if (a.err.code == MORTISE_E_NOTFOUND)
 		reply_no(s, "TRYCREATE", a.err.client);
 	else if (a.err.code != 0)
 		reply_error(s, &a.err);

@@ -19,6 +19,7 @@ static const struct {
     {"UIDPLUS", AFTER},               /* RFC 4315 */
     {"MULTIAPPEND", AFTER},           /* RFC 3502 */
     {"UNSELECT", AFTER},              /* RFC 3691 */
+    {"BINARY", AFTER},                /* RFC 3516 */
     {"WITHIN", AFTER},                /* RFC 5032 */
     {"CREATE-SPECIAL-USE", AFTER},    /* RFC 6154 */
     {"METADATA", AFTER},              /* RFC 5464 */

@@ -11,7 +11,8 @@ struct fetching {
 	const struct fetch_request *request;
 	struct number_set seen; /* messages that \Seen is to be set on */
 	size_t seen_room;
-	struct err err; /* the first item that could not be had */
+	struct err err;   /* the first item that could not be had */
+	bool unknown_cte; /* and why */
 };
 
 static int write_cached(struct fetch_message *f, const char *label, enum fetch_kind kind, struct err *e)
@@ -128,6 +129,10 @@ static int write_item(struct fetch_message *f, const struct fetch_item *item, st
 		return 0;
 	case FETCH_SECTION:
 		return fetch_section(f, item, e);
+	case FETCH_BINARY:
+		return fetch_binary(f, item, e);
+	case FETCH_BINARY_SIZE:
+		return fetch_binary_size(f, item, e);
 	}
 	UNREACHABLE("fetch_kind");
 }
@@ -160,6 +165,7 @@ static void one_message(struct fetching *x, uint32_t sequence)
 			written++;
 		} else if (!s->broken) {
 			buf_truncate(out, before);
+			x->unknown_cte = x->err.code == 0 ? x->f.unknown_cte : x->unknown_cte;
 			err_take(&x->err, &e);
 		}
 	}
@@ -252,7 +258,10 @@ void command_fetch(struct session *s, struct parse *p)
 	if (s->broken)
 		return;
 	set_seen(&x);
-	if (x.err.code != 0)
+	fetch_kept_trim(s);
+	if (x.unknown_cte)
+		reply_no(s, "UNKNOWN-CTE", x.err.client);
+	else if (x.err.code != 0)
 		reply_error(s, &x.err);
 	else
 		reply_ok(s, NULL, "FETCH completed");

@@ -1,8 +1,12 @@
 /*
- * fetch.h: FETCH in three files.
+ * fetch.h: FETCH in four files.
  *
  * fetch_parse.c turns the items into a list with the labels the answer uses; fetch.c goes through the
- * messages and writes what fits in memory; fetch_body.c sends sections of a message as they are read.
+ * messages and writes what fits in memory; fetch_body.c sends sections of a message as they are read,
+ * fetch_binary.c sends them decoded (RFC 3516).
+ *
+ * A client gets a large part in ranges, one FETCH after the other. So the session keeps the part tree of the
+ * message that was read last, and how far its part was decoded, until it fetches from another one.
  *
  * An item that cannot be had (the message was expunged elsewhere, its file is damaged) is left out, the rest
  * of the command goes on, and the tagged line is NO with the first reason. \Seen is set at the end, in one
@@ -27,7 +31,9 @@ enum fetch_kind {
 	FETCH_THREADID,
 	FETCH_SAVEDATE,
 	FETCH_MODSEQ,
-	FETCH_SECTION /* BODY[…], RFC822, RFC822.HEADER, RFC822.TEXT */
+	FETCH_SECTION, /* BODY[…], RFC822, RFC822.HEADER, RFC822.TEXT */
+	FETCH_BINARY,
+	FETCH_BINARY_SIZE
 };
 
 struct fetch_item {
@@ -57,8 +63,8 @@ struct fetch_message {
 	const struct message *message;
 	struct arena *arena;     /* for this message */
 	struct source *source;   /* open once an item has needed it */
-	struct mime_part *parts; /* likewise */
 	struct mime_part *whole; /* header and body only, found without parsing the parts */
+	bool unknown_cte;        /* [UNKNOWN-CTE] is why an item cannot be had */
 };
 
 /*
@@ -66,6 +72,33 @@ struct fetch_message {
  * was written, or the session is broken.
  */
 int fetch_section(struct fetch_message *f, const struct fetch_item *item, struct err *e);
+int fetch_binary(struct fetch_message *f, const struct fetch_item *item, struct err *e);
+int fetch_binary_size(struct fetch_message *f, const struct fetch_item *item, struct err *e);
+
+/* ---- fetch_body.c, for the others ---- */
+int fetch_open(struct fetch_message *f, struct err *e); /* its source */
+/* Its part tree, as long as no other message's is asked for. */
+int fetch_parts(struct fetch_message *f, const struct mime_part **out, struct err *e);
+void fetch_cut(const struct fetch_item *item, uint64_t *from, uint64_t *to); /* to the partial */
+/*
+ * [from, to) of a source that is the message's or made of it: a literal or, with `binary`, a literal8, in
+ * which NUL may stand. 0, or a code as fetch_section.
+ */
+int fetch_send(struct fetch_message *f, struct source *source, const char *label, uint64_t from, uint64_t to,
+    bool binary, struct err *e);
+
+/* What is kept of the message read last; forgotten when the mailbox is no longer selected. */
+struct decoding;
+struct fetch_kept {
+	uint32_t uid;    /* 0: nothing */
+	uint64_t octets; /* of the message as its tree has it */
+	struct arena *arena;
+	struct mime_part *parts;
+	const struct mime_part *part; /* that `decoding` is of */
+	struct decoding *decoding;
+};
+void fetch_kept_trim(struct session *s);   /* after a command: not more than is worth it */
+void fetch_kept_forget(struct session *s); /* session_deselect */
 void fetch_message_end(struct fetch_message *f);
 
 #endif

@@ -4,15 +4,66 @@
  * The literal's size is promised before its octets are read. When they cannot be read to the end (the file is
  * cut short or damaged under us) there is nothing right left to say, and the connection is closed.
  */
+#include "base/mem.h"
 #include "imap/fetch.h"
 #include "log/log.h"
+#include "mime/decoded.h"
 #include "base/banned.h"
 
-static int open_source(struct fetch_message *f, struct err *e)
+/* Octets of a part tree that are kept from one command to the next. */
+#define KEPT_OCTETS (256u * 1024u)
+
+int fetch_open(struct fetch_message *f, struct err *e)
 {
 	if (f->source != NULL)
 		return 0;
 	return mailbox_read(f->s->mailbox, f->message, &f->source, e);
+}
+
+static void forget_parts(struct fetch_kept *k)
+{
+	decoding_free(&k->decoding);
+	arena_clear(k->arena);
+	k->uid = 0;
+	k->parts = NULL;
+	k->part = NULL;
+}
+
+int fetch_parts(struct fetch_message *f, const struct mime_part **out, struct err *e)
+{
+	struct fetch_kept *k = f->s->kept;
+
+	if (k == NULL) {
+		f->s->kept = k = mem_new(struct fetch_kept);
+		k->arena = arena_new("parts");
+	}
+	if (k->uid != f->message->uid || k->octets != f->message->octets) {
+		forget_parts(k);
+		if (mailbox_parts(f->s->mailbox, f->message, &f->source, k->arena, &k->parts, e) != 0)
+			return e->code;
+		k->uid = f->message->uid;
+		k->octets = f->message->octets;
+	}
+	*out = k->parts;
+	return 0;
+}
+
+void fetch_kept_forget(struct session *s)
+{
+	struct fetch_kept *k = s->kept;
+
+	if (k == NULL)
+		return;
+	forget_parts(k);
+	arena_free(&k->arena);
+	mem_free(k);
+	s->kept = NULL;
+}
+
+void fetch_kept_trim(struct session *s)
+{
+	if (s->kept != NULL && arena_size(s->kept->arena) > KEPT_OCTETS)
+		fetch_kept_forget(s);
 }
 
 /* For sections of the message itself its header's end is enough; the parts need all of it parsed. */
@@ -35,22 +86,20 @@ static int find_range(
 {
 	const struct mime_part *root;
 
-	if (open_source(f, e) != 0)
+	if (fetch_open(f, e) != 0)
 		return e->code;
 	if (item->section.number_count == 0) {
 		if (find_whole(f, item, e) != 0)
 			return e->code;
 		root = f->whole;
 	} else {
-		if (f->parts == NULL &&
-		    mailbox_parts(f->s->mailbox, f->message, &f->source, f->arena, &f->parts, e) != 0)
+		if (fetch_parts(f, &root, e) != 0)
 			return e->code;
-		root = f->parts;
 	}
 	return mime_find(f->source, root, &item->section, NULL, f->arena, r, e);
 }
 
-static void cut(const struct fetch_item *item, uint64_t *from, uint64_t *to)
+void fetch_cut(const struct fetch_item *item, uint64_t *from, uint64_t *to)
 {
 	if (!item->partial)
 		return;
@@ -90,22 +139,24 @@ static int broken_off(struct fetch_message *f, const char *label, bool early, st
 }
 
 /* The promise leaves only with the first piece behind it. */
-static int send_range(struct fetch_message *f, const char *label, uint64_t from, uint64_t to, struct err *e)
+int fetch_send(struct fetch_message *f, struct source *source, const char *label, uint64_t from, uint64_t to,
+    bool binary, struct err *e)
 {
 	struct session *s = f->s;
 	struct buf *out = session_out(s);
 	size_t before = out->n, got;
 	uint64_t at = from;
 
-	buf_printf(out, "%s {%llu}\r\n", label, (unsigned long long)(to - from));
+	buf_printf(out, "%s %s{%llu}\r\n", label, binary ? "~" : "", (unsigned long long)(to - from));
 	do {
 		size_t start = out->n;
 
-		if (source_add(f->source, at, to - at < SIZE_MAX ? (size_t)(to - at) : SIZE_MAX, out, e) != 0)
+		if (source_add(source, at, to - at < SIZE_MAX ? (size_t)(to - at) : SIZE_MAX, out, e) != 0)
 			got = 0;
 		else
 			got = out->n - start;
-		replace_nul(out->p + start, got);
+		if (!binary)
+			replace_nul(out->p + start, got);
 		at += got;
 		if (at == to)
 			return 0;
@@ -132,13 +183,13 @@ int fetch_section(struct fetch_message *f, const struct fetch_item *item, struct
 	}
 	from = r.is_built ? 0 : r.from;
 	to = r.is_built ? r.built.n : r.to;
-	cut(item, &from, &to);
+	fetch_cut(item, &from, &to);
 	if (from == to) {
 		buf_printf(out, "%s \"\"", item->label);
 		return 0;
 	}
 	if (!r.is_built)
-		return send_range(f, item->label, from, to, e);
+		return fetch_send(f, f->source, item->label, from, to, false, e);
 	buf_printf(out, "%s {%llu}\r\n", item->label, (unsigned long long)(to - from));
 	write_octets(f->s, str_sub(r.built, (size_t)from, (size_t)(to - from)));
 	return 0;
@@ -147,6 +198,7 @@ int fetch_section(struct fetch_message *f, const struct fetch_item *item, struct
 void fetch_message_end(struct fetch_message *f)
 {
 	source_close(&f->source);
-	f->parts = f->whole = NULL;
+	f->whole = NULL;
+	f->unknown_cte = false;
 	arena_clear(f->arena);
 }

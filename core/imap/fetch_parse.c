@@ -82,7 +82,7 @@ static bool add_simple(struct parsing *x, enum fetch_kind kind)
 	return add(x, kind) != NULL;
 }
 
-/* ---- BODY[section]<partial> ---- */
+/* ---- BODY[section]<partial>, BINARY[section]<partial>, BINARY.SIZE[section] ---- */
 static bool part_numbers(
     struct parsing *x, struct mime_section *section, struct buf *label, bool *text_follows)
 {
@@ -197,6 +197,30 @@ static bool body_section(struct parsing *x, bool peek)
 	return true;
 }
 
+/* RFC 3516 §7: section-binary is numbers only. */
+static bool binary_section(struct parsing *x, enum fetch_kind kind, bool peek)
+{
+	AUTO_BUF struct buf label = BUF_INIT;
+	struct fetch_item *item = add(x, kind);
+	bool text_follows;
+
+	if (item == NULL)
+		return false;
+	item->section.text = MIME_WHOLE;
+	buf_adds(&label, kind == FETCH_BINARY ? "BINARY[" : "BINARY.SIZE[");
+	if (!part_numbers(x, &item->section, &label, &text_follows))
+		return false;
+	if (text_follows || !parse_skip(x->p, ']'))
+		return parse_fail(x->p, "BINARY takes part numbers only");
+	buf_addc(&label, ']');
+	if (kind == FETCH_BINARY && !partial(x, item, &label))
+		return false;
+	item->label = arena_strdup(x->p->arena, buf_cstr(&label));
+	if (kind == FETCH_BINARY && !peek)
+		x->out->sets_seen = true;
+	return true;
+}
+
 /* ---- items ---- */
 static bool old_item(struct parsing *x, size_t i)
 {
@@ -244,6 +268,10 @@ static bool one_item(struct parsing *x, struct str name)
 	if (parse_skip(x->p, '[')) {
 		if (str_ieqc(name, "BODY") || str_ieqc(name, "BODY.PEEK"))
 			return body_section(x, name.n > strlen("BODY"));
+		if (str_ieqc(name, "BINARY") || str_ieqc(name, "BINARY.PEEK"))
+			return binary_section(x, FETCH_BINARY, name.n > strlen("BINARY"));
+		if (str_ieqc(name, "BINARY.SIZE"))
+			return binary_section(x, FETCH_BINARY_SIZE, true);
 		return parse_fail(x->p, "Unknown FETCH item");
 	}
 	if (str_ieqc(name, "PREVIEW"))

@@ -66,7 +66,7 @@ static void set_up(void)
 /* ---- the answers ---- */
 
 /* Past a literal's announcement and octets; false: the output ends within them (the session was cut off). */
-static bool skip_literal(struct str *s)
+static bool skip_literal(struct str *s, bool literal8)
 {
 	size_t end = str_find(*s, '}');
 	uint64_t n;
@@ -76,7 +76,8 @@ static bool skip_literal(struct str *s)
 	*s = str_from(*s, end + 3);
 	if (n > s->n)
 		return false;
-	ASSERT(str_find(str_sub(*s, 0, (size_t)n), '\0') == n);
+	/* RFC 3516 §4.3: a literal8 only where it is needed. */
+	ASSERT((str_find(str_sub(*s, 0, (size_t)n), '\0') < n) == literal8);
 	*s = str_from(*s, (size_t)n);
 	return true;
 }
@@ -93,7 +94,7 @@ static bool at_literal(struct str s)
 /* One line with its literals. `data`: its parentheses and quotes must match (not so in a status text). */
 static bool check_line(struct str *s, bool data)
 {
-	bool quoted = false;
+	bool quoted = false, tilde = false;
 	int depth = 0;
 
 	while (s->n > 0 && s->p[0] != '\r') {
@@ -101,8 +102,9 @@ static bool check_line(struct str *s, bool data)
 
 		ASSERT(c != '\0' && c != '\n');
 		if (data && !quoted && c == '{' && at_literal(*s)) {
-			if (!skip_literal(s))
+			if (!skip_literal(s, tilde))
 				return false;
+			tilde = false;
 			continue;
 		}
 		if (c == '"')
@@ -110,6 +112,7 @@ static bool check_line(struct str *s, bool data)
 		else if (!quoted && (c == '(' || c == ')'))
 			depth += c == '(' ? 1 : -1;
 		ASSERT(!data || depth >= 0);
+		tilde = c == '~';
 		*s = str_from(*s, 1);
 	}
 	ASSERT(!data || (depth == 0 && !quoted));

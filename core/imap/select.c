@@ -4,6 +4,7 @@
  */
 #include "imap/condstore.h"
 #include "imap/search_result.h"
+#include "imap/fetch.h"
 #include "log/log.h"
 #include "store/derived.h"
 #include "base/banned.h"
@@ -14,6 +15,7 @@ void session_deselect(struct session *s)
 	if (s->view == NULL)
 		return;
 	saved_clear(s);
+	fetch_kept_forget(s);
 	view_close(&s->view);
 	mailbox_close(&s->mailbox);
 	log_set_mailbox(NULL);

@@ -68,6 +68,7 @@ struct session {
 	/* The selected mailbox, or NULL. */
 	struct mailbox *mailbox;
 	struct view *view;
+	struct fetch_kept *kept; /* fetch.h, or NULL */
 
 	struct {
 		struct arena *arena; /* of the set, or NULL */

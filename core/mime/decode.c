@@ -258,6 +258,13 @@ struct mime_decoder *mime_decoder_new(struct str encoding)
 	return d;
 }
 
+void mime_decoder_copy(struct mime_decoder *to, const struct mime_decoder *from)
+{
+	CHECK_OBJ(to, DECODER_MAGIC);
+	CHECK_OBJ(from, DECODER_MAGIC);
+	*to = *from;
+}
+
 bool mime_decoder_copies(const struct mime_decoder *d)
 {
 	CHECK_OBJ(d, DECODER_MAGIC);

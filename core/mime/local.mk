@@ -6,10 +6,12 @@ core_mime_libmime_a_SOURCES = \
 	core/mime/string.c core/mime/date.c core/mime/fields.c \
 	core/mime/address.c core/mime/envelope.c core/mime/content.c \
 	core/mime/parse.c core/mime/structure.c core/mime/section.c core/mime/decode.c \
+	core/mime/decoded.h core/mime/decoded.c core/mime/recode.h core/mime/recode.c \
 	core/mime/preview.h core/mime/preview.c core/mime/preview_text.c
 
 if HAVE_CMOCKA
-mime_tests = core/mime/test-string core/mime/test-envelope core/mime/test-parse core/mime/test-preview
+mime_tests = core/mime/test-string core/mime/test-envelope core/mime/test-parse core/mime/test-preview \
+	core/mime/test-decoded
 check_PROGRAMS += $(mime_tests)
 TESTS += $(mime_tests)
 mime_test_libs = core/mime/libmime.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
@@ -20,6 +22,8 @@ core_mime_test_envelope_SOURCES = core/mime/test-envelope.c core/mime/test-mime.
 core_mime_test_envelope_LDADD = $(mime_test_libs)
 core_mime_test_parse_SOURCES = core/mime/test-parse.c core/mime/test-mime.h
 core_mime_test_parse_LDADD = $(mime_test_libs)
+core_mime_test_decoded_SOURCES = core/mime/test-decoded.c core/mime/test-mime.h
+core_mime_test_decoded_LDADD = $(mime_test_libs)
 core_mime_test_preview_SOURCES = core/mime/test-preview.c core/mime/test-mime.h
 core_mime_test_preview_LDADD = core/mime/libmime.a core/charset/libcharset.a core/conf/libconf.a core/log/liblog.a \
 	core/base/libbase.a $(LIBCONFIG_LIBS) $(UTF8PROC_LIBS) $(CMOCKA_LIBS)

@@ -152,6 +152,8 @@ void mime_decoder_feed(struct mime_decoder *d, struct str in, struct buf *out);
 void mime_decoder_flush(struct mime_decoder *d, struct buf *out);
 void mime_decoder_free(struct mime_decoder **dp);
 bool mime_decoder_copies(const struct mime_decoder *d); /* 7bit and the like: nothing to decode */
+/* `to` goes on as `from` would: a place in the text to which one may come back. */
+void mime_decoder_copy(struct mime_decoder *to, const struct mime_decoder *from);
 
 /* IMAP string writers, used by everything that answers a client (RFC 9051 §9 string, nstring, astring). */
 void imap_string(struct buf *out, struct str s);  /* quoted, or {n} literal when it must be */

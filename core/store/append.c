@@ -125,6 +125,14 @@ static int too_big(const struct append *a, struct err *e)
 	return err_fail(e, MORTISE_E_TOOBIG, "Message is too large");
 }
 
+int append_check(struct append *a, uint64_t octets, struct err *e)
+{
+	CHECK_OBJ(a, APPEND_MAGIC);
+	if (octets != MORTISE_SIZE_UNKNOWN && octets > a->m->store->o->message_size)
+		return too_big(a, e);
+	return 0;
+}
+
 int append_message(struct append *a, uint32_t flags, const struct str *keywords, size_t keyword_count,
     int64_t internal_date, int zone, uint64_t octets, struct err *e)
 {
@@ -138,10 +146,8 @@ int append_message(struct append *a, uint32_t flags, const struct str *keywords,
 	size_t i;
 
 	CHECK_OBJ(a, APPEND_MAGIC);
-	if (end_message(a, e) != 0)
+	if (end_message(a, e) != 0 || append_check(a, octets, e) != 0)
 		return e->code;
-	if (octets != MORTISE_SIZE_UNKNOWN && octets > a->m->store->o->message_size)
-		return too_big(a, e);
 	is.keywords = arena_array(a->arena, keyword_count + 1, sizeof(*is.keywords));
 	for (i = 0; i < keyword_count; i++) {
 		if (keyword_check(keywords[i], e) != 0)

@@ -14,6 +14,7 @@ core_store_libstore_a_SOURCES = \
 	core/store/special_use.h core/store/special_use.c core/store/metadata.h core/store/metadata.c \
 	core/store/view.c core/store/watch.c core/store/read.c \
 	core/store/source_file.h core/store/source_file.c core/store/cache.c \
+	core/store/spool.h core/store/spool.c \
 	core/store/index.h core/store/index_int.h core/store/index.c core/store/index_names.c \
 	core/store/index_rows.c core/store/index_read.c core/store/index_runs.c core/store/index_commit.c \
 	core/store/index_checkpoint.c core/store/index_wire.c \

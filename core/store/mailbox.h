@@ -143,6 +143,8 @@ int append_begin(struct store *s, const char *name, struct append **out, struct 
 int append_message(struct append *a, uint32_t flags, const struct str *keywords, size_t keyword_count,
     int64_t internal_date, int zone, uint64_t octets, struct err *e);
 int append_write(struct append *a, struct str octets, struct err *e);
+/* Whether a message of this size could be added; for those who will know it only later. */
+int append_check(struct append *a, uint64_t octets, struct err *e);
 /* Commits, frees. uids in order of append_message, in the arena. A UID of 0: not to be had. */
 int append_commit(struct append **ap, uint32_t *uidvalidity, struct arena *arena, uint32_t **uids,
     size_t *count, struct err *e);

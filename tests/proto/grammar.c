@@ -122,7 +122,7 @@ bool quoted(struct grammar *g, struct buf *octets)
 	return true;
 }
 
-static bool literal(struct grammar *g, struct buf *octets)
+static bool literal_octets(struct grammar *g, struct str *octets)
 {
 	uint64_t n;
 
@@ -130,11 +130,32 @@ static bool literal(struct grammar *g, struct buf *octets)
 		return false;
 	if (n > g->line.n - g->at)
 		return wanted(g, "as many octets as the literal says");
-	if (memchr(g->line.p + g->at, '\0', n) != NULL)
+	*octets = str_sub(g->line, g->at, n);
+	g->at += n;
+	return true;
+}
+
+static bool literal(struct grammar *g, struct buf *octets)
+{
+	struct str s;
+
+	if (!literal_octets(g, &s))
+		return false;
+	if (str_find(s, '\0') < s.n)
 		return wanted(g, "a literal without NUL");
 	if (octets != NULL)
-		buf_add(octets, g->line.p + g->at, n);
-	g->at += n;
+		buf_addstr(octets, s);
+	return true;
+}
+
+bool literal8(struct grammar *g, struct buf *octets)
+{
+	struct str s;
+
+	if (!want(g, '~') || !literal_octets(g, &s))
+		return false;
+	if (octets != NULL)
+		buf_addstr(octets, s);
 	return true;
 }
 
@@ -550,16 +571,8 @@ static bool thread_data(struct grammar *g)
 static bool metadata_value(struct grammar *g)
 {
 	bool nil;
-	uint64_t n;
 
-	if (!take(g, '~'))
-		return nstring(g, NULL, &nil);
-	if (!want(g, '{') || !number64(g, &n) || !want(g, '}') || !want(g, '\r') || !want(g, '\n'))
-		return false;
-	if (n > g->line.n - g->at)
-		return wanted(g, "as many octets as the literal says");
-	g->at += n;
-	return true;
+	return next(g) == '~' ? literal8(g, NULL) : nstring(g, NULL, &nil);
 }
 
 static bool metadata_entry(struct grammar *g)

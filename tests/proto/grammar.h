@@ -3,9 +3,9 @@
  *
  * The response half of RFC 3501 §9, as RFC 9051 §9 has made it stricter where both agree, and the extensions
  * that this server offers: ID, NAMESPACE, UIDPLUS, ENABLE, CHILDREN, UNSELECT, ESEARCH, CONDSTORE and
- * QRESYNC, and the codes of RFC 5530. It is written from the ABNF, one function a rule and with the rule's
- * name, and shares nothing with the server, so that a mistake there cannot hide here. What it does not know
- * is a deviation: whoever teaches the server a new response teaches it to this file first.
+ * QRESYNC, and the codes of RFC 5530, BINARY. It is written from the ABNF, one function a rule and with the
+ * rule's name, and shares nothing with the server, so that a mistake there cannot hide here. What it does not
+ * know is a deviation: whoever teaches the server a new response teaches it to this file first.
  *
  * Beyond the ABNF it wants what the text around it says: dates that exist, ranges of COPYUID of one length,
  * no flag twice, attributes of LIST that do not contradict each other, BODY without extension data, no NUL

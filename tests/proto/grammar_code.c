@@ -1,6 +1,6 @@
 /*
  * grammar_code.c: resp-text and its codes (RFC 3501 §7.1, RFC 4315 §3, RFC 5530 §3, RFC 7162 §7; TOOBIG of
- * RFC 4469).
+ * RFC 4469; UNKNOWN-CTE of RFC 3516).
  */
 #include "grammar_int.h"
 #include "base/banned.h"
@@ -146,6 +146,7 @@ static const struct {
     {"METADATA", metadata},
     {"USEATTR", no_argument},
     {"NOTSAVED", no_argument},
+    {"UNKNOWN-CTE", no_argument},
 };
 
 static bool code(struct grammar *g)
@@ -155,7 +156,7 @@ static bool code(struct grammar *g)
 	for (i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
 		if (take_word(g, codes[i].name))
 			return codes[i].argument(g) && want(g, ']') && want(g, ' ');
-	return wanted(g, "a response code of RFC 3501, 4315, 5182, 5464, 5530, 6154, 7162 or 8474");
+	return wanted(g, "a response code of RFC 3501, 3516, 4315, 5182, 5464, 5530, 6154, 7162 or 8474");
 }
 
 bool resp_text(struct grammar *g)

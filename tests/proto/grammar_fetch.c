@@ -1,4 +1,4 @@
-/* grammar_fetch.c: the data items of FETCH (RFC 3501 §7.4.2, §9; RFC 7162 §7). */
+/* grammar_fetch.c: the data items of FETCH (RFC 3501 §7.4.2, §9; RFC 7162 §7; RFC 3516 §7). */
 #include "grammar_int.h"
 #include "base/banned.h"
 
@@ -234,6 +234,46 @@ static bool body_section(struct grammar *g)
 	return want(g, ' ') && nstring(g, &octets, &nil);
 }
 
+/* ---- BINARY[section-part]<origin>, BINARY.SIZE[section-part] (RFC 3516 §7) ---- */
+static bool section_binary(struct grammar *g)
+{
+	uint64_t n;
+
+	if (take(g, ']'))
+		return true;
+	do
+		if (!nz_number(g, &n))
+			return false;
+	while (take(g, '.'));
+	return want(g, ']');
+}
+
+/* §4.3: a string where there is no NUL. */
+static bool binary(struct grammar *g)
+{
+	AUTO_BUF struct buf octets = BUF_INIT;
+	uint64_t origin;
+	bool nil;
+
+	if (!section_binary(g))
+		return false;
+	if (take(g, '<') && (!number64(g, &origin) || !want(g, '>')))
+		return false;
+	if (!want(g, ' '))
+		return false;
+	if (next(g) != '~')
+		return nstring(g, NULL, &nil);
+	return literal8(g, &octets) &&
+	       (str_find(buf_str(&octets), '\0') < octets.n || wanted(g, "a literal8 only around a NUL"));
+}
+
+static bool binary_size(struct grammar *g)
+{
+	uint64_t n;
+
+	return section_binary(g) && want(g, ' ') && number64(g, &n);
+}
+
 /* ---- INTERNALDATE ---- */
 static bool two_digits(struct grammar *g, unsigned most)
 {
@@ -386,14 +426,24 @@ static const struct {
     {"MODSEQ", modseq_item},
 };
 
+static const struct {
+	const char *name;
+	bool (*value)(struct grammar *g);
+} sections[] = {
+    {"BODY[", body_section},
+    {"BINARY[", binary},
+    {"BINARY.SIZE[", binary_size},
+};
+
 static bool item(struct grammar *g)
 {
 	size_t i;
 
-	if (str_istarts(str_from(g->line, g->at), STR("BODY["))) {
-		g->at += 5;
-		return body_section(g);
-	}
+	for (i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
+		if (str_istarts(str_from(g->line, g->at), str_of(sections[i].name))) {
+			g->at += strlen(sections[i].name);
+			return sections[i].value(g);
+		}
 	for (i = 0; i < sizeof(items) / sizeof(items[0]); i++)
 		if (take_word(g, items[i].name))
 			return want(g, ' ') && items[i].value(g);

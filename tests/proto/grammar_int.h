@@ -30,6 +30,7 @@ bool uid_set(struct grammar *g, uint64_t *count);
 bool atom(struct grammar *g, struct str *s);
 bool string(struct grammar *g, struct buf *octets); /* octets may be NULL: quoted or literal */
 bool nstring(struct grammar *g, struct buf *octets, bool *nil);
+bool literal8(struct grammar *g, struct buf *octets); /* RFC 3516; octets may be NULL */
 bool astring(struct grammar *g, struct buf *octets);
 bool quoted(struct grammar *g, struct buf *octets);
 bool mailbox(struct grammar *g);
