@@ -18,6 +18,7 @@ check_PROGRAMS += $(MBX_TESTS) modules/mbx/drive
 TESTS += $(MBX_TESTS)
 modules_mbx_test_mbx_SOURCES = modules/mbx/test-mbx.c $(MBX_TEST_SUPPORT)
 modules_mbx_test_mbx_CPPFLAGS = $(MBX_TEST_CPPFLAGS)
+modules_mbx_test_mbx_LDFLAGS = -Wl,--wrap=lstat64
 modules_mbx_test_mbx_LDADD = $(UNIX_TEST_LIBS)
 modules_mbx_test_copy_SOURCES = modules/mbx/test-copy.c $(MBX_TEST_SUPPORT)
 modules_mbx_test_copy_CPPFLAGS = $(MBX_TEST_CPPFLAGS)

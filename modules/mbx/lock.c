@@ -51,7 +51,8 @@ static int lock_try(struct mortise_call *call, struct mbx_box *b)
 	int fd;
 
 	if (lstat(b->lock_path, &st) == 0) {
-		if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
+		/* No link at all: its holder has just removed it. */
+		if (!S_ISREG(st.st_mode) || st.st_nlink > 1)
 			return call->host->fault(call, MORTISE_E_TEMP,
 			    "cannot lock %s: %s is a link or no regular file", b->place->name, b->lock_path);
 		fd = open(b->lock_path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);

@@ -15,6 +15,22 @@
 #define ONE "From: a@example.org\r\nSubject: one\r\n\r\nline1\r\n"
 #define TWO "Subject: two\r\n\r\nbody two\r\n"
 
+/* Whoever looks at this file sees it in the moment in which it is removed. */
+static const char *removed_at_look;
+int __real_lstat64(const char *path, struct stat *st);
+int __wrap_lstat64(const char *path, struct stat *st);
+int __wrap_lstat64(const char *path, struct stat *st)
+{
+	int r = __real_lstat64(path, st);
+
+	if (r == 0 && removed_at_look != NULL && strcmp(path, removed_at_look) == 0) {
+		unlink(path);
+		st->st_nlink = 0;
+		removed_at_look = NULL;
+	}
+	return r;
+}
+
 /* A header with these UIDs and up to two keywords. */
 static char *header(uint32_t uidvalidity, uint32_t uidlast, const char *keywords)
 {
@@ -662,8 +678,12 @@ static void others_who_lock_are_waited_for(void **state)
 	assert_non_null(strstr(s->e.admin, path));
 	close(fd);
 	OK(s, session_flags(s, 1, 0, 0));
+	/* its holder lets go of it while we look at it */
+	close(open(path, O_RDWR | O_CREAT, 0666));
+	removed_at_look = path;
+	OK(s, session_flags(s, 1, 0, 0));
+	assert_null(removed_at_look);
 	/* a link is not followed */
-	unlink(path);
 	assert_int_equal(symlinkat("target", r->root, strrchr(path, '/') + 1), 0);
 	assert_int_equal(session_flags(s, 1, 0, 0), MORTISE_E_TEMP);
 	assert_int_equal(faccessat(r->root, "target", F_OK, 0), -1);

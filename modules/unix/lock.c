@@ -461,7 +461,8 @@ static int session_open(const char *path, const char **why)
 
 	for (int tries = 0; tries < 5; tries++) {
 		if (lstat(path, &st) == 0) {
-			if (!S_ISREG(st.st_mode) || st.st_nlink != 1) {
+			/* No link at all: its holder has just removed it. */
+			if (!S_ISREG(st.st_mode) || st.st_nlink > 1) {
 				*why = "it is a link or no regular file";
 				return -1;
 			}
