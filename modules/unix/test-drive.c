@@ -138,23 +138,22 @@ static void words(struct session *s, const char *flags, bool make, uint32_t *sys
 
 static void store(struct session *s, const char *set, const char *flags, bool on)
 {
-	uint32_t system;
+	uint32_t system, *uids;
 	uint64_t bits;
-	size_t count;
+	size_t n = 0;
 
 	complain(s, "sync", session_sync(s));
 	words(s, flags, on, &system, &bits);
 	complain(s, "sync", session_sync(s));
-	count = s->count;
-	for (size_t i = 0; i < count; i++) {
-		struct known_message k = s->messages[i];
-		if (!in_set(set, k.uid))
-			continue;
-		k.flags &= ~MORTISE_FLAG_RECENT;
+	uids = mem_array(s->count + 1, sizeof *uids);
+	for (size_t i = 0; i < s->count; i++)
+		if (in_set(set, s->messages[i].uid))
+			uids[n++] = s->messages[i].uid;
+	for (size_t i = 0; i < n; i++)
 		complain(s, "set_flags",
-		    session_flags(s, k.uid, on ? k.flags | system : k.flags & ~system,
-		        on ? k.keywords | bits : k.keywords & ~bits));
-	}
+		    on ? session_add_flags(s, uids[i], system, bits)
+		       : session_remove_flags(s, uids[i], system, bits));
+	mem_free(uids);
 }
 
 static void expunge(struct session *s)

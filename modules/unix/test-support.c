@@ -403,10 +403,13 @@ static int call_flags(struct session *s, const struct mortise_flag_change *chang
 	return r;
 }
 
-int session_flags(struct session *s, uint32_t uid, uint32_t flags, uint64_t keywords)
+enum how { FLAGS_REPLACE, FLAGS_ADD, FLAGS_REMOVE };
+
+/* What they come to is found out under the lock under which they are written. */
+static int change_flags(struct session *s, uint32_t uid, enum how how, uint32_t flags, uint64_t keywords)
 {
 	struct mortise_flag_change change = {.flags = flags, .keywords = keywords};
-	struct known_message *k;
+	const struct known_message *k;
 	int r = begin(s);
 
 	if (r != 0)
@@ -414,8 +417,30 @@ int session_flags(struct session *s, uint32_t uid, uint32_t flags, uint64_t keyw
 	k = session_find(s, uid);
 	if (k == NULL)
 		return end(s, MORTISE_E_EXPUNGED);
+	if (how != FLAGS_REPLACE) {
+		bool add = how == FLAGS_ADD;
+		uint32_t was = k->flags & ~MORTISE_FLAG_RECENT;
+
+		change.flags = add ? was | flags : was & ~flags;
+		change.keywords = add ? k->keywords | keywords : k->keywords & ~keywords;
+	}
 	change.ref = ref_of(k);
 	return end(s, call_flags(s, &change, 1));
+}
+
+int session_flags(struct session *s, uint32_t uid, uint32_t flags, uint64_t keywords)
+{
+	return change_flags(s, uid, FLAGS_REPLACE, flags, keywords);
+}
+
+int session_add_flags(struct session *s, uint32_t uid, uint32_t flags, uint64_t keywords)
+{
+	return change_flags(s, uid, FLAGS_ADD, flags, keywords);
+}
+
+int session_remove_flags(struct session *s, uint32_t uid, uint32_t flags, uint64_t keywords)
+{
+	return change_flags(s, uid, FLAGS_REMOVE, flags, keywords);
 }
 
 static int call_expunge(struct session *s, const struct mortise_ref *refs, size_t count)

@@ -89,6 +89,8 @@ int session_sync(struct session *s);
 int session_lock(struct session *s, int mode);
 /* lock, sync, change, unlock. */
 int session_flags(struct session *s, uint32_t uid, uint32_t flags, uint64_t keywords);
+int session_add_flags(struct session *s, uint32_t uid, uint32_t flags, uint64_t keywords);
+int session_remove_flags(struct session *s, uint32_t uid, uint32_t flags, uint64_t keywords);
 int session_expunge(struct session *s, const uint32_t *uids, size_t count);
 int session_seen(struct session *s);
 int session_checkpoint(struct session *s);

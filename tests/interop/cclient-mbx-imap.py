@@ -8,8 +8,10 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from c_client import flag_in_place, locked, wait_until_tried
 from mortise import BUILD, NOBODY, Server, Tap
 
 tap = Tap()
@@ -146,6 +148,24 @@ def held(server):
     tap.ok(box.marked() == 0, "the space was taken back")
 
 
+def while_we_wait(server):
+    """c-client has the lock and flags a message while STORE waits for the lock, to flag the same one."""
+    others = set(server.sessions())
+    box = Box(server, "waiting", 3)
+    pid, = set(server.sessions()) - others
+    box.imap.select(box.name)
+    with ThreadPoolExecutor() as threads:
+        with locked(box.path):
+            store = threads.submit(box.imap.uid, "STORE", "2", "+FLAGS", "(\\Flagged KeyA)")
+            wait_until_tried(pid, box.path)
+            flag_in_place(box.path, 2, 1)
+        tap.ok(store.result(timeout=60)[0] == "OK", "STORE is done when it gets the lock")
+    status, out, err = box.c_client("ping", "dump")
+    tap.ok(status == 0 and parse(out).get(2) == {"\\Seen", "\\Flagged", "KeyA"}, "the flag that was set meanwhile stays", out, err)
+    agree(box, "both say the same")
+    box.imap.logout()
+
+
 def at_once(server):
     """Several of each, all at the same time."""
     box = Box(server, "busy", 20)
@@ -179,5 +199,6 @@ def at_once(server):
 with Server(driver="mbx") as s:
     selected(s)
     held(s)
+    while_we_wait(s)
     at_once(s)
 tap.done()

@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from c_client import CCLIENT, Pair, give, write
+from c_client import CCLIENT, Pair, flag_in_place, give, locked, wait_until_tried, write
 from mortise import Tap
 
 tap = Tap()
@@ -187,6 +187,23 @@ def at_once():
     tap.ok(state is not None and state["UIDNEXT"] > uids[-1] and all("\\Seen" in state[u][0] and "\\Flagged" in state[u][0] for u in (1, 2, 3)), "and every flag", state)
 
 
+def while_we_wait():
+    """Another program has the lock and sets a flag while we wait for it, to set another one of the same message."""
+    box = new_box("waiting", 2)
+    holder = start(OURS, box, "option", "lock_directory=/tmp", "dump", "hold", "set", "1", "\\Flagged")
+    while holder.stdout.readline() != b"holding\n":
+        pass
+    with locked(box):
+        holder.stdin.write(b"\n")
+        holder.stdin.flush()
+        wait_until_tried(holder.pid, box)
+        flag_in_place(box, 1, 1)
+    _, err = holder.communicate(timeout=60)
+    tap.ok(holder.returncode == 0, "a flag is set by who had to wait for it", err)
+    state = agree(box, "both agree afterwards")
+    tap.ok(state is not None and state[1][0] == ["\\Flagged", "\\Seen"], "the flag that was set meanwhile stays", state)
+
+
 def golden():
     """A record of the format notes, as c-client writes it, keeps its octets."""
     box = new_box("golden")
@@ -205,6 +222,7 @@ for seed in SEEDS:
     one_run(seed)
 c_client_open()
 we_open()
+while_we_wait()
 # c-client by itself loses the lock and renumbers messages when several programs are at one mailbox, so that this fails now and
 # then whoever is right; and once in twenty crowded runs a flag that it set is gone after one of ours, which is not understood.
 if "--at-once" in sys.argv:

@@ -1,8 +1,12 @@
 """What the tests with the real c-client library begin with: two programs that are driven alike, one with c-client and one
 with a driver of ours, run by nobody, since c-client serves no root."""
+import contextlib
+import fcntl
 import os
+import re
 import subprocess
 import tempfile
+import time
 
 from mortise import BUILD, NOBODY
 
@@ -42,3 +46,44 @@ def write(path, data, mode="wb"):
     with open(path, mode) as f:
         f.write(data)
     give(path)
+
+
+@contextlib.contextmanager
+def locked(box):
+    """c-client's lock for parsing and changing a file that sessions share."""
+    st = os.stat(box)
+    path = f"/tmp/.{st.st_dev:x}.{st.st_ino:x}"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    os.fchmod(fd, 0o666)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.unlink(path)
+        os.close(fd)
+
+
+def wait_until_tried(pid, box, tries=3):
+    """Until the process has tried to get that lock, and sleeps between its tries. Seen by the times that it gave up the
+    processor: it does nothing else meanwhile."""
+    def switches():
+        with open(f"/proc/{pid}/status") as f:
+            return next(int(line.split()[1]) for line in f if line.startswith("voluntary_ctxt_switches"))
+    before, end = switches(), time.monotonic() + 20
+    while switches() < before + tries:
+        if time.monotonic() > end:
+            raise TimeoutError(f"process {pid} does not wait for the lock of {box}")
+        time.sleep(0.005)
+
+
+def flag_in_place(box, uid, bits):
+    """As c-client does it, under the lock."""
+    with open(box, "r+b") as f:
+        data = f.read()
+        tail = re.search(rb"[0-9a-f]{8}([0-9a-f]{4})-%08x\r\n" % uid, data[2048:])
+        f.seek(2048 + tail.start(1))
+        f.write(b"%04x" % (int(tail.group(1), 16) | bits))
+        f.seek(2038)
+        f.write(b"%08x\r\n" % os.getpid())
+    second = int(os.stat(box).st_mtime)
+    os.utime(box, (time.time(), second))
