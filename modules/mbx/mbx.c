@@ -24,7 +24,7 @@ static const struct mortise_option options[] = {
                   "messages. Their space is taken back when more has gone."),
     MORTISE_OPTION(struct mbx_options, fsync, BOOL, "yes", .since = "0.1",
         .help = "wait until changes are on the disk before answering"),
-    MORTISE_OPTION(struct mbx_options, sync_flags, BOOL, "yes", .flags = MORTISE_OPTION_RELOADABLE,
+    MORTISE_OPTION(struct mbx_options, sync_flags, BOOL, "no", .flags = MORTISE_OPTION_RELOADABLE,
         .since = "0.1", .help = "wait for changes of flags, too",
         .detail = "Once for each command that changes any. Without it a power failure can take back the "
                   "flags of the last seconds, never messages."),
