@@ -34,6 +34,8 @@ static const struct {
     {"ESEARCH", AFTER},               /* RFC 4731 */
     {"SEARCHRES", AFTER},             /* RFC 5182 */
     {"ESORT", AFTER},                 /* RFC 5267 */
+    {"CONTEXT=SEARCH", AFTER},        /* RFC 5267 */
+    {"CONTEXT=SORT", AFTER},          /* RFC 5267 */
     {"MOVE", AFTER},                  /* RFC 6851 */
     {"CONDSTORE", AFTER},             /* RFC 7162 */
     {"QRESYNC", AFTER},               /* RFC 7162 */

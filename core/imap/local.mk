@@ -13,7 +13,7 @@ core_imap_libimap_a_SOURCES = \
 	core/imap/append.c core/imap/store.c core/imap/copy.c \
 	core/imap/fetch.h core/imap/fetch.c core/imap/fetch_parse.c core/imap/fetch_body.c core/imap/fetch_binary.c \
 	core/imap/condstore.h core/imap/condstore.c core/imap/qresync.c \
-	core/imap/search_parse.h core/imap/search_parse.c core/imap/search.c core/imap/search_result.h core/imap/search_result.c \
+	core/imap/search_parse.h core/imap/search_parse.c core/imap/search.c core/imap/search_result.h core/imap/search_result.c core/imap/contexts.h core/imap/contexts.c \
 	core/imap/sort.c
 
 if HAVE_CMOCKA

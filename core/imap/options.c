@@ -23,6 +23,10 @@ static const struct mortise_option table[] = {
     IMAP_OPTION(saved_ranges, UINT, "1000000", .min = "1", .max = "100000000",
         .help = "most ranges of UIDs that SEARCH RETURN (SAVE) keeps",
         .detail = "Each takes 8 octets of memory until the next SAVE."),
+    IMAP_OPTION(contexts, UINT, "10", .min = "1", .max = "1000",
+        .help = "most searches with updates (RETURN (UPDATE)) at a time",
+        .detail = "Each takes 4 octets of memory for a message it has found, and looks at each message that "
+                  "is new or has other flags."),
     IMAP_OPTION(list_patterns, UINT, "100", .min = "1", .max = "10000", .help = "most patterns in one LIST"),
     IMAP_OPTION(thread_ids, UINT, "4000000", .min = "10", .max = "100000000",
         .help = "most messages and ids of messages that are not there in one THREAD",

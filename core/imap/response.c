@@ -33,12 +33,17 @@ static void clean(struct buf *out, const char *text)
 	buf_adds(out, "\r\n");
 }
 
+/* Only a quoted string in it (a tag) may hold the bracket that ends it. */
 static void add_code(struct buf *out, const char *code)
 {
+	bool quoted = false;
+
 	buf_addc(out, '[');
-	for (; *code != '\0'; code++)
-		if ((unsigned char)*code >= ' ' && (unsigned char)*code < 0x7f && *code != ']')
+	for (; *code != '\0'; code++) {
+		quoted ^= *code == '"';
+		if ((unsigned char)*code >= ' ' && (unsigned char)*code < 0x7f && (*code != ']' || quoted))
 			buf_addc(out, *code);
+	}
 	buf_adds(out, "] ");
 }
 

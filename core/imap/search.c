@@ -4,6 +4,7 @@
  */
 #include "base/clock.h"
 #include "imap/condstore.h"
+#include "imap/contexts.h"
 #include "imap/search_result.h"
 #include "mime/mime.h"
 #include "store/column.h"
@@ -13,7 +14,7 @@
 #define COLUMNS 16u /* header fields of one search that are looked at in columns */
 
 struct searching {
-	struct session *s;
+	const struct search_scope *scope;
 	const struct message *message;
 	bool gone; /* a message's text was needed and is not there any more */
 	VEC(struct column *) columns;
@@ -22,10 +23,10 @@ struct searching {
 static bool has_keyword(void *arg, struct str keyword)
 {
 	const struct searching *x = arg;
-	size_t count = mailbox_keyword_count(x->s->mailbox), bit;
+	size_t count = mailbox_keyword_count(x->scope->mailbox), bit;
 
 	for (bit = 0; bit < count; bit++)
-		if (str_ieqc(keyword, mailbox_keyword(x->s->mailbox, bit)))
+		if (str_ieqc(keyword, mailbox_keyword(x->scope->mailbox, bit)))
 			return (x->message->keywords >> bit & 1) != 0;
 	return false;
 }
@@ -34,7 +35,7 @@ static int open_message(void *arg, struct source **out, struct err *e)
 {
 	const struct searching *x = arg;
 
-	return mailbox_read(x->s->mailbox, x->message, out, e);
+	return mailbox_read(x->scope->mailbox, x->message, out, e);
 }
 
 static int folded_field(void *arg, struct str field, struct str *values, struct err *e)
@@ -49,7 +50,7 @@ static int folded_field(void *arg, struct str field, struct str *values, struct 
 	if (i == x->columns.n) {
 		struct column *c;
 
-		if (column_open(x->s->mailbox, field, &c, e) != 0)
+		if (column_open(x->scope->mailbox, field, &c, e) != 0)
 			return e->code;
 		*vec_push(&x->columns) = c;
 	}
@@ -62,7 +63,7 @@ static int has_object_id(void *arg, enum search_key key, struct str id, struct e
 	struct str own;
 
 	if ((key == SEARCH_EMAILID ? mailbox_email_id : mailbox_thread_id)(
-	        x->s->mailbox, x->message, &own, e) != 0)
+	        x->scope->mailbox, x->message, &own, e) != 0)
 		return e->code;
 	return str_eq(own, id);
 }
@@ -79,7 +80,7 @@ static int matches(struct searching *x, const struct search_request *request, ui
 	    .has_keyword = has_keyword,
 	    .internal_date = msg->internal_date,
 	    .zone = msg->zone,
-	    .save_dates = mailbox_keeps_save_dates(x->s->mailbox),
+	    .save_dates = mailbox_keeps_save_dates(x->scope->mailbox),
 	    .save_date = msg->save_date,
 	    .has_object_id = has_object_id,
 	    .folded_field = folded_field,
@@ -94,7 +95,7 @@ static int matches(struct searching *x, const struct search_request *request, ui
 		x->gone = true;
 		return 0;
 	}
-	if (request->sized && mailbox_octets(x->s->mailbox, msg, &target.octets, e) != 0)
+	if (request->sized && mailbox_octets(x->scope->mailbox, msg, &target.octets, e) != 0)
 		r = e->code;
 	if (r == 0)
 		r = search_match(request->program, &target, scratch, e);
@@ -122,19 +123,20 @@ static int look_at_all(
     struct searching *x, const struct search_request *request, search_numbers *found, struct err *e)
 {
 	AUTO_ARENA struct arena *scratch = arena_new("search");
-	struct session *s = x->s;
-	uint32_t count = view_count(s->view), i;
+	const search_numbers *among = x->scope->among;
+	size_t count = among != NULL ? among->n : view_count(x->scope->view), i;
 	int64_t now = clock_seconds();
 	bool reads = request->sized || search_needs_message(request->program);
 
-	for (i = 1; i <= count; i++) {
-		uint32_t sequence = request->backward ? count + 1 - i : i;
+	for (i = 0; i < count; i++) {
+		size_t at = request->backward ? count - 1 - i : i;
+		uint32_t sequence = among != NULL ? among->v[at] : (uint32_t)at + 1;
 		int r;
 
 		/* Looking at the clock takes longer than looking at a record. */
-		if ((reads || i % 256 == 0) && session_stopped(s))
+		if ((reads || i % 256 == 0) && session_stopped(x->scope->s))
 			return err_fail(e, MORTISE_E_CANCELLED, "Interrupted");
-		x->message = view_message(s->view, sequence);
+		x->message = view_message(x->scope->view, sequence);
 		r = matches(x, request, sequence, now, scratch, e);
 		if (r < 0)
 			return r;
@@ -149,16 +151,13 @@ static int look_at_all(
 	return 0;
 }
 
-int search_messages(
-    struct session *s, const struct search_request *request, search_numbers *found, bool *gone, struct err *e)
+int search_messages(const struct search_scope *scope, const struct search_request *request,
+    search_numbers *found, bool *gone, struct err *e)
 {
-	struct searching x = {.s = s};
+	struct searching x = {.scope = scope};
 	size_t i;
-	int r;
+	int r = look_at_all(&x, request, found, e);
 
-	s->holds_expunges = request->numbered; /* RFC 7162 §3.2.10.2 */
-	search_prepare(request->program, s->arena);
-	r = look_at_all(&x, request, found, e);
 	for (i = 0; i < x.columns.n; i++)
 		column_close(&x.columns.v[i]);
 	vec_free(&x.columns);
@@ -168,6 +167,11 @@ int search_messages(
 
 bool search_possible(struct session *s, const struct search_request *request)
 {
+	s->holds_expunges = request->numbered; /* RFC 7162 §3.2.10.2 */
+	if ((request->returns & SEARCH_RETURN_UPDATE) != 0 && context_named(s, s->tag)) {
+		reply_bad(s, "Tag is in use: it has updates");
+		return false;
+	}
 	if (request->charset_error != NULL) {
 		saved_failed(s, request);
 		reply_no(s, request->charset_unknown ? "BADCHARSET (US-ASCII UTF-8)" : NULL,
@@ -182,25 +186,28 @@ bool search_possible(struct session *s, const struct search_request *request)
 	return true;
 }
 
+struct search_scope search_selected(struct session *s)
+{
+	return (struct search_scope){.s = s, .mailbox = s->mailbox, .view = s->view};
+}
+
 void command_search(struct session *s, struct parse *p)
 {
+	struct search_scope scope = search_selected(s);
 	struct search_request request;
 	search_numbers found = VEC_INIT;
 	struct err e = ERR_INIT;
 	bool gone = false;
 
-	if (!search_parse(s, p, &request)) {
+	if (!search_parse(s, p, &request))
 		reply_bad(s, p->error);
-		return;
-	}
-	if (!search_possible(s, &request))
-		return;
-	if (search_messages(s, &request, &found, &gone, &e) != 0) {
-		saved_failed(s, &request);
-		reply_error(s, &e);
-	} else if (search_save(s, &request, &found)) {
+	else if (!search_possible(s, &request))
+		;
+	else if (search_messages(&scope, &request, &found, &gone, &e) != 0)
+		search_failed(s, &request, &e);
+	else if (search_save(s, &request, &found))
 		search_answer(s, &request, &found, "SEARCH");
-	}
+	context_keep(s, &request, NULL, &found);
 	vec_free(&found);
 	reply_ok(s, gone ? "EXPUNGEISSUED" : NULL, "SEARCH completed");
 }

@@ -121,6 +121,13 @@ static bool text(struct parsing *x, struct str *out)
 	return true;
 }
 
+/* What may be a window into the command. */
+static bool keep(struct parsing *x, struct str *s)
+{
+	*s = arena_str(x->p->arena, *s);
+	return true;
+}
+
 static bool number(struct parsing *x, struct search *k, bool seconds)
 {
 	if (!parse_number64(x->p, &k->number))
@@ -197,11 +204,12 @@ static bool argument(struct parsing *x, const struct word *w, struct search *k)
 		return true;
 	case KEYWORD:
 	case NOT_KEYWORD:
-		return parse_keyword(x->p, &k->text);
+		return parse_keyword(x->p, &k->text) && keep(x, &k->text);
 	case OBJECT_ID:
-		return object_id(x, &k->text);
+		return object_id(x, &k->text) && keep(x, &k->text);
 	case FIELD:
-		return parse_astring(x->p, &k->field) && parse_sp(x->p) && text(x, &k->text);
+		return parse_astring(x->p, &k->field) && keep(x, &k->field) && parse_sp(x->p) &&
+		       text(x, &k->text);
 	case STRING:
 		return text(x, &k->text);
 	case DATE:
@@ -257,8 +265,13 @@ static bool sequence_key(struct parsing *x, struct search **out)
 	x->out->numbered = true;
 	if (!parse_sequence_set(x->p, view_count(x->s->view), &k->set))
 		return false;
-	return (k->set.n > 0 && view_uids_of_sequences(x->s->view, &k->set, x->p->arena, &uids_there)) ||
-	       parse_fail(x->p, "No message has such a number");
+	if (k->set.n == 0 || !view_uids_of_sequences(x->s->view, &k->set, x->p->arena, &uids_there))
+		return parse_fail(x->p, "No message has such a number");
+	if (x->out->arena != NULL) { /* numbers are those of now (RFC 5267 §4.3) */
+		k->key = SEARCH_UID;
+		k->set = uids_there;
+	}
+	return true;
 }
 
 /* Keys with SP between them, all of which must match. */
@@ -308,6 +321,7 @@ static bool keys_to_the_end(struct parsing *x)
 		return false;
 	if (x->out->charset_unknown)
 		x->out->charset_error = "Unknown charset";
+	search_prepare(x->out->program, x->p->arena);
 	return true;
 }
 
@@ -327,7 +341,8 @@ static bool return_option(struct parse *p, struct search_request *out)
 		const char *name;
 		unsigned option;
 	} options[] = {{"MIN", SEARCH_RETURN_MIN}, {"MAX", SEARCH_RETURN_MAX}, {"ALL", SEARCH_RETURN_ALL},
-	    {"COUNT", SEARCH_RETURN_COUNT}, {"PARTIAL", SEARCH_RETURN_PARTIAL}, {"SAVE", SEARCH_RETURN_SAVE}};
+	    {"COUNT", SEARCH_RETURN_COUNT}, {"PARTIAL", SEARCH_RETURN_PARTIAL}, {"SAVE", SEARCH_RETURN_SAVE},
+	    {"UPDATE", SEARCH_RETURN_UPDATE}, {"CONTEXT", SEARCH_RETURN_CONTEXT}};
 	const unsigned lists = SEARCH_RETURN_ALL | SEARCH_RETURN_PARTIAL;
 	size_t i;
 
@@ -338,6 +353,8 @@ static bool return_option(struct parse *p, struct search_request *out)
 	if ((options[i].option & lists) != 0 && (out->returns & lists) != 0)
 		return parse_fail(p, "One of ALL and PARTIAL, once");
 	out->returns |= options[i].option;
+	if (options[i].option == SEARCH_RETURN_UPDATE && out->arena == NULL)
+		p->arena = out->arena = arena_new("context");
 	return options[i].option != SEARCH_RETURN_PARTIAL || partial_range(p, &out->partial);
 }
 
@@ -366,7 +383,7 @@ bool search_parse_return(struct parse *p, struct search_request *out)
 /* What need not be looked for. */
 static void bound(struct search_request *r)
 {
-	unsigned wanted = r->returns & ~SEARCH_RETURN_SAVE;
+	unsigned wanted = r->returns & ~(SEARCH_RETURN_SAVE | SEARCH_RETURN_CONTEXT);
 
 	if (wanted == SEARCH_RETURN_MIN || wanted == SEARCH_RETURN_MAX)
 		r->most = 1;

@@ -14,6 +14,8 @@
 #define SEARCH_RETURN_ALL 0x08u
 #define SEARCH_RETURN_PARTIAL 0x10u /* RFC 9394 */
 #define SEARCH_RETURN_SAVE 0x20u    /* RFC 5182 */
+#define SEARCH_RETURN_UPDATE 0x40u  /* RFC 5267 */
+#define SEARCH_RETURN_CONTEXT 0x80u
 
 /* partial-range (RFC 9394 §4), as it was written. */
 struct partial_range {
@@ -22,7 +24,12 @@ struct partial_range {
 };
 
 struct search_request {
-	struct search *program;
+	struct search *program; /* prepared */
+	/*
+	 * With UPDATE: where the program is, as it outlives the command. Whoever parsed it gives it to
+	 * context_keep. Else NULL, and the program is of the command.
+	 */
+	struct arena *arena;
 	unsigned returns; /* SEARCH_RETURN_… (RFC 4731); 0: RETURN was not said */
 	struct partial_range partial;
 	bool sized;    /* LARGER or SMALLER stands in it */

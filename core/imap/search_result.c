@@ -54,6 +54,12 @@ void saved_clear(struct session *s)
 	s->saved.uids = (struct number_set){0};
 }
 
+void search_failed(struct session *s, const struct search_request *request, const struct err *e)
+{
+	saved_failed(s, request);
+	reply_error(s, e);
+}
+
 void saved_failed(struct session *s, const struct search_request *request)
 {
 	if ((request->returns & SEARCH_RETURN_SAVE) != 0)
@@ -64,7 +70,11 @@ bool saved_take(struct session *s, struct parse *p, struct number_set *uids)
 {
 	if (!parse_skip(p, '$'))
 		return false;
-	*uids = s->saved.uids;
+	*uids = (struct number_set){0};
+	if (s->saved.uids.n > 0)
+		*uids = (struct number_set){
+		    arena_dup(p->arena, s->saved.uids.v, s->saved.uids.n * sizeof(*uids->v)),
+		    s->saved.uids.n};
 	return true;
 }
 
@@ -122,16 +132,15 @@ static void answer_plain(
 	buf_adds(out, "\r\n");
 }
 
-/* A sequence-set in the order of the results; only what rises by one is a range (RFC 5267 §3.2). */
-static void write_results(struct session *s, const uint32_t *sequences, size_t count)
+void write_numbers(struct session *s, const uint32_t *numbers, size_t count)
 {
 	struct buf *out = session_out(s);
 	size_t i = 0, written = 0;
 
 	while (i < count && (++written % NUMBERS_A_LOOK != 0 || session_written(s))) {
-		uint32_t first = number_or_uid(s, sequences[i]), last = first;
+		uint32_t first = numbers[i], last = first;
 
-		for (i++; i < count && number_or_uid(s, sequences[i]) == last + 1; i++)
+		for (i++; i < count && numbers[i] == last + 1; i++)
 			last++;
 		if (written > 1)
 			buf_addc(out, ',');
@@ -141,6 +150,16 @@ static void write_results(struct session *s, const uint32_t *sequences, size_t c
 		buf_addc(out, ':');
 		buf_addu(out, last);
 	}
+}
+
+static void write_results(struct session *s, const uint32_t *sequences, size_t count)
+{
+	uint32_t *numbers = arena_array(s->arena, count, sizeof(*numbers));
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		numbers[i] = number_or_uid(s, sequences[i]);
+	write_numbers(s, numbers, count);
 }
 
 static void write_partial(struct session *s, const struct partial_range *p, const search_numbers *found)
@@ -174,15 +193,22 @@ static void write_found(struct session *s, unsigned returns, const search_number
 	}
 }
 
+void esearch_begin(struct session *s, struct str tag, bool uid)
+{
+	struct buf *out = session_out(s);
+
+	buf_adds(out, "* ESEARCH (TAG ");
+	imap_string(out, tag);
+	buf_adds(out, uid ? ") UID" : ")");
+}
+
 static void answer_extended(
     struct session *s, const struct search_request *request, const search_numbers *found)
 {
 	search_numbers told = VEC_INIT;
 	struct buf *out = session_out(s);
 
-	buf_adds(out, "* ESEARCH (TAG ");
-	imap_string(out, s->tag);
-	buf_adds(out, s->uid ? ") UID" : ")");
+	esearch_begin(s, s->tag, s->uid);
 	write_found(s, request->returns, found);
 	if ((request->returns & SEARCH_RETURN_PARTIAL) != 0)
 		write_partial(s, &request->partial, found);

@@ -14,8 +14,18 @@
 
 #include "base/vec.h"
 #include "imap/search_parse.h"
+#include "search/sort.h"
 
 typedef VEC(uint32_t) search_numbers;
+
+/* Where is searched: a mailbox as a view shows it, all of it or some of its messages. */
+struct search_scope {
+	struct session *s;
+	struct mailbox *mailbox;
+	struct view *view;
+	const search_numbers *among; /* sequence numbers that rise, or NULL */
+};
+struct search_scope search_selected(struct session *s);
 
 /* ---- search.c ---- */
 /*
@@ -27,17 +37,28 @@ bool search_possible(struct session *s, const struct search_request *request);
  * Sequence numbers of the messages that match, in order. `gone`: a message's text was needed and is not there
  * any more. 0, or a code.
  */
-int search_messages(struct session *s, const struct search_request *request, search_numbers *found,
-    bool *gone, struct err *e);
+int search_messages(const struct search_scope *scope, const struct search_request *request,
+    search_numbers *found, bool *gone, struct err *e);
+
+/* ---- sort.c ---- */
+/* Brings what was found in order. Messages whose text is needed and gone are left out. */
+int sort_messages(const struct search_scope *scope, const struct sort_program *order, struct arena *a,
+    search_numbers *found, bool *gone, struct err *e);
 
 /* ---- search_result.c ---- */
 /* Saves what was found, if that was asked for. False: NO was said. */
 bool search_save(struct session *s, const struct search_request *request, const search_numbers *found);
+/* A sequence-set of numbers as they come; only what rises by one is a range (RFC 5267 §3.2). */
+void write_numbers(struct session *s, const uint32_t *numbers, size_t count);
+/* "* ESEARCH (TAG "tag") UID" */
+void esearch_begin(struct session *s, struct str tag, bool uid);
 /* The answer; `name` is what it is called without RETURN: SEARCH or SORT. */
 void search_answer(
     struct session *s, const struct search_request *request, const search_numbers *found, const char *name);
 
-/* The command failed with NO: what it should have saved is empty. */
+/* NO with the error. */
+void search_failed(struct session *s, const struct search_request *request, const struct err *e);
+/* The command fails with NO: what it should have saved is empty. */
 void saved_failed(struct session *s, const struct search_request *request);
 void saved_clear(struct session *s);
 /* Takes a "$" when there is one: the UIDs that were saved, there or not. */

@@ -3,7 +3,7 @@
  * RFC 7162 are in qresync.c.
  */
 #include "imap/condstore.h"
-#include "imap/search_result.h"
+#include "imap/contexts.h"
 #include "imap/fetch.h"
 #include "log/log.h"
 #include "store/derived.h"
@@ -16,6 +16,7 @@ void session_deselect(struct session *s)
 		return;
 	saved_clear(s);
 	fetch_kept_forget(s);
+	contexts_clear(s);
 	view_close(&s->view);
 	mailbox_close(&s->mailbox);
 	log_set_mailbox(NULL);

@@ -25,7 +25,7 @@ struct imap_options {
 	uint64_t bad_commands;
 	uint64_t fetch_items, section_depth;
 	uint64_t search_keys, search_depth;
-	uint64_t saved_ranges;
+	uint64_t saved_ranges, contexts;
 	uint64_t list_patterns;
 	uint64_t thread_ids;
 	uint64_t keywords;
@@ -73,7 +73,8 @@ struct session {
 	struct {
 		struct arena *arena; /* of the set, or NULL */
 		struct number_set uids;
-	} saved; /* "$": search_result.h */
+	} saved;                   /* "$": search_result.h */
+	struct contexts *contexts; /* searches with updates: contexts.h; NULL: none */
 
 	/* What ENABLE has switched on besides mod-sequences: enable.c. */
 	bool rev2;        /* IMAP4rev2 instead of IMAP4rev1 */

@@ -1,7 +1,7 @@
 /*
  * sort.c: SORT, THREAD and their UID forms (RFC 5256, RFC 5957), SORT with RETURN (RFC 5267 §3).
  */
-#include "imap/search_result.h"
+#include "imap/contexts.h"
 #include "search/sort.h"
 #include "search/thread.h"
 #include "store/derived.h"
@@ -20,7 +20,7 @@ static const char *const key_names[SORT_KEYS] = {
 };
 
 struct sorting {
-	struct session *s;
+	const struct search_scope *scope;
 	const struct message **messages; /* that were found */
 	const uint32_t *sequences;
 	bool gone, too_many;
@@ -64,12 +64,13 @@ static int take_message(void *arg, size_t i, struct str packed)
 	struct sorting *x = arg;
 	const struct message *msg = x->messages[i];
 	struct sort_record record;
-	struct sort_message m = {.number = x->threading != NULL && x->s->uid ? msg->uid : x->sequences[i],
+	struct sort_message m = {
+	    .number = x->threading != NULL && x->scope->s->uid ? msg->uid : x->sequences[i],
 	    .arrival = msg->internal_date,
 	    .octets = msg->octets,
 	    .record = &record};
 
-	if (i % 64 == 0 && session_stopped(x->s))
+	if (i % 64 == 0 && session_stopped(x->scope->s))
 		return MORTISE_E_CANCELLED;
 	if (packed.n == 0 || !sort_record_read(packed, &record)) {
 		x->gone = true;
@@ -90,9 +91,9 @@ static int find_sizes(struct sorting *x, size_t count, struct err *e)
 	size_t i;
 
 	for (i = 0; i < count; i++) {
-		if (session_stopped(x->s))
+		if (session_stopped(x->scope->s))
 			return err_fail(e, MORTISE_E_CANCELLED, "Interrupted");
-		if (mailbox_octets(x->s->mailbox, x->messages[i], &octets, e) == MORTISE_E_EXPUNGED)
+		if (mailbox_octets(x->scope->mailbox, x->messages[i], &octets, e) == MORTISE_E_EXPUNGED)
 			err_clear(e);
 		else if (e->code != 0)
 			return e->code;
@@ -101,20 +102,20 @@ static int find_sizes(struct sorting *x, size_t count, struct err *e)
 }
 
 /* What is found goes to the sorter or the threads, in the order of the mailbox. */
-static int take_found(struct sorting *x, const search_numbers *found, bool records, struct err *e)
+static int take_found(
+    struct sorting *x, struct arena *a, const search_numbers *found, bool records, struct err *e)
 {
-	struct session *s = x->s;
 	size_t i;
 	int r;
 
-	x->messages = arena_array(s->arena, found->n, sizeof(*x->messages));
+	x->messages = arena_array(a, found->n, sizeof(*x->messages));
 	x->sequences = found->v;
 	for (i = 0; i < found->n; i++)
-		x->messages[i] = view_message(s->view, found->v[i]);
+		x->messages[i] = view_message(x->scope->view, found->v[i]);
 	if (x->sizes && find_sizes(x, found->n, e) != 0)
 		return e->code;
 	if (records) {
-		r = mailbox_sort_records(s->mailbox, x->messages, found->n, take_message, x, e);
+		r = mailbox_sort_records(x->scope->mailbox, x->messages, found->n, take_message, x, e);
 		if (x->too_many)
 			return err_fail(e, MORTISE_E_LIMIT, "Too many messages to thread");
 		return r == 0 || e->code != 0 ? e->code : err_fail(e, r, "Interrupted");
@@ -126,17 +127,6 @@ static int take_found(struct sorting *x, const search_numbers *found, bool recor
 	return 0;
 }
 
-/* Sequence numbers in order take the place of what was found. */
-static void take_sorted(struct sorter *sorter, search_numbers *found)
-{
-	size_t i, count;
-	const uint32_t *numbers = sorter_sort(sorter, &count);
-
-	found->n = count;
-	for (i = 0; i < count; i++)
-		found->v[i] = numbers[i];
-}
-
 static bool has_key(const struct sort_program *p, enum sort_key key)
 {
 	size_t i;
@@ -146,36 +136,45 @@ static bool has_key(const struct sort_program *p, enum sort_key key)
 	return i < p->count;
 }
 
+int sort_messages(const struct search_scope *scope, const struct sort_program *order, struct arena *a,
+    search_numbers *found, bool *gone, struct err *e)
+{
+	struct sorting x = {
+	    .scope = scope, .sizes = has_key(order, SORT_SIZE), .sorter = sorter_new(a, order, found->n)};
+	const uint32_t *sorted;
+	size_t i;
+
+	if (take_found(&x, a, found, sort_needs_record(order), e) != 0)
+		return e->code;
+	sorted = sorter_sort(x.sorter, &found->n);
+	for (i = 0; i < found->n; i++)
+		found->v[i] = sorted[i];
+	*gone |= x.gone;
+	return 0;
+}
+
 void command_sort(struct session *s, struct parse *p)
 {
-	struct sorting x = {.s = s};
-	struct sort_program program;
+	struct search_scope scope = search_selected(s);
+	struct sort_program order;
 	struct search_request request;
 	search_numbers found = VEC_INIT;
 	struct err e = ERR_INIT;
+	bool gone = false;
 
-	if (!search_parse_return(p, &request) || !sort_parse(p, &program) ||
-	    !search_parse_criteria(s, p, &request)) {
+	if (!search_parse_return(p, &request) || !sort_parse(p, &order) ||
+	    !search_parse_criteria(s, p, &request))
 		reply_bad(s, p->error);
-		return;
-	}
-	if (!search_possible(s, &request))
-		return;
-	x.sizes = has_key(&program, SORT_SIZE);
-	if (search_messages(s, &request, &found, &x.gone, &e) == 0) {
-		x.sorter = sorter_new(s->arena, &program, found.n);
-		take_found(&x, &found, sort_needs_record(&program), &e);
-	}
-	if (e.code != 0) {
-		saved_failed(s, &request);
-		reply_error(s, &e);
-	} else {
-		take_sorted(x.sorter, &found);
-		if (search_save(s, &request, &found))
-			search_answer(s, &request, &found, "SORT");
-	}
+	else if (!search_possible(s, &request))
+		;
+	else if (search_messages(&scope, &request, &found, &gone, &e) != 0 ||
+	         sort_messages(&scope, &order, s->arena, &found, &gone, &e) != 0)
+		search_failed(s, &request, &e);
+	else if (search_save(s, &request, &found))
+		search_answer(s, &request, &found, "SORT");
+	context_keep(s, &request, &order, &found);
 	vec_free(&found);
-	reply_ok(s, x.gone ? "EXPUNGEISSUED" : NULL, "SORT completed");
+	reply_ok(s, gone ? "EXPUNGEISSUED" : NULL, "SORT completed");
 }
 
 /* ---- THREAD ---- */
@@ -207,7 +206,8 @@ static void write_threads(struct session *s, struct threading *t)
 
 void command_thread(struct session *s, struct parse *p)
 {
-	struct sorting x = {.s = s};
+	struct search_scope scope = search_selected(s);
+	struct sorting x = {.scope = &scope};
 	enum thread_algorithm by = THREAD_REFERENCES;
 	struct search_request request = {0};
 	search_numbers found = VEC_INIT;
@@ -220,8 +220,8 @@ void command_thread(struct session *s, struct parse *p)
 	if (!search_possible(s, &request))
 		return;
 	x.threading = threading_new(by, (size_t)s->o->thread_ids);
-	if (search_messages(s, &request, &found, &x.gone, &e) == 0)
-		take_found(&x, &found, true, &e);
+	if (search_messages(&scope, &request, &found, &x.gone, &e) == 0)
+		take_found(&x, s->arena, &found, true, &e);
 	vec_free(&found);
 	if (e.code == 0)
 		write_threads(s, x.threading);

@@ -4,7 +4,7 @@
  */
 #include "charset/charset.h"
 #include "imap/condstore.h"
-#include "imap/search_result.h"
+#include "imap/contexts.h"
 #include "log/log.h"
 #include "mime/mime.h"
 #include "base/banned.h"
@@ -174,12 +174,20 @@ static void tell_news(struct session *s, struct telling *t, unsigned how)
 	    .keywords = on_keywords,
 	    .arg = t};
 	struct err e = ERR_INIT;
+	bool changed;
 
-	if (view_update(s->view, how, &events, &e) < 0 && !mailbox_gone(s->mailbox)) {
+	if (mailbox_sync(s->mailbox, &e) < 0) {
+		if (mailbox_gone(s->mailbox))
+			return;
 		report_error(s, &e);
-		view_update(s->view, how | VIEW_NO_SYNC, &events, &e);
+		err_clear(&e);
 	}
+	contexts_forget_expunged(s);
+	changed = view_changed(s->view);
+	view_update(s->view, how | VIEW_NO_SYNC, &events, &e);
 	tell_vanished(t);
+	if (changed)
+		contexts_follow(s);
 	arena_free(&t->arena);
 }
 

@@ -104,19 +104,40 @@ void search_prepare(struct search *s, struct arena *a)
 	vec_free(&all);
 }
 
-bool search_needs_message(const struct search *s)
+/* Whether any key of the program is one of those. */
+static bool any_key(const struct search *s, bool (*is)(enum search_key key))
 {
 	VEC(const struct search *) todo = VEC_INIT;
-	bool needs = false;
+	bool found = false;
 
 	*vec_push(&todo) = s;
-	while (todo.n != 0 && !needs) {
+	while (todo.n != 0 && !found) {
 		const struct search *key = todo.v[--todo.n], *child;
 
-		needs = cost_of(key->key) != COST_RECORD;
+		found = is(key->key);
 		for (child = key->child; child != NULL; child = child->next)
 			*vec_push(&todo) = child;
 	}
 	vec_free(&todo);
-	return needs;
+	return found;
+}
+
+static bool reads_message(enum search_key key)
+{
+	return cost_of(key) != COST_RECORD;
+}
+
+bool search_needs_message(const struct search *s)
+{
+	return any_key(s, reads_message);
+}
+
+static bool may_change(enum search_key key)
+{
+	return key == SEARCH_FLAG || key == SEARCH_KEYWORD || key == SEARCH_NEW || key == SEARCH_MODSEQ;
+}
+
+bool search_may_change(const struct search *s)
+{
+	return any_key(s, may_change);
 }

@@ -98,6 +98,7 @@ struct search {
  */
 void search_prepare(struct search *s, struct arena *a);
 bool search_needs_message(const struct search *s); /* any key that reads the message */
+bool search_may_change(const struct search *s); /* a message that matches may cease to, and the other way */
 
 /*
  * The message under test. `open` is called at most once, when a key needs the text; the source is closed when

@@ -175,6 +175,7 @@ uint32_t view_recent(const struct view *v);
 uint32_t view_first_unseen(const struct view *v);        /* sequence number or 0 */
 bool view_news(const struct view *v, uint32_t sequence); /* its flags are not the ones that were told */
 bool view_ghosts(const struct view *v);                  /* an expunge waits to be told */
+bool view_changed(const struct view *v);                 /* the mailbox has changed since the last update */
 const struct message *view_message(const struct view *v, uint32_t sequence); /* 1…count; never NULL */
 uint32_t view_sequence(const struct view *v, uint32_t uid);                  /* 0: not in the view */
 /* Sequence set → UIDs (false: a number above the count), and UID set → the UIDs that are there. */

@@ -267,6 +267,12 @@ bool view_ghosts(const struct view *v)
 	return v->ghosts;
 }
 
+bool view_changed(const struct view *v)
+{
+	CHECK_OBJ(v, VIEW_MAGIC);
+	return v->changes != v->m->changes;
+}
+
 const struct message *view_message(const struct view *v, uint32_t sequence)
 {
 	need(v);

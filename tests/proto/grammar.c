@@ -463,6 +463,20 @@ static bool partial_data(struct grammar *g)
 	return want(g, ')');
 }
 
+/* RFC 5267 §5: "(" position SP set *(SP position SP set) ")" */
+static bool changes_data(struct grammar *g)
+{
+	uint64_t position, count;
+
+	if (!want(g, '('))
+		return false;
+	do
+		if (!number(g, &position) || !want(g, ' ') || !uid_set(g, &count))
+			return false;
+	while (take(g, ' '));
+	return want(g, ')');
+}
+
 static bool set_data(struct grammar *g)
 {
 	uint64_t count;
@@ -484,14 +498,16 @@ static bool one_message(struct grammar *g)
 	return nz_number(g, &n);
 }
 
-/* RFC 4466 §2.6.2, RFC 4731 §3.1, RFC 7162 §3.1.10, RFC 9394 §4. */
+/* RFC 4466 §2.6.2, RFC 4731 §3.1, RFC 7162 §3.1.10, RFC 5267 §5, RFC 9394 §4. */
 static bool esearch_data(struct grammar *g)
 {
 	static const struct {
 		const char *name;
 		bool (*data)(struct grammar *g);
 	} items[] = {{"MIN", one_message}, {"MAX", one_message}, {"COUNT", count_data}, {"ALL", set_data},
-	    {"PARTIAL", partial_data}, {"MODSEQ", mod_sequence}};
+	    {"PARTIAL", partial_data}, {"MODSEQ", mod_sequence}, {"ADDTO", changes_data},
+	    {"REMOVEFROM", changes_data}};
+	const unsigned several = 1u << 6 | 1u << 7;
 	unsigned seen = 0, i;
 	const unsigned uid = 1u << 31, all = 1u << 3, partial = 1u << 4;
 
@@ -505,8 +521,8 @@ static bool esearch_data(struct grammar *g)
 		}
 		for (i = 0; i < sizeof(items) / sizeof(items[0]) && !take_word(g, items[i].name); i++)
 			;
-		if (i == sizeof(items) / sizeof(items[0]) || (seen & 1u << i) != 0)
-			return wanted(g, "a result of RFC 4731 or RFC 9394, each once");
+		if (i == sizeof(items) / sizeof(items[0]) || (seen & 1u << i & ~several) != 0)
+			return wanted(g, "a result of RFC 4731, RFC 5267 or RFC 9394, each once");
 		seen |= 1u << i;
 		if (!want(g, ' ') || !items[i].data(g))
 			return false;

@@ -102,6 +102,12 @@ static bool metadata(struct grammar *g)
 	return wanted(g, "a METADATA code of RFC 5464");
 }
 
+/* RFC 5267 §5 */
+static bool quoted_tag(struct grammar *g)
+{
+	return want(g, ' ') && quoted(g, NULL);
+}
+
 static const struct {
 	const char *name;
 	bool (*argument)(struct grammar *g);
@@ -147,6 +153,7 @@ static const struct {
     {"USEATTR", no_argument},
     {"NOTSAVED", no_argument},
     {"UNKNOWN-CTE", no_argument},
+    {"NOUPDATE", quoted_tag},
 };
 
 static bool code(struct grammar *g)
@@ -156,7 +163,7 @@ static bool code(struct grammar *g)
 	for (i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
 		if (take_word(g, codes[i].name))
 			return codes[i].argument(g) && want(g, ']') && want(g, ' ');
-	return wanted(g, "a response code of RFC 3501, 3516, 4315, 5182, 5464, 5530, 6154, 7162 or 8474");
+	return wanted(g, "a response code that is registered");
 }
 
 bool resp_text(struct grammar *g)
