@@ -28,14 +28,34 @@ struct buf {
 		NULL, 0, 0, 0, false \
 	}
 
-void buf_free(struct buf *b);                 /* back to a zeroed struct */
-void buf_wipe(struct buf *b);                 /* overwrites, then frees */
-void buf_reset(struct buf *b);                /* n = 0, overflow = false; keeps the memory up to 64 KiB */
-void buf_reserve(struct buf *b, size_t more); /* room for more octets (ignores the limit) */
+void buf_free(struct buf *b);              /* back to a zeroed struct */
+void buf_wipe(struct buf *b);              /* overwrites, then frees */
+void buf_reset(struct buf *b);             /* n = 0, overflow = false; keeps the memory up to 64 KiB */
+void buf_grow(struct buf *b, size_t more); /* what buf_reserve does when there is no room yet */
+/* Room for more octets (ignores the limit). */
+static inline void buf_reserve(struct buf *b, size_t more)
+{
+	if (more >= b->cap - b->n)
+		buf_grow(b, more);
+}
 void buf_add(struct buf *b, const void *p, size_t n);
-void buf_addc(struct buf *b, char c);
-void buf_adds(struct buf *b, const char *s);
-void buf_addstr(struct buf *b, struct str s);
+static inline void buf_addc(struct buf *b, char c)
+{
+	if (b->limit != 0 || b->cap - b->n < 2) {
+		buf_add(b, &c, 1);
+		return;
+	}
+	b->p[b->n++] = c;
+	b->p[b->n] = '\0';
+}
+static inline void buf_adds(struct buf *b, const char *s)
+{
+	buf_add(b, s, strlen(s));
+}
+static inline void buf_addstr(struct buf *b, struct str s)
+{
+	buf_add(b, s.p, s.n);
+}
 void buf_addu(struct buf *b, uint64_t v); /* decimal */
 void buf_printf(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
 void buf_vprintf(struct buf *b, const char *format, va_list ap) PRINTF_LIKE(2, 0);

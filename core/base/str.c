@@ -4,11 +4,6 @@
 #include "base/object.h"
 #include "base/banned.h"
 
-bool str_eq(struct str a, struct str b)
-{
-	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
-}
-
 int str_cmp(struct str a, struct str b)
 {
 	size_t n = a.n < b.n ? a.n : b.n;
@@ -28,11 +23,6 @@ int str_icmp(struct str a, struct str b)
 			return x < y ? -1 : 1;
 	}
 	return a.n < b.n ? -1 : a.n > b.n;
-}
-
-bool str_ieq(struct str a, struct str b)
-{
-	return a.n == b.n && str_icmp(a, b) == 0;
 }
 
 bool str_eqc(struct str a, const char *c)
@@ -60,20 +50,6 @@ bool str_ends(struct str s, struct str suffix)
 	return s.n >= suffix.n && str_eq(str_from(s, s.n - suffix.n), suffix);
 }
 
-struct str str_sub(struct str s, size_t from, size_t n)
-{
-	if (from > s.n)
-		from = s.n;
-	if (n > s.n - from)
-		n = s.n - from;
-	return (struct str){s.p != NULL ? s.p + from : NULL, n};
-}
-
-struct str str_from(struct str s, size_t from)
-{
-	return str_sub(s, from, s.n);
-}
-
 static bool is_space(char c)
 {
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
@@ -86,13 +62,6 @@ struct str str_trim(struct str s)
 	while (s.n > 0 && is_space(s.p[s.n - 1]))
 		s.n--;
 	return s;
-}
-
-size_t str_find(struct str s, char c)
-{
-	const char *p = s.n != 0 ? memchr(s.p, c, s.n) : NULL;
-
-	return p != NULL ? (size_t)(p - s.p) : s.n;
 }
 
 size_t str_search(struct str s, struct str needle)

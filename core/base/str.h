@@ -52,20 +52,42 @@ static inline bool ascii_alpha(char c)
 	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
 }
 
-bool str_eq(struct str a, struct str b);
-bool str_ieq(struct str a, struct str b); /* ASCII case-insensitive */
+static inline bool str_eq(struct str a, struct str b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
 int str_cmp(struct str a, struct str b);
-int str_icmp(struct str a, struct str b);
+int str_icmp(struct str a, struct str b); /* ASCII case-insensitive */
+static inline bool str_ieq(struct str a, struct str b)
+{
+	return a.n == b.n && str_icmp(a, b) == 0;
+}
 bool str_eqc(struct str a, const char *c);
 bool str_ieqc(struct str a, const char *c);
 bool str_starts(struct str s, struct str prefix);
 bool str_istarts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
-struct str str_sub(struct str s, size_t from, size_t n); /* clamped to s */
-struct str str_from(struct str s, size_t from);
+/* Clamped to s. */
+static inline struct str str_sub(struct str s, size_t from, size_t n)
+{
+	if (from > s.n)
+		from = s.n;
+	if (n > s.n - from)
+		n = s.n - from;
+	return (struct str){s.p != NULL ? s.p + from : NULL, n};
+}
+static inline struct str str_from(struct str s, size_t from)
+{
+	return str_sub(s, from, s.n);
+}
 struct str str_trim(struct str s); /* SP, TAB, CR, LF at both ends */
 /* Index of c, or s.n. */
-size_t str_find(struct str s, char c);
+static inline size_t str_find(struct str s, char c)
+{
+	const char *p = s.n != 0 ? (const char *)memchr(s.p, c, s.n) : NULL;
+
+	return p != NULL ? (size_t)(p - s.p) : s.n;
+}
 /* Index of needle, or SIZE_MAX. */
 size_t str_search(struct str s, struct str needle);
 /* Splits s at the first c: the part before is returned, *s is what follows (p == NULL when there was no c).
