@@ -10,6 +10,8 @@
  * Text stored with bare LF is converted on the way. Marks (place in the wire form, place in the stored form)
  * are kept every so often, so that going back starts at a mark; there are at most MARKS_MAX, and their
  * distance doubles when they run out.
+ *
+ * What is asked for most is a header: the first window is small, those behind it grow.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -22,6 +24,8 @@
 #define FILE_SOURCE_MAGIC 0x46536f75u /* "FSou" */
 #define MARKS_MAX 1024u
 #define MARK_DISTANCE (256u * 1024u)
+#define WINDOW_FIRST 4096u /* octets */
+#define WINDOW_GROWTH 4u
 #define ASK_AGAIN 3 /* times, when the file keeps changing under us */
 
 struct mark {
@@ -47,8 +51,9 @@ struct file_source {
 	uint64_t window_at;
 	struct mark here; /* behind the window */
 	struct mark *marks;
-	size_t mark_count;
+	size_t mark_count, mark_room;
 	uint64_t mark_distance;
+	size_t step; /* stored octets of the next window */
 };
 
 static struct file_source *self(struct source *s)
@@ -187,10 +192,13 @@ static void put_mark(struct file_source *f)
 
 	if (f->newline == MORTISE_NEWLINE_CRLF)
 		return;
-	if (f->mark_count > 0 && f->here.wire < f->marks[f->mark_count - 1].wire + f->mark_distance)
+	/* The beginning needs none. */
+	if (f->here.wire < (f->mark_count > 0 ? f->marks[f->mark_count - 1].wire : 0) + f->mark_distance)
 		return;
-	if (f->marks == NULL)
-		f->marks = mem_array(MARKS_MAX, sizeof(*f->marks));
+	if (f->mark_count == f->mark_room && f->mark_room < MARKS_MAX) {
+		f->mark_room = f->mark_room == 0 ? 16 : 2 * f->mark_room;
+		f->marks = mem_grow(f->marks, f->mark_room, sizeof(*f->marks));
+	}
 	if (f->mark_count == MARKS_MAX) {
 		for (i = 0; i < MARKS_MAX / 2; i++)
 			f->marks[i] = f->marks[2 * i];
@@ -231,10 +239,12 @@ static size_t convert(const unsigned char *from, size_t n, bool *after_cr, unsig
 static int next_window(struct file_source *f, struct err *e)
 {
 	unsigned char *stored = f->buffers, *wire = f->buffers + SOURCE_WINDOW;
-	ssize_t n = read_stored(f, f->here.stored, stored, SOURCE_WINDOW, e);
+	ssize_t n = read_stored(f, f->here.stored, stored, f->step, e);
 
 	if (n < 0)
 		return (int)n;
+	if (f->step < SOURCE_WINDOW)
+		f->step *= WINDOW_GROWTH;
 	put_mark(f);
 	f->window_at = f->here.wire;
 	if (f->newline == MORTISE_NEWLINE_CRLF)
@@ -440,6 +450,7 @@ int source_file(
 	f->octets = octets;
 	f->fd = -1;
 	f->mark_distance = MARK_DISTANCE;
+	f->step = WINDOW_FIRST;
 	f->next = m->sources;
 	m->sources = f;
 	if (ask(f, e) != 0) {
