@@ -229,7 +229,23 @@ static void start_angle(struct parser *p)
 
 static void take_atom(struct parser *p)
 {
-	static const char ends[] = " \t\r\n()<>@,;:\\\"[].";
+	static const bool ends[256] = {[' '] = true,
+	    ['\t'] = true,
+	    ['\r'] = true,
+	    ['\n'] = true,
+	    ['('] = true,
+	    [')'] = true,
+	    ['<'] = true,
+	    ['>'] = true,
+	    ['@'] = true,
+	    [','] = true,
+	    [';'] = true,
+	    [':'] = true,
+	    ['\\'] = true,
+	    ['"'] = true,
+	    ['['] = true,
+	    [']'] = true,
+	    ['.'] = true};
 	size_t n = 0;
 
 	if (p->in.p[0] == '[' && p->at) {
@@ -237,7 +253,7 @@ static void take_atom(struct parser *p)
 		n = str_find(p->in, ']');
 		n += n < p->in.n;
 	} else {
-		while (n < p->in.n && (p->in.p[n] == '\0' || strchr(ends, p->in.p[n]) == NULL))
+		while (n < p->in.n && !ends[(unsigned char)p->in.p[n]])
 			n++;
 		n = n != 0 ? n : 1;
 	}

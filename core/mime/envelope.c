@@ -12,19 +12,19 @@ enum member { DATE, SUBJECT, FROM, SENDER, REPLY_TO, TO, CC, BCC, IN_REPLY_TO, M
 
 /* In the order of the envelope. */
 static const struct {
-	const char *name;
+	struct str name;
 	bool address;
 } members[MEMBERS] = {
-    [DATE] = {"Date", false},
-    [SUBJECT] = {"Subject", false},
-    [FROM] = {"From", true},
-    [SENDER] = {"Sender", true},
-    [REPLY_TO] = {"Reply-To", true},
-    [TO] = {"To", true},
-    [CC] = {"Cc", true},
-    [BCC] = {"Bcc", true},
-    [IN_REPLY_TO] = {"In-Reply-To", false},
-    [MESSAGE_ID] = {"Message-ID", false},
+    [DATE] = {STR_INIT("Date"), false},
+    [SUBJECT] = {STR_INIT("Subject"), false},
+    [FROM] = {STR_INIT("From"), true},
+    [SENDER] = {STR_INIT("Sender"), true},
+    [REPLY_TO] = {STR_INIT("Reply-To"), true},
+    [TO] = {STR_INIT("To"), true},
+    [CC] = {STR_INIT("Cc"), true},
+    [BCC] = {STR_INIT("Bcc"), true},
+    [IN_REPLY_TO] = {STR_INIT("In-Reply-To"), false},
+    [MESSAGE_ID] = {STR_INIT("Message-ID"), false},
 };
 
 struct found {
@@ -38,7 +38,7 @@ static int member_of(struct str name)
 	int i;
 
 	for (i = 0; i < MEMBERS; i++)
-		if (str_ieqc(name, members[i].name))
+		if (str_ieq(name, members[i].name))
 			return i;
 	return -1;
 }
@@ -122,6 +122,13 @@ void envelope_write(struct buf *out, struct str header, const struct mime_limits
 	buf_addc(out, ')');
 	buf_free(&from);
 	vec_free(&found);
+}
+
+void mime_envelope_of(struct str header, const struct mime_limits *l, struct buf *out)
+{
+	struct mime_limits limits = mime_limits_of(l);
+
+	envelope_write(out, str_sub(header, 0, limits.header_size), &limits);
 }
 
 int mime_envelope(

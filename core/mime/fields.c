@@ -10,35 +10,38 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-/* ftext (RFC 5322 §3.6.8), white space before the colon allowed (§4.5). Empty: this is no field. */
-static struct str name_of(struct str raw, size_t *colon)
+/* ftext (RFC 5322 §3.6.8), white space before the colon allowed (§4.5), of a field's first line. Empty: this
+ * is no field. */
+static struct str name_of(struct str line, size_t *colon)
 {
 	struct str name;
 	size_t i;
 
-	*colon = str_find(str_sub(raw, 0, str_find(raw, '\n')), ':');
-	name = str_sub(raw, 0, *colon);
+	*colon = str_find(line, ':');
+	name = str_sub(line, 0, *colon);
 	while (name.n != 0 && is_blank(name.p[name.n - 1]))
 		name.n--;
 	for (i = 0; i < name.n; i++)
 		if (name.p[i] <= ' ' || name.p[i] >= 0x7f)
 			return STR_NONE;
-	return *colon < raw.n && raw.p[*colon] == ':' ? name : STR_NONE;
+	return *colon < line.n ? name : STR_NONE;
 }
 
 bool field_step(struct field_cursor *c, struct raw_field *out)
 {
 	struct str rest = c->rest;
-	size_t end = 0, colon;
+	size_t end, first, colon;
 
 	if (rest.n == 0 || rest.p[0] == '\n' || (rest.n >= 2 && rest.p[0] == '\r' && rest.p[1] == '\n'))
 		return false;
-	do {
+	end = first = str_find(rest, '\n');
+	end += end < rest.n;
+	while (end < rest.n && is_blank(rest.p[end])) {
 		end += str_find(str_from(rest, end), '\n');
 		end += end < rest.n;
-	} while (end < rest.n && is_blank(rest.p[end]));
+	}
 	out->raw = str_sub(rest, 0, end);
-	out->name = name_of(out->raw, &colon);
+	out->name = name_of(str_sub(rest, 0, first), &colon);
 	out->value = out->name.n != 0 ? str_from(out->raw, colon + 1) : STR_NONE;
 	c->rest = str_from(rest, end);
 	return true;
@@ -47,18 +50,18 @@ bool field_step(struct field_cursor *c, struct raw_field *out)
 struct str field_unfold(struct str folded, struct arena *a)
 {
 	struct str s = str_trim(folded);
-	size_t i, n = 0;
+	size_t n = 0, line = str_find(s, '\n');
 	char *p;
 
-	if (str_find(s, '\n') == s.n)
+	if (line == s.n)
 		return s.n != 0 ? s : STR("");
 	p = arena_alloc(a, s.n + 1);
-	for (i = 0; i < s.n; i++) {
-		if (s.p[i] == '\n')
-			continue;
-		if (s.p[i] == '\r' && i + 1 < s.n && s.p[i + 1] == '\n')
-			continue;
-		p[n++] = s.p[i];
+	for (; s.n > 0; line = str_find(s, '\n')) {
+		size_t text = line > 0 && line < s.n && s.p[line - 1] == '\r' ? line - 1 : line;
+
+		memcpy(p + n, s.p, text);
+		n += text;
+		s = str_from(s, line + 1);
 	}
 	return str_mem(p, n);
 }
@@ -127,22 +130,27 @@ static int read_header(struct source *s, uint64_t from, uint64_t to, size_t limi
 	return r;
 }
 
+struct mime_fields *mime_fields_of(struct str header, const struct mime_limits *l, struct arena *a)
+{
+	struct mime_limits limits = mime_limits_of(l);
+	struct mime_fields *f = arena_new_of(a, struct mime_fields);
+
+	f->magic = FIELDS_MAGIC;
+	f->left = limits.header_fields;
+	f->arena = a;
+	f->cursor.rest = str_sub(header, 0, limits.header_size);
+	return f;
+}
+
 int mime_fields_open(struct source *s, uint64_t from, uint64_t to, const struct mime_limits *l,
     struct arena *a, struct mime_fields **out, struct err *e)
 {
 	struct mime_limits limits = mime_limits_of(l);
-	struct mime_fields *f = arena_new_of(a, struct mime_fields);
-	int r;
+	struct str header;
+	int r = read_header(s, from, to > from ? to : from, limits.header_size, a, &header, e);
 
-	*out = NULL;
-	r = read_header(s, from, to > from ? to : from, limits.header_size, a, &f->cursor.rest, e);
-	if (r != 0)
-		return r;
-	f->magic = FIELDS_MAGIC;
-	f->left = limits.header_fields;
-	f->arena = a;
-	*out = f;
-	return 0;
+	*out = r == 0 ? mime_fields_of(header, l, a) : NULL;
+	return r;
 }
 
 bool mime_fields_next(struct mime_fields *f, struct mime_field *out)
@@ -161,18 +169,18 @@ bool mime_fields_next(struct mime_fields *f, struct mime_field *out)
 	return true;
 }
 
-bool mime_field_get(struct source *s, uint64_t from, uint64_t to, struct str name,
-    const struct mime_limits *l, struct arena *a, struct str *value, struct err *e)
+bool mime_field_of(
+    struct str header, struct str name, const struct mime_limits *l, struct arena *a, struct str *value)
 {
-	struct mime_fields *f;
-	struct mime_field field;
+	struct mime_limits limits = mime_limits_of(l);
+	struct field_cursor cursor = {str_sub(header, 0, limits.header_size)};
+	uint32_t left = limits.header_fields;
+	struct raw_field raw;
 
 	*value = STR_NONE;
-	if (mime_fields_open(s, from, to, l, a, &f, e) != 0)
-		return false;
-	while (mime_fields_next(f, &field)) {
-		if (str_ieq(field.name, name)) {
-			*value = field.value;
+	while (left-- > 0 && field_step(&cursor, &raw)) {
+		if (str_ieq(raw.name, name)) {
+			*value = field_unfold(raw.value, a);
 			return true;
 		}
 	}

@@ -79,6 +79,8 @@ int mime_parse(
 /* ENVELOPE of the header block [from, to) of s. */
 int mime_envelope(struct source *s, uint64_t from, uint64_t to, const struct mime_limits *l, struct buf *out,
     struct err *e);
+/* The same of a header that is in memory, up to its empty line. */
+void mime_envelope_of(struct str header, const struct mime_limits *l, struct buf *out);
 /* BODY (extended false) or BODYSTRUCTURE of a part tree. */
 void mime_bodystructure(const struct mime_part *root, bool extended, struct buf *out);
 
@@ -128,9 +130,11 @@ struct mime_fields;
 int mime_fields_open(struct source *s, uint64_t from, uint64_t to, const struct mime_limits *l,
     struct arena *a, struct mime_fields **out, struct err *e);
 bool mime_fields_next(struct mime_fields *f, struct mime_field *out);
-/* First field of that name (case-insensitive): true and its value. */
-bool mime_field_get(struct source *s, uint64_t from, uint64_t to, struct str name,
-    const struct mime_limits *l, struct arena *a, struct str *value, struct err *e);
+/* Of a header that is in memory; the fields are windows on it where they are not folded. */
+struct mime_fields *mime_fields_of(struct str header, const struct mime_limits *l, struct arena *a);
+/* Its first field of that name (case-insensitive): true and its value. */
+bool mime_field_of(
+    struct str header, struct str name, const struct mime_limits *l, struct arena *a, struct str *value);
 
 /* Dates. Seconds since 1970 UTC and minutes east; false when it cannot be read. Lenient (RFC 5322 §4.3 and
  * worse). */

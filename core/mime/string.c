@@ -8,34 +8,41 @@
 
 #define QUOTED_MAX 1000u /* longer strings are literals: some clients read quoted ones into a line */
 
-enum octet_class { PLAIN = 0, NOT_ATOM = 1, NOT_QUOTED = 2 };
+enum octet_class { PLAIN = 0, NOT_ATOM = 1, NOT_QUOTED = 2, EIGHT_BIT = 4 };
 
 /* RFC 9051 §9: what may stand in an astring's atom (`]` may), what only in a quoted string, what in neither.
  * Octets above 0x7f are taken for UTF-8: in quoted strings, for clients that have enabled it.
  */
-static enum octet_class class_of(unsigned char c, bool utf8)
-{
-	if (c > 0x7f && utf8)
-		return NOT_ATOM;
-	if (c == 0 || c == '\r' || c == '\n' || c == '"' || c == '\\' || c >= 0x7f)
-		return NOT_QUOTED;
-	if (c <= ' ' || c == '(' || c == ')' || c == '{' || c == '%' || c == '*')
-		return NOT_ATOM;
-	return PLAIN;
-}
+static const unsigned char classes[256] = {
+    [0] = NOT_QUOTED,
+    [1 ... 9] = NOT_ATOM,
+    ['\n'] = NOT_QUOTED,
+    [11 ... 12] = NOT_ATOM,
+    ['\r'] = NOT_QUOTED,
+    [14 ... ' '] = NOT_ATOM,
+    ['"'] = NOT_QUOTED,
+    ['\\'] = NOT_QUOTED,
+    ['('] = NOT_ATOM,
+    [')'] = NOT_ATOM,
+    ['{'] = NOT_ATOM,
+    ['%'] = NOT_ATOM,
+    ['*'] = NOT_ATOM,
+    [0x7f] = NOT_QUOTED,
+    [0x80 ... 0xff] = EIGHT_BIT,
+};
 
 static enum octet_class worst_of(struct str s, bool utf8)
 {
-	enum octet_class worst = PLAIN;
+	unsigned seen = 0;
 	size_t i;
 
-	for (i = 0; i < s.n && worst != NOT_QUOTED; i++) {
-		enum octet_class c = class_of((unsigned char)s.p[i], utf8);
-
-		if (c > worst)
-			worst = c;
-	}
-	return s.n > QUOTED_MAX ? NOT_QUOTED : worst;
+	if (s.n > QUOTED_MAX)
+		return NOT_QUOTED;
+	for (i = 0; i < s.n; i++)
+		seen |= classes[(unsigned char)s.p[i]];
+	if ((seen & NOT_QUOTED) != 0 || ((seen & EIGHT_BIT) != 0 && !utf8))
+		return NOT_QUOTED;
+	return seen != 0 ? NOT_ATOM : PLAIN;
 }
 
 static void literal(struct buf *out, struct str s)

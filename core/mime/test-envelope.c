@@ -69,16 +69,19 @@ static void field_02_get_and_raw(void **state UNUSED)
 	struct mime_field field;
 	struct str v;
 
-	assert_true(mime_field_get(&c.source, 0, 100, STR("a"), NULL, a, &v, &e));
+	assert_true(mime_field_of(STR("A: 1\r\nB: 2\r\n  3\r\na: 4"), STR("a"), NULL, a, &v));
 	assert_true(str_eqc(v, "1"));
-	assert_false(mime_field_get(&c.source, 0, 100, STR("c"), NULL, a, &v, &e));
-	assert_int_equal(e.code, 0);
+	assert_true(mime_field_of(STR("A: 1\r\nB: 2\r\n  3\r\n\t4"), STR("b"), NULL, a, &v));
+	assert_true(str_eqc(v, "2  3\t4"));
+	assert_false(mime_field_of(STR("A: 1\r\nB: 2\r\n\r\nC: 3"), STR("c"), NULL, a, &v));
+	assert_null(v.p);
 	assert_int_equal(mime_fields_open(&c.source, 6, 17, NULL, a, &f, &e), 0);
 	assert_true(mime_fields_next(f, &field));
 	assert_true(str_eqc(field.raw, "B: 2\r\n  3\r\n"));
 	assert_false(mime_fields_next(f, &field));
 	c.fail_behind = 1;
-	assert_false(mime_field_get(&c.source, 2, 100, STR("a"), NULL, a, &v, &e));
+	assert_int_equal(mime_fields_open(&c.source, 2, 100, NULL, a, &f, &e), MORTISE_E_IO);
+	assert_null(f);
 	assert_int_equal(e.code, MORTISE_E_IO);
 	arena_free(&a);
 }

@@ -22,7 +22,7 @@ static void record_of(struct str message, struct buf *packed, struct arena *a)
 	struct err e = ERR_INIT;
 
 	ASSERT(mime_envelope(s, 0, message.n, NULL, &envelope, &e) == 0);
-	mime_field_get(s, 0, message.n, STR("References"), NULL, a, &references, &e);
+	mime_field_of(message, STR("References"), NULL, a, &references);
 	sort_record_write(packed, buf_str(&envelope), references);
 	buf_free(&envelope);
 	source_close(&s);

@@ -59,99 +59,68 @@ static bool skip(struct str *s, char c)
 	return true;
 }
 
-static void read_quoted(struct str *s, struct buf *out)
+/*
+ * An nstring behind an optional space, as a window. p NULL: NIL. In its quoted strings nothing is quoted (see
+ * mime/string.c).
+ */
+static struct str read_nstring(struct str *s)
 {
-	while (s->n > 0 && s->p[0] != '"') {
-		if (s->p[0] == '\\')
-			*s = str_from(*s, 1);
-		if (s->n > 0)
-			buf_addc(out, s->p[0]);
-		*s = str_from(*s, 1);
-	}
-	skip(s, '"');
-}
-
-/* An nstring behind an optional space: its octets at the end of `out`. False: NIL. */
-static bool read_nstring(struct str *s, struct buf *out)
-{
-	struct str digits;
+	struct str digits, text;
 	uint64_t n = 0;
 
 	skip(s, ' ');
-	if (skip(s, '"')) {
-		read_quoted(s, out);
-		return true;
-	}
+	if (skip(s, '"'))
+		return str_cut(s, '"');
 	if (!skip(s, '{')) {
 		*s = str_from(*s, strlen("NIL"));
-		return false;
+		return STR_NONE;
 	}
 	digits = str_cut(s, '}');
 	*s = str_from(*s, strlen("\r\n"));
 	if (!str_u64(digits, &n) || n > s->n)
 		n = s->n;
-	buf_add(out, s->p, (size_t)n);
+	text = str_sub(*s, 0, (size_t)n);
 	*s = str_from(*s, (size_t)n);
-	return true;
+	return text;
 }
 
+/* p NULL: NIL. */
 struct address {
-	bool named, has_mailbox, has_host;
-	struct buf name, mailbox, host;
+	struct str name, mailbox, host;
 };
-
-static void address_reset(struct address *a)
-{
-	buf_reset(&a->name);
-	buf_reset(&a->mailbox);
-	buf_reset(&a->host);
-}
-
-static void address_free(struct address *a)
-{
-	buf_free(&a->name);
-	buf_free(&a->mailbox);
-	buf_free(&a->host);
-}
 
 static void read_address(struct str *s, struct address *a)
 {
-	struct buf route = BUF_INIT;
-
-	a->named = read_nstring(s, &a->name);
-	read_nstring(s, &route);
-	a->has_mailbox = read_nstring(s, &a->mailbox);
-	a->has_host = read_nstring(s, &a->host);
+	a->name = read_nstring(s);
+	(void)read_nstring(s); /* route */
+	a->mailbox = read_nstring(s);
+	a->host = read_nstring(s);
 	skip(s, ')');
-	buf_free(&route);
 }
 
-/* Reads a whole list; what is kept is its first address. False: NIL. */
-static bool read_addresses(struct str *s, struct address *first)
+/* Reads a whole list; what is kept is its first address. */
+static void read_addresses(struct str *s, struct address *first)
 {
-	struct address other = {.named = false};
+	struct address other;
 	bool some = false;
 
 	skip(s, ' ');
 	if (!skip(s, '(')) {
 		*s = str_from(*s, strlen("NIL"));
-		return false;
+		return;
 	}
 	while (skip(s, '(')) {
 		read_address(s, some ? &other : first);
 		some = true;
-		address_reset(&other);
 	}
 	skip(s, ')');
-	address_free(&other);
-	return some;
 }
 
 /* ---- writing ---- */
 struct writing {
 	struct buf *out;
 	size_t start; /* of the record in `out` */
-	struct buf raw, decoded;
+	struct buf decoded;
 	char bits;
 };
 
@@ -190,14 +159,14 @@ static void add_display(struct writing *w, enum sort_text i, const struct addres
 	AUTO_BUF struct buf whole = BUF_INIT;
 	size_t from = w->out->n;
 
-	if (a->named)
-		add_decoded(w, i, buf_str(&a->name));
-	if (w->out->n > from || !a->has_mailbox)
+	if (a->name.p != NULL)
+		add_decoded(w, i, a->name);
+	if (w->out->n > from || a->mailbox.p == NULL)
 		return;
-	buf_addstr(&whole, buf_str(&a->mailbox));
-	if (a->has_host) {
+	buf_addstr(&whole, a->mailbox);
+	if (a->host.p != NULL) {
 		buf_addc(&whole, '@');
-		buf_addstr(&whole, buf_str(&a->host));
+		buf_addstr(&whole, a->host);
 	}
 	charset_fold(w->out, buf_str(&whole));
 	end_text(w, i, from);
@@ -227,45 +196,37 @@ enum { FROM, SENDER, REPLY_TO, TO, CC, BCC, LISTS };
 
 static void add_addresses(struct writing *w, struct str *envelope)
 {
-	struct address lists[LISTS] = {{.named = false}};
+	struct address lists[LISTS] = {{.name = STR_NONE}};
 	int i;
 
 	for (i = 0; i < LISTS; i++)
 		read_addresses(envelope, &lists[i]);
-	add_decoded(w, SORT_TEXT_FROM, buf_str(&lists[FROM].mailbox));
-	add_decoded(w, SORT_TEXT_TO, buf_str(&lists[TO].mailbox));
-	add_decoded(w, SORT_TEXT_CC, buf_str(&lists[CC].mailbox));
+	add_decoded(w, SORT_TEXT_FROM, lists[FROM].mailbox);
+	add_decoded(w, SORT_TEXT_TO, lists[TO].mailbox);
+	add_decoded(w, SORT_TEXT_CC, lists[CC].mailbox);
 	add_display(w, SORT_TEXT_DISPLAYFROM, &lists[FROM]);
 	add_display(w, SORT_TEXT_DISPLAYTO, &lists[TO]);
-	for (i = 0; i < LISTS; i++)
-		address_free(&lists[i]);
 }
 
 void sort_record_write(struct buf *out, struct str envelope, struct str references)
 {
 	static const char zeros[HEAD];
 	struct writing w = {.out = out, .start = out->n};
-	AUTO_BUF struct buf in_reply_to = BUF_INIT;
+	struct str in_reply_to;
 	int64_t date = 0;
 	int zone;
 
 	buf_add(out, zeros, sizeof(zeros));
 	skip(&envelope, '(');
-	read_nstring(&envelope, &w.raw);
-	if (mime_date(buf_str(&w.raw), &date, &zone))
+	if (mime_date(read_nstring(&envelope), &date, &zone))
 		w.bits |= HAS_DATE;
-	buf_reset(&w.raw);
-	read_nstring(&envelope, &w.raw);
-	add_subject(&w, buf_str(&w.raw));
+	add_subject(&w, read_nstring(&envelope));
 	add_addresses(&w, &envelope);
-	read_nstring(&envelope, &in_reply_to);
-	buf_reset(&w.raw);
-	read_nstring(&envelope, &w.raw);
-	add_id(&w, buf_str(&w.raw));
-	add_ids(&w, references, buf_str(&in_reply_to));
+	in_reply_to = read_nstring(&envelope);
+	add_id(&w, read_nstring(&envelope));
+	add_ids(&w, references, in_reply_to);
 	out->p[w.start] = VERSION;
 	out->p[w.start + 1] = w.bits;
 	little_put(out->p + w.start + 4, (uint64_t)date, 8);
-	buf_free(&w.raw);
 	buf_free(&w.decoded);
 }

@@ -186,7 +186,7 @@ static void record_of(const char *header, struct buf *packed, struct sort_record
 	struct str references = STR_NONE;
 
 	assert_int_equal(mime_envelope(s, 0, strlen(header), NULL, &envelope, &e), 0);
-	mime_field_get(s, 0, strlen(header), STR("References"), NULL, a, &references, &e);
+	mime_field_of(str_of(header), STR("References"), NULL, a, &references);
 	buf_reset(packed);
 	sort_record_write(packed, buf_str(&envelope), references);
 	assert_true(sort_record_read(buf_str(packed), r));

@@ -110,26 +110,23 @@ static int compute(struct column *c, const struct message *msg, size_t fields, s
 	AUTO_BUF struct buf header = BUF_INIT;
 	struct mime_fields *open;
 	struct mime_field f;
-	struct source *s;
 	size_t i;
 
 	for (i = 0; i < fields; i++)
 		buf_reset(&c->computed[i]);
 	if (mailbox_header(c->m, msg, &header, e) != 0)
 		return e->code;
-	s = source_memory(buf_str(&header));
-	if (mime_fields_open(s, 0, header.n, &mime_limits_default, a, &open, e) == 0)
-		while (mime_fields_next(open, &f))
-			for (i = 0; i < fields; i++) {
-				if (!str_ieq(f.name, name_of(c, i)))
-					continue;
-				buf_reset(&c->utf8);
-				charset_decode_header(&c->utf8, f.value);
-				charset_fold(&c->computed[i], buf_str(&c->utf8));
-				buf_addc(&c->computed[i], '\n');
-			}
-	source_close(&s);
-	return e->code;
+	open = mime_fields_of(buf_str(&header), NULL, a);
+	while (mime_fields_next(open, &f))
+		for (i = 0; i < fields; i++) {
+			if (!str_ieq(f.name, name_of(c, i)))
+				continue;
+			buf_reset(&c->utf8);
+			charset_decode_header(&c->utf8, f.value);
+			charset_fold(&c->computed[i], buf_str(&c->utf8));
+			buf_addc(&c->computed[i], '\n');
+		}
+	return 0;
 }
 
 static int from_message(struct column *c, const struct message *msg, struct str *values, struct err *e)

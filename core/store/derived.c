@@ -10,44 +10,69 @@
 
 /* ---- sort records ---- */
 
+/* *line: where the last line that was looked at begins. */
+static bool has_empty_line(struct str s, size_t *line)
+{
+	while (*line + 1 < s.n && (s.p[*line] != '\r' || s.p[*line + 1] != '\n')) {
+		size_t end = *line + str_find(str_from(s, *line), '\n');
+
+		if (end == s.n)
+			return false;
+		*line = end + 1;
+	}
+	return *line + 1 < s.n;
+}
+
 int mailbox_header(struct mailbox *m, const struct message *msg, struct buf *out, struct err *e)
 {
 	struct source *s;
 	struct str part = STR_NONE;
+	size_t line = 0;
 
 	if (mailbox_read(m, msg, &s, e) != 0)
 		return e->code;
 	do {
-		size_t from = out->n > 3 ? out->n - 3 : 0; /* an empty line may begin in the chunk before */
-
 		if (source_chunk(s, out->n, &part, e) != 0)
 			break;
 		buf_addstr(out, str_sub(part, 0, mime_limits_default.header_size - out->n));
-		if (str_search(str_from(buf_str(out), from), STR("\n\r\n")) != SIZE_MAX)
+		if (has_empty_line(buf_str(out), &line))
 			break;
 	} while (part.n > 0 && out->n < mime_limits_default.header_size);
 	source_close(&s);
 	return e->code;
 }
 
-/* Appends the record. */
-static int compute_record(struct mailbox *m, const struct message *msg, struct buf *out, struct err *e)
-{
-	AUTO_ARENA struct arena *a = arena_new("sort record");
-	AUTO_BUF struct buf header = BUF_INIT;
-	AUTO_BUF struct buf envelope = BUF_INIT;
-	struct str references = STR_NONE;
-	struct source *s;
+/* What a record is made with; memory that the next one uses again. */
+struct making {
+	struct arena *arena;
+	struct buf header, envelope, packed;
+};
 
-	if (mailbox_header(m, msg, &header, e) != 0)
+static void making_free(struct making *w)
+{
+	arena_free(&w->arena);
+	buf_free(&w->header);
+	buf_free(&w->envelope);
+	buf_free(&w->packed);
+}
+
+/* The record, in w->packed. */
+static int compute_record(struct mailbox *m, const struct message *msg, struct making *w, struct err *e)
+{
+	struct str references;
+
+	buf_reset(&w->header);
+	buf_reset(&w->envelope);
+	buf_reset(&w->packed);
+	if (mailbox_header(m, msg, &w->header, e) != 0)
 		return e->code;
-	s = source_memory(buf_str(&header));
-	if (mime_envelope(s, 0, header.n, NULL, &envelope, e) == 0)
-		mime_field_get(s, 0, header.n, STR("References"), NULL, a, &references, e);
-	source_close(&s);
-	if (e->code == 0)
-		sort_record_write(out, buf_str(&envelope), references);
-	return e->code;
+	if (w->arena == NULL)
+		w->arena = arena_new("sort record");
+	arena_clear(w->arena);
+	mime_envelope_of(buf_str(&w->header), NULL, &w->envelope);
+	mime_field_of(buf_str(&w->header), STR("References"), NULL, w->arena, &references);
+	sort_record_write(&w->packed, buf_str(&w->envelope), references);
+	return 0;
 }
 
 /*
@@ -62,6 +87,7 @@ struct scanning {
 	bool *there; /* of each message: the index has it */
 	size_t looked;
 	bool filled;
+	struct making making;
 	sort_record_fn *fn;
 	void *arg;
 	struct err *e;
@@ -81,7 +107,6 @@ static int on_there(void *arg, uint32_t uid, struct str text)
 /* Records that the index does not have are computed and put there. */
 static int compute_missing(struct scanning *x)
 {
-	AUTO_BUF struct buf packed = BUF_INIT;
 	size_t i;
 
 	for (i = x->told; i < x->count; i++) {
@@ -89,10 +114,9 @@ static int compute_missing(struct scanning *x)
 			continue;
 		if (store_stopped(x->m->store, x->e) != 0)
 			return x->e->code;
-		buf_reset(&packed);
-		if (compute_record(x->m, x->messages[i], &packed, x->e) == 0)
+		if (compute_record(x->m, x->messages[i], &x->making, x->e) == 0)
 			index_wire_put(x->m->index, x->m->number, x->messages[i]->uid, INDEX_SORT, STR(""),
-			    buf_str(&packed));
+			    buf_str(&x->making.packed));
 		else if (x->e->code != MORTISE_E_EXPUNGED)
 			return x->e->code;
 		err_clear(x->e);
@@ -117,14 +141,14 @@ static int fill(struct scanning *x)
 /* Tells messages up to the next one with a UID of `before` or above: the index does not have them. */
 static int tell_missing(struct scanning *x, uint32_t before)
 {
-	AUTO_BUF struct buf packed = BUF_INIT;
 	int r = 0;
 
 	while (r == 0 && x->told < x->count && x->messages[x->told]->uid < before) {
-		buf_reset(&packed);
-		if (compute_record(x->m, x->messages[x->told], &packed, x->e) == MORTISE_E_EXPUNGED)
+		if (compute_record(x->m, x->messages[x->told], &x->making, x->e) == MORTISE_E_EXPUNGED) {
 			err_clear(x->e);
-		r = x->e->code != 0 ? x->e->code : x->fn(x->arg, x->told++, buf_str(&packed));
+			buf_reset(&x->making.packed);
+		}
+		r = x->e->code != 0 ? x->e->code : x->fn(x->arg, x->told++, buf_str(&x->making.packed));
 	}
 	return r;
 }
@@ -171,22 +195,26 @@ int mailbox_sort_records(struct mailbox *m, const struct message *const *message
 		r = pass(&x);
 	if (r >= 0)
 		r = tell_missing(&x, UINT32_MAX);
+	making_free(&x.making);
 	return r;
 }
 
 static int sort_record_of(
     struct mailbox *m, const struct message *msg, struct sort_record *out, struct err *e)
 {
+	struct making w = {.arena = NULL};
 	struct str packed;
 
 	if (wire_find(m, msg->uid, INDEX_SORT, &packed) && sort_record_read(packed, out))
 		return 0;
 	buf_reset(&m->wire);
-	if (compute_record(m, msg, &m->wire, e) != 0)
-		return e->code;
-	packed = wire_keep(m, msg->uid, INDEX_SORT);
-	ASSERT(sort_record_read(packed, out));
-	return 0;
+	if (compute_record(m, msg, &w, e) == 0) {
+		buf_addstr(&m->wire, buf_str(&w.packed));
+		packed = wire_keep(m, msg->uid, INDEX_SORT);
+		ASSERT(sort_record_read(packed, out));
+	}
+	making_free(&w);
+	return e->code;
 }
 
 /* ---- preview ---- */
