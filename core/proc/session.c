@@ -26,6 +26,7 @@ int session_settings_fill(
 	conf_fill(conf, &mime_conf_group, &message, a, r);
 	mime_limits_set(&message);
 	conf_fill(conf, &store_conf_group, &s->store, a, r);
+	conf_fill(conf, &quota_conf_group, &s->quota, a, r);
 	conf_fill(conf, &limit_conf_group, &limits, a, r);
 	s->imap = arena_alloc(a, imap_conf_group.size);
 	conf_fill(conf, &imap_conf_group, s->imap, a, r);
@@ -34,25 +35,41 @@ int session_settings_fill(
 	return conf_errors(r) == 0 ? 0 : MORTISE_E_INVALID;
 }
 
-/* "name=value" of the user's record, for options that a record may set. */
-static void apply_user_option(struct session_settings *s, const char *text, struct arena *a)
+/* Sets an option of one group, if the text is for it: "name=value" or "group.name=value". */
+static bool set_in_group(
+    const struct conf_group *g, void *options, struct str name, struct str value, struct arena *a)
 {
-	const struct conf_group *g = &store_conf_group;
-	struct str value = str_of(text), name = str_cut(&value, '=');
+	struct str group = str_of(g->name);
 	size_t i;
 
+	if (str_find(name, '.') < name.n) {
+		if (!str_starts(name, group) || name.n <= group.n || name.p[group.n] != '.')
+			return false;
+		name = str_from(name, group.n + 1);
+	}
 	for (i = 0; i < g->count; i++) {
 		const struct mortise_option *o = &g->options[i];
 		struct err e = ERR_INIT;
 
 		if (!str_eqc(name, o->name) || (o->flags & MORTISE_OPTION_PER_USER) == 0 || value.p == NULL)
 			continue;
-		if (conf_set(o, &s->store, value, a, &e) != 0)
+		if (conf_set(o, options, value, a, &e) != 0)
 			log_err(MSG_SESSION_FAILED, &e, "the user's record");
-		return;
+		return true;
 	}
-	log_msg(MSG_USER_OPTION, "the user's record sets \"%.*s\", which it may not or which does not exist",
-	    STR_FMT(name));
+	return false;
+}
+
+/* Of the user's record, for options that a record may set. */
+static void apply_user_option(struct session_settings *s, const char *text, struct arena *a)
+{
+	struct str value = str_of(text), name = str_cut(&value, '=');
+
+	if (!set_in_group(&store_conf_group, &s->store, name, value, a) &&
+	    !set_in_group(&quota_conf_group, &s->quota, name, value, a))
+		log_msg(MSG_USER_OPTION,
+		    "the user's record sets \"%.*s\", which it may not or which does not exist",
+		    STR_FMT(name));
 }
 
 static int confine(const struct session_settings *s, struct store *store, struct arena *a, struct err *e)
@@ -127,7 +144,8 @@ int session_run(struct session_settings *s, const struct session_request *q)
 	for (i = 0; i < q->option_count; i++)
 		apply_user_option(s, q->options[i], a);
 	if (privilege_drop(q->uid, q->gid, q->groups, q->group_count, &e) != 0 || privilege_harden(&e) != 0 ||
-	    store_open(&s->store, &user, s->registry, &store, &e) != 0 || confine(s, store, a, &e) != 0) {
+	    store_open(&s->store, &user, s->registry, &store, &e) != 0 ||
+	    store_set_quota(store, &s->quota, &e) != 0 || confine(s, store, a, &e) != 0) {
 		result = cannot_serve(stream, q, &e);
 		stream_free(&stream);
 		return result;

@@ -14,12 +14,14 @@
 #include "conf/conf.h"
 #include "module/module.h"
 #include "proc/options.h"
+#include "store/quota.h"
 #include "store/store.h"
 
 /* What all sessions of a process are made from: filled once, before the first. */
 struct session_settings {
 	struct registry *registry;
 	struct store_options store;
+	struct quota_options quota;
 	void *imap; /* struct imap_options */
 	uint64_t write_timeout, output_buffer;
 };

@@ -8,6 +8,7 @@
  */
 #include "log/log.h"
 #include "store/driver.h"
+#include "store/quota_int.h"
 #include "store/sync.h"
 #include "base/banned.h"
 
@@ -28,6 +29,8 @@ struct append {
 	uint64_t written;
 	struct arena *arena;
 	const uint32_t *given; /* the UIDs they must get, or NULL */
+	bool exempt;           /* nothing is added to what the user has */
+	struct quota_room room;
 	VEC(struct appended) messages;
 };
 
@@ -105,6 +108,23 @@ void append_give_uids(struct append *a, const uint32_t *uids)
 	a->given = uids;
 }
 
+void append_exempt(struct append *a)
+{
+	CHECK_OBJ(a, APPEND_MAGIC);
+	a->exempt = true;
+}
+
+/* A message more. What has no room is refused before it comes. */
+static int make_room(struct append *a, uint64_t octets, struct err *e)
+{
+	if (a->exempt)
+		return 0;
+	a->room.more[QUOTA_MESSAGE]++;
+	if (octets != MORTISE_SIZE_UNKNOWN)
+		a->room.more[QUOTA_STORAGE] += octets;
+	return quota_check(a->m->store, &a->room, e);
+}
+
 static uint32_t given(const struct append *a)
 {
 	return a->given != NULL ? a->given[a->messages.n] : 0;
@@ -112,6 +132,9 @@ static uint32_t given(const struct append *a)
 
 static int end_message(struct append *a, struct err *e)
 {
+	/* A size that was not announced counts when it is known. */
+	if (a->within && a->announced == MORTISE_SIZE_UNKNOWN)
+		a->room.more[QUOTA_STORAGE] += a->written;
 	if (a->within && a->announced != MORTISE_SIZE_UNKNOWN && a->written != a->announced)
 		return err_fail(e, MORTISE_E_INVALID, "Message is shorter than announced");
 	a->within = false;
@@ -147,6 +170,8 @@ int append_message(struct append *a, uint32_t flags, const struct str *keywords,
 
 	CHECK_OBJ(a, APPEND_MAGIC);
 	if (end_message(a, e) != 0 || append_check(a, octets, e) != 0)
+		return e->code;
+	if (make_room(a, octets, e) != 0)
 		return e->code;
 	is.keywords = arena_array(a->arena, keyword_count + 1, sizeof(*is.keywords));
 	for (i = 0; i < keyword_count; i++) {
@@ -301,13 +326,15 @@ int append_commit(struct append **ap, uint32_t *uidvalidity, struct arena *arena
 {
 	struct append *a = *ap;
 	struct mortise_ref *refs;
+	int quota = -1;
 	size_t i;
 
 	CHECK_OBJ(a, APPEND_MAGIC);
 	*count = 0;
 	*uidvalidity = 0;
 	*uids = NULL;
-	if (end_message(a, e) != 0 || a->messages.n == 0) {
+	if (end_message(a, e) != 0 || a->messages.n == 0 ||
+	    (!a->exempt && quota_begin(a->m->store, &a->room, &quota, e) != 0)) {
 		append_abort(ap);
 		return e->code;
 	}
@@ -323,8 +350,26 @@ int append_commit(struct append **ap, uint32_t *uidvalidity, struct arena *arena
 			*uidvalidity = a->m->uidvalidity;
 		*count = a->messages.n;
 	}
+	quota_done(&quota);
 	release(a);
 	return e->code;
+}
+
+/* As make_room, of messages that are in another mailbox; they are measured only when there is a limit. */
+static int room_for_copies(
+    struct append *a, struct mailbox *from, const struct message *const *messages, size_t n, struct err *e)
+{
+	bool sizes = quota_limits(a->m->store, QUOTA_STORAGE);
+	uint64_t octets = 0;
+	size_t i;
+
+	a->room.more[QUOTA_MESSAGE] += n;
+	for (i = 0; i < n && sizes; i++) {
+		if (mailbox_octets(from, messages[i], &octets, e) != 0)
+			return e->code;
+		a->room.more[QUOTA_STORAGE] += octets;
+	}
+	return quota_check(a->m->store, &a->room, e);
 }
 
 int append_copies(
@@ -332,9 +377,12 @@ int append_copies(
 {
 	struct mortise_ref *refs = arena_array(a->arena, n + 1, sizeof(*refs));
 	struct mortise_append_info *infos = arena_array(a->arena, n + 1, sizeof(*infos));
+	struct quota_room before = a->room;
 	size_t i;
 
 	CHECK_OBJ(a, APPEND_MAGIC);
+	if (!a->exempt && room_for_copies(a, from, messages, n, e) != 0)
+		return e->code;
 	for (i = 0; i < n; i++) {
 		const struct message *msg = messages[i];
 		struct appended is = {.flags = msg->flags};
@@ -351,8 +399,10 @@ int append_copies(
 		    .uid = given(a)};
 		*vec_push(&a->messages) = is;
 	}
-	if (box_append_copy(a->m, a->tx, from, refs, infos, n, e) != 0)
+	if (box_append_copy(a->m, a->tx, from, refs, infos, n, e) != 0) {
 		a->messages.n -= n;
+		a->room = before;
+	}
 	return e->code;
 }
 

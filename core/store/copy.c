@@ -65,8 +65,9 @@ int copy_messages(
 	return e->code;
 }
 
-int mailbox_copy(struct mailbox *m, const struct number_set *uids, const char *to, struct arena *a,
-    struct copy_result *out, struct err *e)
+/* `moved`: they will go here, so the user has no more than before. */
+static int copy_chosen(struct mailbox *m, const struct number_set *uids, const char *to, bool moved,
+    struct arena *a, struct copy_result *out, struct err *e)
 {
 	VEC(const struct message *) chosen = VEC_INIT;
 	struct append *batch = NULL;
@@ -80,6 +81,8 @@ int mailbox_copy(struct mailbox *m, const struct number_set *uids, const char *t
 		if (set_has(uids, m->records.v[i]->m.uid))
 			*vec_push(&chosen) = &m->records.v[i]->m;
 	if (append_begin(m->store, to, &batch, e) == 0) {
+		if (moved)
+			append_exempt(batch);
 		out->from = arena_array(a, chosen.n + 1, sizeof(*out->from));
 		for (i = 0; i < chosen.n; i++)
 			out->from[i] = chosen.v[i]->uid;
@@ -90,6 +93,18 @@ int mailbox_copy(struct mailbox *m, const struct number_set *uids, const char *t
 	}
 	vec_free(&chosen);
 	return e->code;
+}
+
+int mailbox_copy(struct mailbox *m, const struct number_set *uids, const char *to, struct arena *a,
+    struct copy_result *out, struct err *e)
+{
+	return copy_chosen(m, uids, to, false, a, out, e);
+}
+
+int mailbox_copy_moved(struct mailbox *m, const struct number_set *uids, const char *to, struct arena *a,
+    struct copy_result *out, struct err *e)
+{
+	return copy_chosen(m, uids, to, true, a, out, e);
 }
 
 /* In a change: what of these UIDs is still there. */
@@ -114,7 +129,7 @@ int mailbox_move(struct mailbox *m, const struct number_set *uids, const char *t
 	*out = (struct copy_result){0};
 	if (mailbox_read_only(m))
 		return err_fail(e, MORTISE_E_PERM, "Mailbox is read-only");
-	if (mailbox_copy(m, uids, to, a, out, e) != 0 || out->count == 0 || change_begin(m, e) != 0)
+	if (copy_chosen(m, uids, to, true, a, out, e) != 0 || out->count == 0 || change_begin(m, e) != 0)
 		return e->code;
 	expunge_copied(m, out, e);
 	change_end(m);

@@ -1,6 +1,7 @@
 #include "base/path.h"
 #include "log/log.h"
 #include "store/driver.h"
+#include "store/quota_int.h"
 #include "base/banned.h"
 
 int mailbox_make(struct store *s, struct target *t, struct instance *driver, struct err *e)
@@ -46,6 +47,8 @@ static int make(struct store *s, const struct name *n, struct target *t, struct 
 int store_create(struct store *s, const char *name, struct err *e)
 {
 	AUTO_ARENA struct arena *a = arena_new("create");
+	struct quota_room room = {.more[QUOTA_MAILBOX] = 1};
+	int quota = -1;
 	struct target t;
 	struct name n;
 
@@ -58,7 +61,9 @@ int store_create(struct store *s, const char *name, struct err *e)
 		return e->code;
 	if (target_find(s, &n, &t, e) != 0)
 		return e->code;
-	make(s, &n, &t, e);
+	if (t.object == OBJECT_MAILBOX || n.directory || n.inbox || quota_begin(s, &room, &quota, e) == 0)
+		make(s, &n, &t, e);
+	quota_done(&quota);
 	target_close(&t);
 	return e->code;
 }

@@ -222,6 +222,7 @@ void index_tidy(struct index *x);
 #define INDEX_EMAILID 6 /* digest of the text */
 #define INDEX_SORT 7    /* what SORT and THREAD compare; see its writer */
 #define INDEX_FOLDED 8  /* one header field as SEARCH compares it; see column.h */
+#define INDEX_USAGE 9   /* of a mailbox, UID 0: what it counts for its quota; see usage.c */
 /*
  * The field of a message, copied to the end of `out`: 1, 0 when it is not there, or a code. `name`: of a
  * header field, lower case; else empty. Costs one short read transaction.

@@ -12,6 +12,7 @@ core_store_libstore_a_SOURCES = \
 	core/store/change.c core/store/journal.c core/store/flags.c core/store/expunge.c \
 	core/store/append.c core/store/copy.c core/store/convert.c core/store/column.h core/store/column.c core/store/status.c core/store/derived.h core/store/derived.c \
 	core/store/special_use.h core/store/special_use.c core/store/metadata.h core/store/metadata.c \
+	core/store/quota.h core/store/quota_int.h core/store/quota.c core/store/usage.c core/store/kernel_quota.c \
 	core/store/view.c core/store/watch.c core/store/read.c \
 	core/store/source_file.h core/store/source_file.c core/store/cache.c \
 	core/store/spool.h core/store/spool.c \
@@ -32,10 +33,10 @@ store_test_libs = \
 
 check_PROGRAMS += core/store/test-names core/store/test-mailbox core/store/test-watch core/store/test-fail \
 	core/store/test-source core/store/test-sync core/store/test-model core/store/test-index core/store/test-index-damage \
-	core/store/test-derived
+	core/store/test-derived core/store/test-quota
 TESTS += core/store/test-names core/store/test-mailbox core/store/test-watch core/store/test-fail \
 	core/store/test-source core/store/test-sync core/store/test-model core/store/test-index core/store/test-index-damage \
-	core/store/test-derived
+	core/store/test-derived core/store/test-quota
 core_store_test_index_SOURCES = core/store/test-index.c
 core_store_test_index_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_store_test_index_LDFLAGS = -Wl,--wrap=fstatfs64
@@ -60,6 +61,10 @@ core_store_test_source_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_store_test_source_LDADD = $(store_test_libs)
 core_store_test_derived_SOURCES = core/store/test-derived.c $(store_test_support)
 core_store_test_derived_LDADD = $(store_test_libs)
+core_store_test_quota_SOURCES = core/store/test-quota.c $(store_test_support)
+core_store_test_quota_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+core_store_test_quota_LDFLAGS = -Wl,--wrap=kernel_quota
+core_store_test_quota_LDADD = $(store_test_libs)
 core_store_test_sync_SOURCES = core/store/test-sync.c $(store_test_support)
 core_store_test_sync_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 core_store_test_sync_LDADD = $(store_test_libs)

@@ -90,15 +90,17 @@ bool mailbox_gone(const struct mailbox *m);
 
 struct mailbox_status {
 	uint32_t messages, recent, unseen, deleted, uidnext, uidvalidity;
-	uint64_t size, highestmodseq;
+	uint64_t size, deleted_size, highestmodseq;
 	char mailbox_id[32]; /* RFC 8474 */
 };
 /*
- * STATUS of a mailbox that is not open here. `size` and `mailbox_id` are there only when they are wanted:
- * where the format does not say how large messages are, all of them may have to be read.
+ * STATUS of a mailbox that is not open here. `size`, `deleted_size` (RFC 9208: of messages with \Deleted) and
+ * `mailbox_id` are there only when they are wanted: where the format does not say how large messages are, all
+ * of them may have to be read.
  */
 #define STATUS_SIZE 0x01u
 #define STATUS_MAILBOX_ID 0x02u
+#define STATUS_DELETED_SIZE 0x04u
 int store_status(struct store *s, const char *name, unsigned want, struct mailbox_status *out, struct err *e);
 
 /* Text of a message; EXPUNGED for ghosts whose text is gone. */

@@ -172,6 +172,10 @@ int keyword_keep(struct mailbox *m, struct str name, bool *lost); /* in the inde
 /* The names of these bits, in the arena. */
 const char **keyword_names(const struct mailbox *m, uint64_t bits, struct arena *a, size_t *count);
 
+/* ---- status.c ---- */
+/* Octets of all messages; those that are not known are measured. */
+int mailbox_total(struct mailbox *m, uint64_t *out, struct err *e);
+
 /* ---- change.c: lock, sync, change, unlock ---- */
 int change_begin(struct mailbox *m, struct err *e); /* the records are loaded afterwards */
 void change_end(struct mailbox *m);
@@ -195,9 +199,16 @@ bool wire_find(struct mailbox *m, uint32_t uid, int kind, struct str *out);
 /* The one that was made in m->wire is kept there. What it is; never NULL. */
 struct str wire_keep(struct mailbox *m, uint32_t uid, int kind);
 
+/* ---- copy.c ---- */
+/* mailbox_copy of what the caller takes out of `m` then. */
+int mailbox_copy_moved(struct mailbox *m, const struct number_set *uids, const char *to, struct arena *a,
+    struct copy_result *out, struct err *e);
+
 /* ---- append.c ---- */
 /* The mailbox a batch goes to, when it is `m`: then driver memory may move while it is written. */
 bool append_is_to(const struct append *a, const struct mailbox *m);
+/* What is added is taken from another mailbox of the user: his quota does not count it. Before the first. */
+void append_exempt(struct append *a);
 /* UIDs for the messages that follow, in their order; the target has adopted the numbers they are from. */
 void append_give_uids(struct append *a, const uint32_t *uids);
 /* Messages of an open mailbox into a batch, by the shortest way there is. */

@@ -1,8 +1,8 @@
 #include "store/metadata.h"
 
 #include "base/vec.h"
+#include "store/quota_int.h"
 #include "store/special_use.h"
-#include "store/store_int.h"
 #include "base/banned.h"
 
 #define SPECIAL_USE STR("/private/specialuse")
@@ -203,6 +203,26 @@ static int check(struct store *s, const char *mailbox, const struct metadata *en
 	return check_count(s, mailbox, &c, refusal, e);
 }
 
+/* How much larger what the entries say is than what they said. */
+static int growth(struct store *s, uint64_t number, const struct metadata *entries, size_t count,
+    struct quota_room *room, struct err *e)
+{
+	uint64_t more = 0, less = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		AUTO_BUF struct buf old = BUF_INIT;
+		int there = index_attribute(store_index(s, e), number, entries[i].name, &old, e);
+
+		if (there < 0)
+			return there;
+		less += there == 1 ? entries[i].name.n + old.n : 0;
+		more += entries[i].value.p != NULL ? entries[i].name.n + entries[i].value.n : 0;
+	}
+	room->more[QUOTA_ANNOTATION_STORAGE] = more > less ? more - less : 0;
+	return 0;
+}
+
 static int set_uses(struct store *s, const char *mailbox, struct str value, struct err *e)
 {
 	unsigned uses = 0;
@@ -241,19 +261,15 @@ static void save(void *arg, const struct metadata *m)
 	x->entry.value = arena_str(x->arena, m->value);
 }
 
-int store_metadata_set(struct store *s, const char *mailbox, const struct metadata *entries, size_t count,
-    enum metadata_refusal *refusal, struct err *e)
+/* All or none: what was set before the one that failed goes back. */
+static int set_all(struct store *s, const char *mailbox, uint64_t number, const struct metadata *entries,
+    size_t count, struct err *e)
 {
 	AUTO_ARENA struct arena *a = arena_new("metadata");
 	struct metadata *before = arena_array(a, count, sizeof(*before));
 	struct err undo = ERR_INIT;
-	uint64_t number;
 	size_t i;
 
-	CHECK_OBJ(s, STORE_MAGIC);
-	*refusal = METADATA_FINE;
-	if (check(s, mailbox, entries, count, refusal, e) != 0 || number_of(s, mailbox, &number, e) != 0)
-		return e->code;
 	for (i = 0; i < count && e->code == 0; i++) {
 		struct saved x = {.entry = {.name = entries[i].name}, .arena = a};
 
@@ -263,9 +279,25 @@ int store_metadata_set(struct store *s, const char *mailbox, const struct metada
 		if (set_one(s, mailbox, number, &entries[i], e) != 0)
 			break;
 	}
-	/* All or none: what was set before the one that failed goes back. */
 	while (e->code != 0 && i-- > 0)
 		set_one(s, mailbox, number, &before[i], &undo);
+	return e->code;
+}
+
+int store_metadata_set(struct store *s, const char *mailbox, const struct metadata *entries, size_t count,
+    enum metadata_refusal *refusal, struct err *e)
+{
+	struct quota_room room = {.more = {0}};
+	uint64_t number;
+	int quota = -1;
+
+	CHECK_OBJ(s, STORE_MAGIC);
+	*refusal = METADATA_FINE;
+	if (check(s, mailbox, entries, count, refusal, e) != 0 || number_of(s, mailbox, &number, e) != 0 ||
+	    growth(s, number, entries, count, &room, e) != 0 || quota_begin(s, &room, &quota, e) != 0)
+		return e->code;
+	set_all(s, mailbox, number, entries, count, e);
+	quota_done(&quota);
 	return e->code;
 }
 

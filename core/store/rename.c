@@ -143,7 +143,7 @@ static int rename_inbox(struct store *s, const char *to, struct err *e)
 	if (mailbox_read_only(inbox)) {
 		err_fail(e, MORTISE_E_PERM, "INBOX is read-only");
 	} else if (store_create(s, to, e) == 0) {
-		if (mailbox_copy(inbox, &all, to, a, &done, e) != 0 ||
+		if (mailbox_copy_moved(inbox, &all, to, a, &done, e) != 0 ||
 		    store_metadata_copy(s, "INBOX", to, e) != 0)
 			store_delete(s, to, &undo);
 		else if (done.count > 0)

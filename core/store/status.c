@@ -2,7 +2,7 @@
 #include "store/mailbox_int.h"
 #include "base/banned.h"
 
-static int size(struct mailbox *m, uint64_t *out, struct err *e)
+int mailbox_total(struct mailbox *m, uint64_t *out, struct err *e)
 {
 	uint64_t octets;
 	size_t i;
@@ -21,6 +21,29 @@ static int size(struct mailbox *m, uint64_t *out, struct err *e)
 	return 0;
 }
 
+/* Of those with \Deleted. */
+static int total_deleted(struct mailbox *m, uint64_t *out, struct err *e)
+{
+	uint64_t octets;
+	size_t i;
+
+	*out = 0;
+	if (m->counts.deleted == 0)
+		return 0;
+	if (records_load(m, e) != 0)
+		return e->code;
+	for (i = 0; i < m->records.n; i++) {
+		const struct message *msg = &m->records.v[i]->m;
+
+		if ((msg->flags & MORTISE_FLAG_DELETED) == 0)
+			continue;
+		if (mailbox_octets(m, msg, &octets, e) != 0)
+			return e->code;
+		*out += octets;
+	}
+	return 0;
+}
+
 static int count(struct mailbox *m, unsigned want, struct mailbox_status *out, struct err *e)
 {
 	*out = (struct mailbox_status){.messages = m->counts.messages,
@@ -32,7 +55,9 @@ static int count(struct mailbox *m, unsigned want, struct mailbox_status *out, s
 	    .highestmodseq = mailbox_highestmodseq(m)};
 	if ((want & STATUS_MAILBOX_ID) != 0)
 		mailbox_id(m, out->mailbox_id);
-	return (want & STATUS_SIZE) != 0 ? size(m, &out->size, e) : 0;
+	if ((want & STATUS_DELETED_SIZE) != 0 && total_deleted(m, &out->deleted_size, e) != 0)
+		return e->code;
+	return (want & STATUS_SIZE) != 0 ? mailbox_total(m, &out->size, e) : 0;
 }
 
 int store_status(struct store *s, const char *name, unsigned want, struct mailbox_status *out, struct err *e)

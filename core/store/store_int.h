@@ -27,6 +27,8 @@
 
 struct mailbox;
 struct shared_index;
+struct quota_options;
+struct quota_limits;
 
 /* A place where INBOX may be: an absolute path, cut in two. */
 struct inbox_place {
@@ -63,6 +65,9 @@ struct store {
 	struct index_options index;
 	struct shared_index *shared; /* NULL until it is needed */
 	const char *subscriptions_path;
+	const struct quota_options *quota_options; /* NULL: nothing is limited */
+	struct quota_limits *quota;                /* as configured */
+	bool quota_soft;                           /* a warning is due: store_quota_warns */
 	int (*stop)(void *arg);
 	void *stop_arg;
 	struct mailbox *open; /* open mailboxes, linked */
