@@ -174,6 +174,7 @@ static void conclude(struct appending *a)
 
 	if (append_commit(&a->batch, &uidvalidity, s->arena, &uids, &count, &a->err) != 0)
 		return;
+	write_quota_warning(s);
 	for (i = 0; i < count && uids[i] != 0; i++)
 		set_add(s->arena, &set, &cap, uids[i]);
 	if (i == 0 || i < count || uidvalidity == 0) {

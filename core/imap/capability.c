@@ -43,6 +43,14 @@ static const struct {
     {"SORT=DISPLAY", AFTER},          /* RFC 5957 */
     {"THREAD=ORDEREDSUBJECT", AFTER}, /* RFC 5256 */
     {"THREAD=REFERENCES", AFTER},     /* RFC 5256 */
+
+    /* RFC 9208 */
+    {"QUOTA", AFTER},
+    {"QUOTA=RES-STORAGE", AFTER},
+    {"QUOTA=RES-MESSAGE", AFTER},
+    {"QUOTA=RES-MAILBOX", AFTER},
+    {"QUOTA=RES-ANNOTATION-STORAGE", AFTER},
+    {"QUOTASET", AFTER},
 };
 
 void capability_write(struct buf *out, const struct capability_facts *f)

@@ -37,6 +37,7 @@ static void concluded(struct session *s, const struct copy_result *r, bool move,
 {
 	const char *code = copyuid(s, r);
 
+	write_quota_warning(s);
 	if (move && code != NULL)
 		response(session_out(s), STR(""), RESPONSE_OK, code, "Copied");
 	if (e->code == 0)

@@ -154,6 +154,10 @@ void write_mailbox_name(const struct session *s, struct buf *out, const char *na
 /* Likewise as string, for what is no whole name. */
 void write_name_prefix(const struct session *s, struct buf *out, const char *prefix);
 
+/* ---- quota.c ---- */
+/* After a message was added: the untagged [OVERQUOTA] of a soft quota (RFC 9208 §4.3.1). */
+void write_quota_warning(struct session *s);
+
 /* ---- select.c ---- */
 void session_deselect(struct session *s);
 bool is_selected(const struct session *s, const char *name);

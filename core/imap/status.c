@@ -28,14 +28,19 @@ static uint64_t unseen(const struct mailbox_status *s)
 	return s->unseen;
 }
 
+static uint64_t size(const struct mailbox_status *s)
+{
+	return s->size;
+}
+
 static uint64_t deleted(const struct mailbox_status *s)
 {
 	return s->deleted;
 }
 
-static uint64_t size(const struct mailbox_status *s)
+static uint64_t deleted_size(const struct mailbox_status *s)
 {
-	return s->size;
+	return s->deleted_size;
 }
 
 static uint64_t highestmodseq(const struct mailbox_status *s)
@@ -50,8 +55,9 @@ static const struct {
 } items[] = {
     {"MAILBOXID", NULL, STATUS_MAILBOX_ID}, {"MESSAGES", messages, 0}, {"RECENT", recent, 0},
     {"SIZE", size, STATUS_SIZE}, {"UIDNEXT", uidnext, 0}, {"UIDVALIDITY", uidvalidity, 0},
-    {"UNSEEN", unseen, 0}, {"DELETED", deleted, 0}, /* RFC 9051 */
-    {"HIGHESTMODSEQ", highestmodseq, 0},            /* RFC 7162; enables CONDSTORE */
+    {"UNSEEN", unseen, 0}, {"DELETED", deleted, 0},         /* RFC 9051 */
+    {"DELETED-STORAGE", deleted_size, STATUS_DELETED_SIZE}, /* RFC 9208 */
+    {"HIGHESTMODSEQ", highestmodseq, 0},                    /* RFC 7162; enables CONDSTORE */
 };
 
 static bool one_item(struct parse *p, unsigned *item)
@@ -90,6 +96,7 @@ bool status_parse(struct parse *p, struct status_request *out)
 /* The selected mailbox, as this session sees it after it has heard the news. */
 static int status_of_selected(struct session *s, unsigned want, struct mailbox_status *out, struct err *e)
 {
+	bool is_deleted;
 	uint64_t octets;
 	uint32_t i;
 
@@ -105,12 +112,16 @@ static int status_of_selected(struct session *s, unsigned want, struct mailbox_s
 		const struct message *msg = view_message(s->view, i);
 
 		out->unseen += (msg->flags & MORTISE_FLAG_SEEN) == 0 ? 1 : 0;
-		out->deleted += (msg->flags & MORTISE_FLAG_DELETED) != 0 ? 1 : 0;
-		if ((want & STATUS_SIZE) == 0 || msg->expunged)
+		if (msg->expunged)
+			continue;
+		is_deleted = (msg->flags & MORTISE_FLAG_DELETED) != 0;
+		out->deleted += is_deleted ? 1 : 0;
+		if ((want & STATUS_SIZE) == 0 && ((want & STATUS_DELETED_SIZE) == 0 || !is_deleted))
 			continue;
 		if (mailbox_octets(s->mailbox, msg, &octets, e) != 0)
 			return e->code;
 		out->size += octets;
+		out->deleted_size += is_deleted ? octets : 0;
 	}
 	return 0;
 }

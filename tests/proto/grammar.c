@@ -403,8 +403,8 @@ static bool mailbox_list(struct grammar *g)
 
 static bool status_data(struct grammar *g)
 {
-	static const char *const names[] = {
-	    "MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "SIZE", "MAILBOXID"};
+	static const char *const names[] = {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN",
+	    "HIGHESTMODSEQ", "SIZE", "MAILBOXID", "DELETED", "DELETED-STORAGE"};
 	unsigned seen = 0, i;
 	uint64_t n;
 
@@ -413,15 +413,15 @@ static bool status_data(struct grammar *g)
 	if (take(g, ')'))
 		return true;
 	do {
-		for (i = 0; i < 8 && !take_word(g, names[i]); i++)
+		for (i = 0; i < 10 && !take_word(g, names[i]); i++)
 			;
-		if (i == 8 || (seen & 1u << i) != 0)
+		if (i == 10 || (seen & 1u << i) != 0)
 			return wanted(g, "a STATUS item, each once");
 		seen |= 1u << i;
-		if (!want(g, ' ') || !(i == 2 || i == 3     ? nz_number(g, &n)
-		                         : i == 5 || i == 6 ? number64(g, &n)
-		                         : i == 7           ? object_id(g)
-		                                            : number(g, &n)))
+		if (!want(g, ' ') || !(i == 2 || i == 3               ? nz_number(g, &n)
+		                         : i == 5 || i == 6 || i == 9 ? number64(g, &n)
+		                         : i == 7                     ? object_id(g)
+		                                                      : number(g, &n)))
 			return false;
 	} while (take(g, ' '));
 	return want(g, ')');
@@ -617,6 +617,42 @@ static bool metadata_data(struct grammar *g)
 	return want(g, ')');
 }
 
+/*
+ * RFC 9208 §7; an empty list is in §4.2.1. The usage may be above the limit: a limit can be lowered, and
+ * other programs deliver.
+ */
+static bool quota_data(struct grammar *g)
+{
+	static const char *const names[] = {"STORAGE", "MESSAGE", "MAILBOX", "ANNOTATION-STORAGE"};
+	unsigned seen = 0, i;
+	uint64_t n;
+
+	if (!want(g, ' ') || !astring(g, NULL) || !want(g, ' ') || !want(g, '('))
+		return false;
+	if (take(g, ')'))
+		return true;
+	do {
+		for (i = 0; i < 4 && !take_word(g, names[i]); i++)
+			;
+		if (i == 4 || (seen & 1u << i) != 0)
+			return wanted(g, "a resource of RFC 9208, each once");
+		seen |= 1u << i;
+		if (!want(g, ' ') || !number64(g, &n) || !want(g, ' ') || !number64(g, &n))
+			return false;
+	} while (take(g, ' '));
+	return want(g, ')');
+}
+
+static bool quotaroot_data(struct grammar *g)
+{
+	if (!want(g, ' ') || !mailbox(g))
+		return false;
+	while (take(g, ' '))
+		if (!astring(g, NULL))
+			return false;
+	return true;
+}
+
 /* RFC 2342 §6: NIL, or one or more (prefix delimiter *(SP string SP "(" strings ")")). */
 static bool namespaces(struct grammar *g)
 {
@@ -723,9 +759,9 @@ static bool untagged(struct grammar *g)
 		bool (*data)(struct grammar *g);
 	} kinds[] = {{"CAPABILITY", capability_data}, {"FLAGS", flags_data}, {"LIST", mailbox_list},
 	    {"LSUB", mailbox_list}, {"STATUS", status_data}, {"SEARCH", search_data}, {"SORT", search_data},
-	    {"THREAD", thread_data}, {"METADATA", metadata_data}, {"NAMESPACE", namespace_data},
-	    {"ID", id_data}, {"ENABLED", enabled_data}, {"ESEARCH", esearch_data},
-	    {"VANISHED", vanished_data}};
+	    {"THREAD", thread_data}, {"METADATA", metadata_data}, {"QUOTA", quota_data},
+	    {"QUOTAROOT", quotaroot_data}, {"NAMESPACE", namespace_data}, {"ID", id_data},
+	    {"ENABLED", enabled_data}, {"ESEARCH", esearch_data}, {"VANISHED", vanished_data}};
 	size_t i;
 
 	if (ascii_digit(next(g)))

@@ -16,7 +16,17 @@ lacks = {"memory": ["shared", "kept"], "maildir": ["files"], "mh": ["files"]}.ge
 # Scripts fail logins on purpose, all from one address: none of them is to wait for what another did.
 auth = 'auth = { plaintext_without_tls = true; failure_delay = "50ms"; throttle_free = 1000; };'
 
-with Server(users=users, driver=driver, settings={"auth": auth}) as s:
+
+
+def needs(script, word):
+    with open(script) as f:
+        return f"NEEDS {word}\n" in f.read()
+
+
+administrators = ", ".join(f'"{u}"' for u, script in zip(users, scripts) if needs(script, "administrator"))
+quota = f"quota = {{ administrators = [ {administrators} ]; }};"
+
+with Server(users=users, driver=driver, settings={"auth": auth, "quota": quota}) as s:
     command = [f"{BUILD}/tests/proto/imap-script", "--port", str(s.port), "--user", ",".join(users), "--password", PASSWORD] + os.environ.get("MORTISE_SCRIPT_OPTIONS", "").split()
     for word in lacks:
         command += ["--lacks", word]
