@@ -49,6 +49,11 @@ void reply_bad(struct session *s, const char *why)
 	give(s, RESPONSE_BAD, NULL, why != NULL ? why : "Syntax error");
 }
 
+void reply_bad_code(struct session *s, const char *code, const char *why)
+{
+	give(s, RESPONSE_BAD, code, why);
+}
+
 /* What is not the client's doing is the administrator's to know. */
 static void log_fault(struct session *s, const struct err *e)
 {

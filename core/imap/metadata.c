@@ -7,7 +7,7 @@
 #include "store/metadata.h"
 
 #include "base/vec.h"
-#include "imap/session_int.h"
+#include "imap/search_parse.h"
 #include "mime/mime.h"
 #include "base/banned.h"
 
@@ -222,6 +222,22 @@ static void refuse(struct session *s, enum metadata_refusal why, const struct er
 		reply_error(s, e);
 }
 
+/* RFC 5466 §3.2 */
+static bool filters_ok(struct session *s, const struct request *r)
+{
+	const char *error;
+	size_t i;
+
+	for (i = 0; r->mailbox[0] == '\0' && i < r->entries.n; i++)
+		if (str_starts(r->entries.v[i].name, STR("/private/filters/values/")) &&
+		    r->entries.v[i].value.p != NULL &&
+		    !search_parse_filter(s, r->entries.v[i].value, &error)) {
+			reply_no(s, "CANNOT", error);
+			return false;
+		}
+	return true;
+}
+
 void command_setmetadata(struct session *s, struct parse *p)
 {
 	struct request r = {.entries = VEC_INIT};
@@ -230,6 +246,8 @@ void command_setmetadata(struct session *s, struct parse *p)
 
 	if (!setmetadata_parse(p, &r))
 		reply_bad(s, p->error);
+	else if (!filters_ok(s, &r))
+		;
 	else if (store_metadata_set(s->setup->store, mailbox_of(&r), r.entries.v, r.entries.n, &why, &e) != 0)
 		refuse(s, why, &e);
 	else

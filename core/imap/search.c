@@ -13,6 +13,8 @@
 
 #define COLUMNS 16u /* header fields of one search that are looked at in columns */
 
+#define CHARSETS "BADCHARSET (US-ASCII UTF-8)"
+
 struct searching {
 	const struct search_scope *scope;
 	const struct message *message;
@@ -172,10 +174,19 @@ bool search_possible(struct session *s, const struct search_request *request)
 		reply_bad(s, "Tag is in use: it has updates");
 		return false;
 	}
+	if (request->filters && !request->filter_charset) { /* RFC 5466 §3.1 */
+		reply_bad_code(s, CHARSETS, "Filters are in UTF-8");
+		return false;
+	}
+	if (request->undefined_filter != NULL) {
+		saved_failed(s, request);
+		reply_no(s, arena_printf(s->arena, "UNDEFINED-FILTER %s", request->undefined_filter),
+		    "The filter is not there, or is not a search");
+		return false;
+	}
 	if (request->charset_error != NULL) {
 		saved_failed(s, request);
-		reply_no(s, request->charset_unknown ? "BADCHARSET (US-ASCII UTF-8)" : NULL,
-		    request->charset_error);
+		reply_no(s, request->charset_unknown ? CHARSETS : NULL, request->charset_error);
 		return false;
 	}
 	if (!request->modseq)

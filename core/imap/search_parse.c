@@ -1,7 +1,14 @@
 #include "charset/charset.h"
 #include "imap/search_parse.h"
 #include "imap/search_result.h"
+#include "store/metadata.h"
 #include "base/banned.h"
+
+/* A filter whose value is being parsed. */
+struct open_filter {
+	struct str name;
+	const struct open_filter *outer;
+};
 
 struct parsing {
 	struct session *s;
@@ -9,6 +16,7 @@ struct parsing {
 	struct search_request *out;
 	struct str charset; /* empty: none was named */
 	uint64_t keys, depth;
+	const struct open_filter *filter;
 };
 
 enum argument {
@@ -25,6 +33,7 @@ enum argument {
 	SECONDS, /* WITHIN: not 0 */
 	MODSEQ,
 	UIDS,
+	FILTER,
 	ONE_KEY, /* NOT */
 	TWO_KEYS /* OR */
 };
@@ -45,6 +54,7 @@ static const struct word {
     {"DELETED", FLAG, SEARCH_FLAG, MORTISE_FLAG_DELETED, NULL},
     {"DRAFT", FLAG, SEARCH_FLAG, MORTISE_FLAG_DRAFT, NULL},
     {"EMAILID", OBJECT_ID, SEARCH_EMAILID, 0, NULL},
+    {"FILTER", FILTER, SEARCH_AND, 0, NULL},
     {"FLAGGED", FLAG, SEARCH_FLAG, MORTISE_FLAG_FLAGGED, NULL},
     {"FROM", STRING, SEARCH_ADDRESS, 0, "From"},
     {"HEADER", FIELD, SEARCH_HEADER, 0, NULL},
@@ -83,6 +93,12 @@ static const struct word {
 };
 
 static bool one_key(struct parsing *x, struct search **out);
+static bool all_keys(struct parsing *x, struct search **out);
+
+static uint32_t message_count(const struct parsing *x)
+{
+	return x->s->view != NULL ? view_count(x->s->view) : 0;
+}
 
 static struct search *new_key(struct parsing *x, enum search_key key)
 {
@@ -139,7 +155,7 @@ static bool number(struct parsing *x, struct search *k, bool seconds)
 
 static bool uids(struct parsing *x, struct search *k)
 {
-	uint32_t count = view_count(x->s->view);
+	uint32_t count = message_count(x);
 
 	if (saved_take(x->s, x->p, &k->set))
 		return true;
@@ -188,6 +204,85 @@ static bool modseq(struct parsing *x, struct search *k)
 	return parse_number64(x->p, &k->number);
 }
 
+/* ---- FILTER (RFC 5466) ---- */
+struct value {
+	struct arena *arena;
+	struct str text;
+};
+
+static void take_value(void *arg, const struct metadata *m)
+{
+	struct value *v = arg;
+
+	v->text = arena_str(v->arena, m->value);
+}
+
+/* The account's own, else the public one. p NULL: there is none. */
+static struct str filter_value(struct parsing *x, struct str name)
+{
+	static const char *const kinds[] = {"private", "shared"};
+	struct value v = {x->p->arena, STR_NONE};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(kinds) && v.text.p == NULL; i++) {
+		struct err e = ERR_INIT;
+		const char *entry =
+		    arena_printf(x->p->arena, "/%s/filters/values/%.*s", kinds[i], STR_FMT(name));
+
+		if (metadata_name_ok(str_of(entry), false))
+			store_metadata(
+			    x->s->setup->store, NULL, str_of(entry), METADATA_ENTRY, take_value, &v, &e);
+	}
+	return v.text;
+}
+
+static bool is_open(const struct parsing *x, struct str name)
+{
+	const struct open_filter *f;
+
+	for (f = x->filter; f != NULL && !str_eq(f->name, name); f = f->outer)
+		;
+	return f != NULL;
+}
+
+static bool filter_keys(struct parsing *x, struct str name, struct str value, struct search **out)
+{
+	struct open_filter open = {name, x->filter};
+	struct parsing inner = *x;
+	struct parse p;
+	bool ok;
+
+	parse_start(&p, value, x->p->arena);
+	inner.p = &p;
+	inner.charset = STR("");
+	inner.filter = &open;
+	ok = all_keys(&inner, out) && parse_end(&p);
+	x->keys = inner.keys;
+	return ok;
+}
+
+/* A filter that is not there, is not a search, or stands in itself: all the same (§3.1). */
+static bool filter(struct parsing *x, struct search *k)
+{
+	struct str name, value;
+	char *lower;
+	size_t i;
+
+	if (!parse_atom(x->p, &name) || str_find(name, '/') < name.n)
+		return parse_fail(x->p, "Invalid filter name");
+	lower = arena_strndup(x->p->arena, name.p, name.n);
+	for (i = 0; i < name.n; i++)
+		lower[i] = ascii_lower(lower[i]);
+	name = str_mem(lower, name.n);
+	x->out->filters = true;
+	value = is_open(x, name) ? STR_NONE : filter_value(x, name);
+	if (value.p == NULL || !filter_keys(x, name, value, &k->child)) {
+		k->child = NULL;
+		x->out->undefined_filter = lower;
+	}
+	return true;
+}
+
 static bool two_keys(struct parsing *x, struct search *k)
 {
 	return one_key(x, &k->child) && parse_sp(x->p) && one_key(x, &k->child->next);
@@ -221,6 +316,8 @@ static bool argument(struct parsing *x, const struct word *w, struct search *k)
 		return modseq(x, k);
 	case UIDS:
 		return uids(x, k);
+	case FILTER:
+		return filter(x, k);
 	case ONE_KEY:
 		return one_key(x, &k->child);
 	case TWO_KEYS:
@@ -252,10 +349,12 @@ static bool named_key(struct parsing *x, struct search **out)
 	return argument(x, &words[i], k);
 }
 
+/* Numbers beyond the last message name nothing, they are not wrong (RFC 7377 §2). */
 static bool sequence_key(struct parsing *x, struct search **out)
 {
-	struct number_set uids_there;
 	struct search *k = new_key(x, SEARCH_SEQUENCE);
+	struct set_range there = {1, message_count(x)};
+	struct number_set numbers;
 
 	*out = k;
 	if (saved_take(x->s, x->p, &k->set)) {
@@ -263,15 +362,15 @@ static bool sequence_key(struct parsing *x, struct search **out)
 		return true;
 	}
 	x->out->numbered = true;
-	if (!parse_sequence_set(x->p, view_count(x->s->view), &k->set))
+	if (!parse_sequence_set(x->p, there.high, &k->set))
 		return false;
-	if (k->set.n == 0 || !view_uids_of_sequences(x->s->view, &k->set, x->p->arena, &uids_there))
-		return parse_fail(x->p, "No message has such a number");
-	if (x->out->arena != NULL) { /* numbers are those of now (RFC 5267 §4.3) */
-		k->key = SEARCH_UID;
-		k->set = uids_there;
-	}
-	return true;
+	if (x->out->arena == NULL)
+		return true;
+	/* The numbers are those of now (RFC 5267 §4.3). */
+	k->key = SEARCH_UID;
+	set_both(x->p->arena, &k->set, &(struct number_set){&there, there.high > 0}, &numbers);
+	k->set.n = 0;
+	return numbers.n == 0 || view_uids_of_sequences(x->s->view, &numbers, x->p->arena, &k->set);
 }
 
 /* Keys with SP between them, all of which must match. */
@@ -319,6 +418,8 @@ static bool keys_to_the_end(struct parsing *x)
 {
 	if (!all_keys(x, &x->out->program) || !parse_end(x->p))
 		return false;
+	x->out->filter_charset =
+	    x->charset.n == 0 || str_ieqc(x->charset, "UTF-8") || str_ieqc(x->charset, "US-ASCII");
 	if (x->out->charset_unknown)
 		x->out->charset_error = "Unknown charset";
 	search_prepare(x->out->program, x->p->arena);
@@ -400,6 +501,19 @@ bool search_parse(struct session *s, struct parse *p, struct search_request *out
 		return false;
 	bound(out);
 	return keys_to_the_end(&x);
+}
+
+bool search_parse_filter(struct session *s, struct str value, const char **error)
+{
+	struct search_request request = {0};
+	struct parse p;
+	struct parsing x = {.s = s, .p = &p, .out = &request, .charset = STR("")};
+	bool ok;
+
+	parse_start(&p, value, s->arena);
+	ok = all_keys(&x, &request.program) && parse_end(&p);
+	*error = ok ? request.charset_error : p.error;
+	return *error == NULL;
 }
 
 bool search_parse_criteria(struct session *s, struct parse *p, struct search_request *out)

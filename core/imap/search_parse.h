@@ -43,6 +43,9 @@ struct search_request {
 	/* The charset is not known, or a string is not in it (NO [BADCHARSET] or NO): the answer's text. */
 	const char *charset_error;
 	bool charset_unknown;
+	/* FILTER stands in it; the charset allows that; the name of one that cannot be used, or NULL. */
+	bool filters, filter_charset;
+	const char *undefined_filter;
 };
 
 /* [SP "RETURN" SP "(" options ")"] SP ["CHARSET" SP charset SP] keys. False: the parse has the error. */
@@ -51,5 +54,8 @@ bool search_parse(struct session *s, struct parse *p, struct search_request *out
 bool search_parse_return(struct parse *p, struct search_request *out);
 /* search-criteria of SORT and THREAD (RFC 5256 §5), behind what began *out: SP charset SP keys. */
 bool search_parse_criteria(struct session *s, struct parse *p, struct search_request *out);
+
+/* Whether this may be the value of a filter (RFC 5466 §3.2). */
+bool search_parse_filter(struct session *s, struct str value, const char **error);
 
 #endif

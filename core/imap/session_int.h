@@ -130,6 +130,7 @@ void session_dispatch(struct session *s, bool at_stream);
 void reply_ok(struct session *s, const char *code, const char *text);
 void reply_no(struct session *s, const char *code, const char *text);
 void reply_bad(struct session *s, const char *why);
+void reply_bad_code(struct session *s, const char *code, const char *why);
 /* NO with the error's code and text; logged when it is not the client's doing. */
 void reply_error(struct session *s, const struct err *e);
 /* "* NO [code] text" now, for what does not make the command fail. */

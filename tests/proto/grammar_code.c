@@ -108,6 +108,15 @@ static bool quoted_tag(struct grammar *g)
 	return want(g, ' ') && quoted(g, NULL);
 }
 
+/* RFC 5466 §4 */
+static bool filter_name(struct grammar *g)
+{
+	struct str name;
+
+	return want(g, ' ') && atom(g, &name) &&
+	       (str_find(name, '/') == name.n || wanted(g, "a filter name without a slash"));
+}
+
 static const struct {
 	const char *name;
 	bool (*argument)(struct grammar *g);
@@ -154,6 +163,7 @@ static const struct {
     {"NOTSAVED", no_argument},
     {"UNKNOWN-CTE", no_argument},
     {"NOUPDATE", quoted_tag},
+    {"UNDEFINED-FILTER", filter_name},
 };
 
 static bool code(struct grammar *g)

@@ -75,6 +75,7 @@ static const char *const right[] = {
     "* ESEARCH (TAG \"a\") UID PARTIAL (-1:-100 7,3:5)",
     "* ESEARCH (TAG \"a\") UID PARTIAL (24000:24500 NIL)",
     "a NO [NOTSAVED] Too many",
+    "a NO [UNDEFINED-FILTER on-the-road] none",
     "* ESEARCH (TAG \"B01\") UID ADDTO (0 32768:32769)",
     "* ESEARCH (TAG \"C01\") UID ADDTO (1 2733 1 2732 1 2731)",
     "* ESEARCH (TAG \"C01\") UID ADDTO (1 2733) ADDTO (1 2731:2732)",
