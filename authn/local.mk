@@ -5,3 +5,7 @@ AUTHN_TEST_LIBS = $(AUTHN_TEST_ROOMS) $(LIBCONFIG_LIBS) $(LTDL_LIBS) $(CMOCKA_LI
 include authn/file/local.mk
 include authn/pam/local.mk
 include authn/cyrus/local.mk
+include authn/passwd/local.mk
+include authn/cram-md5/local.mk
+include authn/exec/local.mk
+include authn/null/local.mk
