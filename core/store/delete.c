@@ -23,7 +23,7 @@ static int remove_name(struct store *s, const struct target *t, int flags, struc
 	dir = path_parent(t->place.root, t->place.path, &last, store_how(s));
 	if (dir < 0 || unlinkat(dir, last, flags) != 0) {
 		if (errno == ENOTEMPTY || (errno == EEXIST && flags != 0))
-			return err_fail(e, MORTISE_E_INVALID, "Mailbox has others below it");
+			return err_fail(e, MORTISE_E_NOTEMPTY, "Mailbox has others below it");
 		return err_errno(e, "remove %s/%s", t->directory, t->place.path);
 	}
 	return target_sync_parent(s, t, e);

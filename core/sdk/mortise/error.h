@@ -18,6 +18,7 @@ extern "C" {
 
 #define MORTISE_E_NOTFOUND (-10)     /* no such mailbox or message */
 #define MORTISE_E_EXISTS (-20)       /* the name is taken */
+#define MORTISE_E_NOTEMPTY (-25)     /* there are mailboxes below it */
 #define MORTISE_E_PERM (-30)         /* not allowed: file modes, read-only, rights */
 #define MORTISE_E_QUOTA (-40)        /* quota or disk full */
 #define MORTISE_E_INUSE (-50)        /* locked by somebody else until the deadline */
@@ -41,6 +42,8 @@ static inline const char *mortise_error_text(int code)
 		return "No such mailbox";
 	case MORTISE_E_EXISTS:
 		return "Mailbox already exists";
+	case MORTISE_E_NOTEMPTY:
+		return "Mailbox has others below it";
 	case MORTISE_E_PERM:
 		return "Permission denied";
 	case MORTISE_E_QUOTA:
@@ -80,6 +83,8 @@ static inline const char *mortise_error_imap(int code)
 		return "NONEXISTENT";
 	case MORTISE_E_EXISTS:
 		return "ALREADYEXISTS";
+	case MORTISE_E_NOTEMPTY:
+		return "HASCHILDREN";
 	case MORTISE_E_PERM:
 		return "NOPERM";
 	case MORTISE_E_QUOTA:

@@ -28,6 +28,7 @@
  *   driver 0.2     trait own_names
  *   driver 0.3     cursors outlive boxes; message.identity_size, append_info.uid; append_commit_refs,
  *                  append_copy, adopt, checkpoint; "#" in own_names
+ *   error 0.3      NOTEMPTY
  *
  * What a module may not do, anywhere: fork, install signal handlers, change uid, directory, umask or locale,
  * exit, write to stdin/stdout/stderr, register atexit or constructors, start threads before `start`.
