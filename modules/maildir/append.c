@@ -29,25 +29,16 @@
 #define LINE_LEAST 8     /* octets of a line of the list, at least, nearly always */
 #define WRITTEN_BACK 120 /* seconds after which the kernel has written a file by itself */
 
-struct piece {
-	char base[160];
-	char final[NAME_MAX + 1];
-	uint32_t flags, letters, uid; /* uid: the one it must get, or 0; then its own */
-	int32_t zone;
-	int64_t date;
-	uint64_t size, wire;
-	bool moved, in_new;
-};
-
 struct transaction {
 	struct maildir_box *box;
-	struct piece *pieces;
+	struct maildir_piece *pieces;
 	size_t count, room;
 	int fd; /* of the last piece, or -1 */
 	char *buffer;
 	size_t used;
-	bool cr;   /* a CR waits for what comes next */
-	char last; /* octet that was stored */
+	bool cr;              /* a CR waits for what comes next */
+	char last;            /* octet that was stored */
+	bool agreed, current; /* the list was as the engine, as the entries know it */
 };
 
 int maildir_append_begin(struct mortise_call *call, void *box, void **out)
@@ -70,7 +61,7 @@ int maildir_append_begin(struct mortise_call *call, void *box, void **out)
 
 static int flush(struct mortise_call *call, struct transaction *t)
 {
-	struct piece *p = &t->pieces[t->count - 1];
+	struct maildir_piece *p = &t->pieces[t->count - 1];
 	int r = maildir_put(call, t->fd, p->base, t->buffer, t->used);
 
 	p->size += t->used;
@@ -80,7 +71,7 @@ static int flush(struct mortise_call *call, struct transaction *t)
 
 static int store(struct mortise_call *call, struct transaction *t, char c)
 {
-	struct piece *p = &t->pieces[t->count - 1];
+	struct maildir_piece *p = &t->pieces[t->count - 1];
 
 	p->wire += c == '\n' && t->last != '\r' ? 2 : 1;
 	t->last = c;
@@ -92,7 +83,7 @@ static int store(struct mortise_call *call, struct transaction *t, char c)
 static int finish_piece(struct mortise_call *call, struct transaction *t)
 {
 	struct timespec times[2] = {{0, UTIME_OMIT}, {0, 0}};
-	struct piece *p;
+	struct maildir_piece *p;
 	int r = 0;
 
 	if (t->fd < 0)
@@ -115,7 +106,7 @@ static int finish_piece(struct mortise_call *call, struct transaction *t)
 static int want_keywords(
     struct mortise_call *call, struct transaction *t, const struct mortise_append_info *info)
 {
-	struct piece *p = &t->pieces[t->count - 1];
+	struct maildir_piece *p = &t->pieces[t->count - 1];
 	struct maildir_box *b = t->box;
 	bool mine = false, locked = false;
 	unsigned bit;
@@ -143,7 +134,7 @@ static int want_keywords(
 
 static int new_piece(struct mortise_call *call, struct transaction *t, const struct mortise_append_info *info)
 {
-	struct piece *p, *more;
+	struct maildir_piece *p, *more;
 
 	if (t->count == t->room) {
 		more = realloc(t->pieces, (t->room * 2 + 4) * sizeof(*more));
@@ -153,7 +144,7 @@ static int new_piece(struct mortise_call *call, struct transaction *t, const str
 		t->pieces = more;
 	}
 	p = &t->pieces[t->count];
-	*p = (struct piece){
+	*p = (struct maildir_piece){
 	    .flags = info->flags & MORTISE_FLAGS_SYSTEM, .date = info->internal_date, .zone = info->zone};
 	if (info->size >= offsetof(struct mortise_append_info, uid) + sizeof(info->uid))
 		p->uid = info->uid;
@@ -163,7 +154,7 @@ static int new_piece(struct mortise_call *call, struct transaction *t, const str
 
 static int create_file(struct mortise_call *call, struct transaction *t)
 {
-	struct piece *p = &t->pieces[t->count];
+	struct maildir_piece *p = &t->pieces[t->count];
 
 	t->fd = openat(t->box->tmp, p->base, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW,
 	    t->box->place->file_mode);
@@ -226,7 +217,7 @@ void maildir_append_abort(struct mortise_call *call, void *tx)
 /* The octets of a file, as the file system can do it best. */
 static int copy_octets(struct mortise_call *call, struct transaction *t, int from, uint64_t size)
 {
-	struct piece *p = &t->pieces[t->count - 1];
+	struct maildir_piece *p = &t->pieces[t->count - 1];
 	ssize_t n = 1;
 
 	while (p->size < size && n > 0) {
@@ -262,7 +253,7 @@ static uint64_t wire_size(const struct maildir_file *f, uint64_t size)
 static int take_file(struct mortise_call *call, struct transaction *t, struct maildir_box *source,
     const struct maildir_file *f)
 {
-	struct piece *p = &t->pieces[t->count];
+	struct maildir_piece *p = &t->pieces[t->count];
 	struct stat st;
 	int part, r = maildir_part(call, source, f->in_new, &part);
 	int fd = r == 0 ? openat(part, f->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
@@ -367,7 +358,7 @@ static int check_limit(struct mortise_call *call, struct transaction *t, int fd)
 	return r;
 }
 
-static int name_piece(struct mortise_call *call, struct transaction *t, struct piece *p)
+static int name_piece(struct mortise_call *call, struct transaction *t, struct maildir_piece *p)
 {
 	char sized[NAME_MAX + 1];
 	int n =
@@ -384,7 +375,7 @@ static int name_piece(struct mortise_call *call, struct transaction *t, struct p
 	return 0;
 }
 
-static int give_uid(struct mortise_call *call, struct maildir_box *b, struct piece *p)
+static int give_uid(struct mortise_call *call, struct maildir_box *b, struct maildir_piece *p)
 {
 	if (p->uid != 0 && p->uid < b->uidnext)
 		return call->host->fault(
@@ -397,6 +388,35 @@ static int give_uid(struct mortise_call *call, struct maildir_box *b, struct pie
 	return 0;
 }
 
+/* Before and after lines are added to the list. */
+static void compare_list(struct transaction *t, int fd)
+{
+	const struct maildir_box *b = t->box;
+	struct maildir_print now;
+	struct stat st;
+
+	t->agreed = t->current = false;
+	if (fstat(fd, &st) != 0)
+		return;
+	now = maildir_print_of(&st);
+	t->agreed = b->agreed && maildir_print_same(&now, &b->agreed_list);
+	t->current = b->loaded && b->list_read && maildir_print_same(&now, &b->list_print);
+}
+
+static int follow_list(struct mortise_call *call, struct transaction *t, int fd)
+{
+	struct maildir_box *b = t->box;
+	struct stat st;
+
+	b->agreed = t->agreed && b->trail_count == 0 && fstat(fd, &st) == 0;
+	if (b->agreed) {
+		memcpy(b->trail_part, b->agreed_part, sizeof(b->trail_part));
+		b->trail_list = b->agreed_list;
+		b->agreed_list = maildir_print_of(&st);
+	}
+	return t->current ? maildir_list_load(call, b) : 0;
+}
+
 /* Names and UIDs, and the list that has them. */
 static int announce(struct mortise_call *call, struct transaction *t)
 {
@@ -407,9 +427,11 @@ static int announce(struct mortise_call *call, struct transaction *t)
 
 	if (r == 0)
 		r = check_limit(call, t, fd);
+	if (r == 0)
+		compare_list(t, fd);
 	uidnext = t->box->uidnext;
 	for (i = 0; i < t->count && r == 0; i++) {
-		struct piece *p = &t->pieces[i];
+		struct maildir_piece *p = &t->pieces[i];
 		char zone[16] = "";
 
 		r = give_uid(call, t->box, p);
@@ -421,6 +443,8 @@ static int announce(struct mortise_call *call, struct transaction *t)
 	}
 	if (r == 0)
 		r = maildir_list_append(call, t->box, fd, &lines, 0);
+	if (r == 0)
+		r = follow_list(call, t, fd);
 	if (r != 0)
 		t->box->uidnext = uidnext;
 	if (fd >= 0)
@@ -432,25 +456,29 @@ static int announce(struct mortise_call *call, struct transaction *t)
 static int move_in(struct mortise_call *call, struct transaction *t)
 {
 	struct maildir_box *b = t->box;
-	bool into[PARTS] = {false};
+	struct maildir_own own;
 	struct maildir_quota quota;
 	size_t i;
 	int part, p, r = 0;
 
 	maildir_quota_begin(call, b, &quota);
+	maildir_own_begin(call, b, &own);
 	for (i = 0; i < t->count; i++) {
-		struct piece *piece = &t->pieces[i];
+		struct maildir_piece *piece = &t->pieces[i];
 
 		r = maildir_part(call, b, piece->in_new, &part);
 		if (r == 0 && maildir_move(b->tmp, piece->base, part, piece->final) != 0)
 			r = call->host->fault_errno(call, "%s/%s", b->place->path, piece->final);
 		if (r != 0)
 			break;
-		piece->moved = into[piece->in_new ? NEW : CUR] = true;
+		piece->moved = own.touched[piece->in_new ? NEW : CUR] = true;
 		maildir_quota_count(&quota, part, piece->final, true);
 	}
+	maildir_own_end(b, &own);
+	if (r == 0 && t->current)
+		maildir_own_added(b, &own, t->pieces, t->count);
 	for (p = 0; p < PARTS && r == 0; p++)
-		if (into[p] && maildir_fsync(b, b->part[p].fd) != 0)
+		if (own.touched[p] && maildir_fsync(b, b->part[p].fd) != 0)
 			r = call->host->fault_errno(call, "%s", b->place->path);
 	if (r != 0)
 		quota.octets = quota.messages = 0;
@@ -462,6 +490,8 @@ static void take_back(struct transaction *t)
 {
 	size_t i;
 
+	t->box->agreed = false;
+	t->box->part[CUR].read = t->box->part[NEW].read = false;
 	for (i = 0; i < t->count; i++)
 		if (t->pieces[i].moved)
 			unlinkat(t->box->part[t->pieces[i].in_new ? NEW : CUR].fd, t->pieces[i].final, 0);
@@ -488,6 +518,20 @@ static int commit(struct mortise_call *call, struct transaction *t, uint32_t *ui
 	return r;
 }
 
+/* The box tells the engine of them. */
+static void done(struct mortise_call *call, struct transaction *t, int r)
+{
+	struct maildir_box *b = t->box;
+
+	if (r == 0 && b->agreed) {
+		b->trail = t->pieces;
+		b->trail_count = t->count;
+		t->pieces = NULL;
+		t->count = 0;
+	}
+	maildir_append_abort(call, t);
+}
+
 int maildir_append_commit(
     struct mortise_call *call, void *tx, uint32_t *uidvalidity, uint32_t *uids, size_t count)
 {
@@ -497,7 +541,7 @@ int maildir_append_commit(
 
 	for (i = 0; i < count && i < t->count; i++)
 		uids[i] = t->pieces[i].uid;
-	maildir_append_abort(call, t);
+	done(call, t, r);
 	return r;
 }
 
@@ -509,12 +553,12 @@ int maildir_append_commit_refs(
 	size_t i;
 
 	for (i = 0; i < count && i < t->count; i++) {
-		const struct piece *p = &t->pieces[i];
+		const struct maildir_piece *p = &t->pieces[i];
 
 		refs[i].uid = p->uid;
 		refs[i].locator_size = (uint8_t)maildir_locator_make(p->in_new, p->final, refs[i].locator);
 	}
-	maildir_append_abort(call, t);
+	done(call, t, r);
 	return r;
 }
 

@@ -11,7 +11,8 @@
  * identity, and the info behind ':', which holds the flags. sync.c tells the engine of the difference between
  * what it was told and what is there, or of everything when that is not known here.
  *
- * list.c reads and extends dovecot-uidlist, keyword.c dovecot-keywords, both under the lock of lock.c.
+ * list.c reads and extends dovecot-uidlist, keyword.c dovecot-keywords, both under the lock of lock.c. own.c
+ * keeps what is known of the directories up with what this box does to them.
  */
 #ifndef MAILDIR_BOX_H
 #define MAILDIR_BOX_H
@@ -81,6 +82,17 @@ struct maildir_part {
 
 struct maildir_block;
 
+/* A message that is being appended, or was. */
+struct maildir_piece {
+	char base[160];
+	char final[NAME_MAX + 1];
+	uint32_t flags, letters, uid; /* uid: the one it must get, or 0; then its own */
+	int32_t zone;
+	int64_t date;
+	uint64_t size, wire;
+	bool moved, in_new;
+};
+
 struct maildir_box {
 	const struct maildir_options *options;
 	const struct mortise_place *place;
@@ -93,6 +105,7 @@ struct maildir_box {
 	int mode;
 	bool dot;
 	ino_t dot_inode;
+	char dot_name[160]; /* in tmp, while it is not held; empty: it is yet to be made */
 	uint64_t dot_touched;
 	/* dovecot-uidlist */
 	struct maildir_print list_print;
@@ -117,6 +130,12 @@ struct maildir_box {
 	/* what the engine was told */
 	struct mortise_cursor told;
 	uint32_t told_uidvalidity;
+	bool agreed; /* what the engine knows is what was there under these prints, */
+	struct maildir_print agreed_part[PARTS], agreed_list;
+	int64_t due;                 /* and is to be read again then, ms since 1970; 0: it need not */
+	struct maildir_piece *trail; /* what was appended since, when nothing else has changed, */
+	size_t trail_count;
+	struct maildir_print trail_part[PARTS], trail_list; /* and what was there before */
 	uint32_t *gone; /* UIDs that were told and have no entry any more */
 	size_t gone_count, gone_room;
 	struct maildir_keywords keywords;
@@ -156,6 +175,8 @@ bool maildir_locator_read(const unsigned char *locator, size_t size, struct mail
 
 /* ---- lock.c ---- */
 int maildir_lock(struct mortise_call *call, struct maildir_box *b, int mode, uint64_t deadline);
+/* Lets go of it for good. */
+void maildir_lock_end(struct mortise_call *call, struct maildir_box *b);
 /* The same with the place's timeout. *mine: it was not held before. */
 int maildir_lock_take(struct mortise_call *call, struct maildir_box *b, bool *mine);
 void maildir_lock_drop(struct mortise_call *call, struct maildir_box *b, bool mine);
@@ -262,6 +283,22 @@ bool maildir_file_of(const struct maildir_box *b, const struct mortise_ref *ref,
 /* It is not there: where it is. *found false: nowhere. */
 int maildir_file_search(struct mortise_call *call, struct maildir_box *b, const struct mortise_ref *ref,
     struct maildir_file *out, bool *found);
+
+/* ---- own.c ---- */
+struct maildir_own {
+	/* By begin: as the entries say, as the engine knows. By end: still so. */
+	bool loaded[PARTS], agreed[PARTS];
+	bool touched[PARTS]; /* the caller sets it */
+};
+/* Around renames and unlinks of ours, as close as can be. Lock held. */
+void maildir_own_begin(struct mortise_call *call, struct maildir_box *b, struct maildir_own *o);
+void maildir_own_end(struct maildir_box *b, struct maildir_own *o);
+/* What was moved in between them; the entries have the list's lines for it. */
+void maildir_own_added(
+    struct maildir_box *b, const struct maildir_own *o, const struct maildir_piece *pieces, size_t count);
+int64_t maildir_clock(void); /* ms since 1970 */
+bool maildir_is_due(int64_t due);
+void maildir_trail_clear(struct maildir_box *b);
 
 /* ---- sync.c ---- */
 int maildir_sync(

@@ -21,9 +21,16 @@ struct batch {
 	struct mortise_call *call;
 	struct maildir_box *b;
 	unsigned searches; /* that were needed */
-	bool touched[PARTS];
+	struct maildir_own own;
 	struct maildir_quota quota;
 };
+
+static void begin(struct batch *c)
+{
+	maildir_own_begin(c->call, c->b, &c->own);
+	/* The engine must be told of the names that change. */
+	memset(&c->own.agreed, 0, sizeof(c->own.agreed));
+}
 
 /* What is to be done to a file: 0 done, 1 it is not there, or a code. */
 typedef int act_fn(struct batch *c, struct maildir_file *f, const void *arg);
@@ -36,6 +43,7 @@ static int act(struct batch *c, const struct mortise_ref *ref, act_fn *fn, const
 
 	while (r == 1 && c->searches < SEARCHES) {
 		c->searches++;
+		memset(&c->own.loaded, 0, sizeof(c->own.loaded));
 		r = maildir_file_search(c->call, c->b, ref, &f, &there);
 		if (r != 0 || !there)
 			return r;
@@ -60,7 +68,8 @@ static int rename_to(struct batch *c, struct maildir_file *f, const char *to)
 		c->quota = before;
 		return errno == ENOENT ? 1 : c->call->host->fault_errno(c->call, "%s/%s", b->place->path, to);
 	}
-	c->touched[CUR] = true;
+	c->own.touched[CUR] = true;
+	c->own.touched[NEW] = c->own.touched[NEW] || f->in_new;
 	maildir_quota_count(&c->quota, cur, to, true); /* another one only when it is deleted now, or was */
 	return f->entry != NULL ? maildir_entry_rename(c->call, b, f->entry, false, to) : 0;
 }
@@ -90,15 +99,17 @@ int maildir_set_flags(
 	int r = maildir_keywords_load(call, box);
 
 	maildir_quota_begin(call, box, &c.quota);
+	begin(&c);
 	for (i = 0; i < count && r == 0; i++) {
 		r = act(&c, &changes[i].ref, set_one, &changes[i]);
 		if (r == 0)
 			r = maildir_go_on(call, c.b);
 	}
+	maildir_own_end(c.b, &c.own);
 	maildir_quota_end(call, &c.quota);
-	if (r == 0 && c.touched[CUR] && !c.b->options->sync_flags)
+	if (r == 0 && c.own.touched[CUR] && !c.b->options->sync_flags)
 		c.b->unsynced = true;
-	else if (r == 0 && c.touched[CUR] && maildir_fsync(c.b, c.b->part[CUR].fd) != 0)
+	else if (r == 0 && c.own.touched[CUR] && maildir_fsync(c.b, c.b->part[CUR].fd) != 0)
 		r = call->host->fault_errno(call, "%s/cur", c.b->place->path);
 	return r;
 }
@@ -118,7 +129,7 @@ static int remove_one(struct batch *c, struct maildir_file *f, const void *arg)
 		           ? 1
 		           : c->call->host->fault_errno(c->call, "%s/%s", c->b->place->path, f->name);
 	}
-	c->touched[f->in_new ? NEW : CUR] = true;
+	c->own.touched[f->in_new ? NEW : CUR] = true;
 	if (f->entry != NULL)
 		f->entry->present = false;
 	return 0;
@@ -131,14 +142,16 @@ int maildir_expunge(struct mortise_call *call, void *box, const struct mortise_r
 	int r = 0, p;
 
 	maildir_quota_begin(call, box, &c.quota);
+	begin(&c);
 	for (i = 0; i < count && r == 0; i++) {
 		r = act(&c, &refs[i], remove_one, NULL);
 		if (r == 0)
 			r = maildir_go_on(call, c.b);
 	}
+	maildir_own_end(c.b, &c.own);
 	maildir_quota_end(call, &c.quota);
 	for (p = 0; p < PARTS; p++)
-		if (r == 0 && c.touched[p] && maildir_fsync(c.b, c.b->part[p].fd) != 0)
+		if (r == 0 && c.own.touched[p] && maildir_fsync(c.b, c.b->part[p].fd) != 0)
 			r = call->host->fault_errno(call, "%s", c.b->place->path);
 	return r;
 }
@@ -161,10 +174,12 @@ int maildir_seen_recent(struct mortise_call *call, void *box, const struct morti
 	size_t i;
 	int r = 0;
 
+	begin(&c);
 	for (i = 0; i < count && r == 0; i++) {
 		r = act(&c, &refs[i], see_one, NULL);
 		if (r == 0)
 			r = maildir_go_on(call, c.b);
 	}
+	maildir_own_end(c.b, &c.own);
 	return r;
 }

@@ -3,7 +3,7 @@ MAILDIR_SOURCES = \
 	modules/maildir/maildir.c modules/maildir/box.h modules/maildir/name.c modules/maildir/lock.c \
 	modules/maildir/file.c modules/maildir/entry.c modules/maildir/list.c modules/maildir/keyword.c \
 	modules/maildir/scan.c modules/maildir/sync.c modules/maildir/append.c modules/maildir/change.c \
-	modules/maildir/directory.c modules/maildir/courier.c modules/maildir/quota.c
+	modules/maildir/directory.c modules/maildir/courier.c modules/maildir/quota.c modules/maildir/own.c
 module_LTLIBRARIES += modules/maildir/maildir.la
 modules_maildir_maildir_la_SOURCES = $(MAILDIR_SOURCES)
 modules_maildir_maildir_la_CPPFLAGS = $(MODULE_CPPFLAGS)

@@ -7,6 +7,8 @@
  * or that is older than dotlock_stale by the file system's own clock, is taken away: renamed to a name of
  * ours first, so that of two who do so one sees that it was somebody else's young lock, and puts it back.
  *
+ * Between two times that a box holds it the file waits in tmp: to move it costs less than to make it.
+ *
  * On a full disk there may be no room for a lock. Messages can be deleted without one all the same: each
  * rename and unlink is whole by itself, and nothing that needs the lock could be written anyway.
  */
@@ -78,7 +80,7 @@ static void take_away(
 }
 
 /* A file in tmp that says who we are. -1 with errno. */
-static int write_lock(struct mortise_call *call, struct maildir_box *b, const char *name)
+static int write_lock(struct maildir_box *b, const char *name)
 {
 	char text[128], host[65] = "";
 	int fd =
@@ -106,7 +108,6 @@ static int write_lock(struct mortise_call *call, struct maildir_box *b, const ch
 		return -1;
 	}
 	b->dot_inode = st.st_ino;
-	b->dot_touched = call->host->now(call);
 	return 0;
 }
 
@@ -118,7 +119,6 @@ static int try_dot(struct mortise_call *call, struct maildir_box *b, char who[12
 {
 	char name[160];
 	struct stat st;
-	int error;
 
 	if (fstatat(b->dir, UIDLIST_LOCK, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 		if (stale(b, &st, who))
@@ -127,18 +127,21 @@ static int try_dot(struct mortise_call *call, struct maildir_box *b, char who[12
 	}
 	if (maildir_need_tmp(call, b) != 0)
 		return MORTISE_E_INTERNAL;
-	maildir_name_unique(call, name);
-	errno = 0;
-	if (write_lock(call, b, name) != 0)
-		return errno == ENOSPC || errno == EDQUOT
-		           ? 0
-		           : call->host->fault_errno(call, "%s/" UIDLIST_LOCK, b->place->path);
-	b->dot = maildir_move(b->tmp, name, b->dir, UIDLIST_LOCK) == 0;
+	if (b->dot_name[0] != '\0' && utimensat(b->tmp, b->dot_name, NULL, AT_SYMLINK_NOFOLLOW) != 0)
+		b->dot_name[0] = '\0';
+	if (b->dot_name[0] == '\0') {
+		maildir_name_unique(call, name);
+		errno = 0;
+		if (write_lock(b, name) != 0)
+			return errno == ENOSPC || errno == EDQUOT
+			           ? 0
+			           : call->host->fault_errno(call, "%s/" UIDLIST_LOCK, b->place->path);
+		memcpy(b->dot_name, name, sizeof(name));
+	}
+	b->dot_touched = call->host->now(call);
+	b->dot = maildir_move(b->tmp, b->dot_name, b->dir, UIDLIST_LOCK) == 0;
 	if (b->dot)
 		return 0;
-	error = errno;
-	unlinkat(b->tmp, name, 0);
-	errno = error;
 	return errno == EEXIST ? 1
 	       : errno == ENOSPC || errno == EDQUOT
 	           ? 0
@@ -152,11 +155,16 @@ static void release(struct mortise_call *call, struct maildir_box *b)
 	if (!b->dot)
 		return;
 	b->dot = false;
-	if (fstatat(b->dir, UIDLIST_LOCK, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == b->dot_inode)
+	if (fstatat(b->dir, UIDLIST_LOCK, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == b->dot_inode) {
+		if (renameat(b->dir, UIDLIST_LOCK, b->tmp, b->dot_name) == 0)
+			return;
 		unlinkat(b->dir, UIDLIST_LOCK, 0);
-	else
-		call->host->log(call, MORTISE_LOG_WARN, "%s: the lock was taken from us while we held it",
-		    b->place->path);
+		b->dot_name[0] = '\0';
+		return;
+	}
+	b->dot_name[0] = '\0';
+	call->host->log(
+	    call, MORTISE_LOG_WARN, "%s: the lock was taken from us while we held it", b->place->path);
 }
 
 int maildir_lock(struct mortise_call *call, struct maildir_box *b, int mode, uint64_t deadline)
@@ -181,6 +189,14 @@ int maildir_lock(struct mortise_call *call, struct maildir_box *b, int mode, uin
 	if (r == 0)
 		b->mode = mode;
 	return r;
+}
+
+void maildir_lock_end(struct mortise_call *call, struct maildir_box *b)
+{
+	(void)maildir_lock(call, b, MORTISE_LOCK_NONE, 0);
+	if (b->dot_name[0] != '\0' && b->tmp >= 0)
+		unlinkat(b->tmp, b->dot_name, 0);
+	b->dot_name[0] = '\0';
 }
 
 int maildir_lock_take(struct mortise_call *call, struct maildir_box *b, bool *mine)

@@ -74,10 +74,11 @@ static void close_box(struct mortise_call *call, void *opened)
 	int *const fds[] = {&b->fd, &b->tmp, &b->part[NEW].fd, &b->part[CUR].fd, &b->dir};
 	size_t i;
 
-	(void)maildir_lock(call, b, MORTISE_LOCK_NONE, 0);
+	maildir_lock_end(call, b);
 	for (i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (*fds[i] >= 0)
 			close(*fds[i]);
+	maildir_trail_clear(b);
 	maildir_entries_free(b);
 	maildir_keywords_free(b);
 	free(b->header);

@@ -244,6 +244,7 @@ static int passes(struct mortise_call *call, struct scan *s)
 	struct maildir_box *b = s->b;
 	bool read[PARTS], racy[PARTS];
 	struct maildir_print now[PARTS];
+	bool due = maildir_is_due(b->due);
 	size_t i;
 	int p, r = maildir_look(call, b, now);
 
@@ -253,7 +254,7 @@ static int passes(struct mortise_call *call, struct scan *s)
 		struct maildir_part *part = &b->part[p];
 
 		racy[p] = maildir_racy(now[p].mtime);
-		read[p] = !part->read || part->racy || !maildir_print_same(&now[p], &part->print);
+		read[p] = due || !part->read || part->racy || !maildir_print_same(&now[p], &part->print);
 		part->read = part->read && !read[p];
 	}
 	for (i = 0; i < b->count; i++) {
@@ -268,10 +269,12 @@ static int passes(struct mortise_call *call, struct scan *s)
 	for (i = 0; i < b->count && r == 0; i++)
 		b->entries[i].sought = true;
 	for (p = 0; p < PARTS && r == 0; p++) {
+		b->part[p].racy = read[p] ? racy[p] : b->part[p].racy;
 		b->part[p].print = now[p];
-		b->part[p].racy = racy[p];
 		b->part[p].read = true;
 	}
+	if (r == 0 && read[CUR] && read[NEW])
+		b->due = 0;
 	return r;
 }
 

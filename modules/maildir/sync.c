@@ -7,7 +7,8 @@
  *
  * A directory that was changed a moment before it was read may change again without getting another time. A
  * cursor says so (`racy`), and such a directory is read again; such a cursor also names the box it is from,
- * because two boxes may have seen different things under the same times.
+ * because two boxes may have seen different things under the same times. So does one that is to be believed
+ * for a while only (`due`, see own.c).
  *
  * The internal date is the file's time, as in Dovecot and Courier: the time in its name is that of delivery,
  * which is another one for what a client appended. So a message that is told for the first time costs one
@@ -22,13 +23,14 @@
 
 #include "box.h"
 
-#define CURSOR_VERSION 2
+#define CURSOR_VERSION 3
 #define TRIES 5 /* to find files that are renamed all the time */
 
 struct seen {
 	uint8_t version, racy, zero[6];
 	uint64_t cur, new, list, keywords; /* of their prints */
-	uint64_t teller;                   /* when racy */
+	uint64_t teller;                   /* when racy or due */
+	int64_t due;                       /* see own.c */
 };
 _Static_assert(sizeof(struct seen) <= MORTISE_CURSOR_MAX, "fits a cursor");
 
@@ -203,6 +205,118 @@ static int tell(struct mortise_call *call, struct maildir_box *b, const struct m
 	return r != 0 ? r : sink->uidnext(sink->engine, b->uidnext);
 }
 
+/* The engine knows the mailbox as it is under these prints. */
+static void agree(struct maildir_box *b, const struct maildir_print parts[PARTS],
+    const struct maildir_print *list, int64_t due)
+{
+	memcpy(b->agreed_part, parts, sizeof(b->agreed_part));
+	b->agreed_list = *list;
+	b->agreed = true;
+	if (due != 0 && (b->due == 0 || due < b->due))
+		b->due = due;
+}
+
+static bool same_prints(const struct seen *a, const struct seen *b)
+{
+	return a->version == b->version && a->cur == b->cur && a->new == b->new && a->list == b->list &&
+	       a->keywords == b->keywords;
+}
+
+static void make_cursor(
+    struct mortise_call *call, const struct maildir_box *b, struct seen *now, struct mortise_cursor *cursor)
+{
+	now->due = b->due;
+	if (now->racy || now->due != 0)
+		call->host->random(call, &now->teller, sizeof(now->teller));
+	memcpy(cursor->data, now, sizeof(*now));
+	cursor->size = sizeof(*now);
+}
+
+/* From `before` to `now` there is nothing but what was appended through this box. */
+static bool trail_leads(const struct maildir_box *b, const struct seen *before, const struct seen *now,
+    const struct maildir_print *keywords)
+{
+	struct seen from, to;
+
+	if (b->trail_count == 0 || !b->agreed || before->racy)
+		return false;
+	from = seen_of(b->trail_part, &b->trail_list, keywords);
+	to = seen_of(b->agreed_part, &b->agreed_list, keywords);
+	return same_prints(before, &from) && same_prints(now, &to);
+}
+
+static int tell_trail(struct mortise_call *call, struct maildir_box *b, const struct mortise_sink *sink)
+{
+	struct mortise_message m = {.size = sizeof(m)};
+	uint32_t letters = 0;
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < b->trail_count && r == 0; i++) {
+		const struct maildir_piece *p = &b->trail[i];
+
+		if (p->letters != 0 && letters == 0) {
+			r = maildir_keywords_load(call, b);
+			letters = maildir_letters(b);
+		}
+		m.uid = p->uid;
+		m.flags = p->flags | (p->in_new ? MORTISE_FLAG_RECENT : 0);
+		m.keywords = p->letters & letters;
+		m.internal_date = p->date;
+		m.zone = p->zone;
+		m.octets = p->wire;
+		m.locator_size = (uint8_t)maildir_locator_make(p->in_new, p->final, m.locator);
+		if (r == 0)
+			r = sink->added(sink->engine, &m);
+	}
+	return r != 0 ? r : sink->uidnext(sink->engine, b->uidnext);
+}
+
+/* The same of the entries, when they have these messages. False: they do not. */
+static bool trail_told(struct maildir_box *b)
+{
+	size_t i;
+
+	for (i = 0; i < b->trail_count; i++) {
+		struct maildir_entry *e = maildir_by_uid(b, b->trail[i].uid);
+
+		if (e == NULL || !e->present)
+			return false;
+		e->told = true;
+		e->dirty = false;
+	}
+	return true;
+}
+
+/* Reads what has changed, and tells of it. */
+static int look_again(struct mortise_call *call, struct maildir_box *b, struct mortise_cursor *cursor,
+    const struct mortise_sink *sink, bool same)
+{
+	struct maildir_print parts[PARTS];
+	struct seen now;
+	int r;
+
+	b->told.size = 0;
+	b->agreed = false;
+	if ((r = maildir_list_load(call, b)) != 0 || (r = maildir_keywords_load(call, b)) != 0 ||
+	    (r = maildir_scan(call, b, true)) != 0 || (r = learn(call, b)) != 0)
+		return r;
+	same = same && b->told_uidvalidity == b->uidvalidity;
+	r = tell(call, b, sink, !same);
+	if (r != 0)
+		return r;
+	parts[CUR] = b->part[CUR].print;
+	parts[NEW] = b->part[NEW].print;
+	now = seen_of(parts, &b->list_print, &b->keywords.print);
+	now.racy = b->unnumbered > 0 || b->part[CUR].racy || b->part[NEW].racy;
+	make_cursor(call, b, &now, cursor);
+	b->told = *cursor;
+	b->told_uidvalidity = b->uidvalidity;
+	if (!now.racy)
+		agree(b, parts, &b->list_print, 0);
+	return maildir_tidy(call, b);
+}
+
 int maildir_sync(
     struct mortise_call *call, void *opened, struct mortise_cursor *cursor, const struct mortise_sink *sink)
 {
@@ -219,28 +333,24 @@ int maildir_sync(
 	now = seen_of(parts, &list, &keywords);
 	if (cursor->size == sizeof(before))
 		memcpy(&before, cursor->data, sizeof(before));
-	if (memcmp(&before, &now, sizeof(now)) == 0)
+	if (same_prints(&before, &now) && !before.racy && !maildir_is_due(before.due)) {
+		agree(b, parts, &list, before.due);
 		return 0;
+	}
 	/* This box knows what was told up to here, and the keywords are the same. */
 	same = b->told.size > 0 && cursor->size == b->told.size &&
 	       memcmp(cursor->data, b->told.data, cursor->size) == 0 && before.keywords == now.keywords;
+	if (!trail_leads(b, &before, &now, &keywords)) {
+		maildir_trail_clear(b);
+		return look_again(call, b, cursor, sink, same);
+	}
 	b->told.size = 0;
-	if ((r = maildir_list_load(call, b)) != 0 || (r = maildir_keywords_load(call, b)) != 0 ||
-	    (r = maildir_scan(call, b, true)) != 0 || (r = learn(call, b)) != 0)
-		return r;
-	same = same && b->told_uidvalidity == b->uidvalidity;
-	r = tell(call, b, sink, !same);
-	if (r != 0)
-		return r;
-	parts[CUR] = b->part[CUR].print;
-	parts[NEW] = b->part[NEW].print;
-	now = seen_of(parts, &b->list_print, &b->keywords.print);
-	now.racy = b->unnumbered > 0 || b->part[CUR].racy || b->part[NEW].racy;
-	if (now.racy)
-		call->host->random(call, &now.teller, sizeof(now.teller));
-	memcpy(cursor->data, &now, sizeof(now));
-	cursor->size = sizeof(now);
-	b->told = *cursor;
-	b->told_uidvalidity = b->uidvalidity;
-	return maildir_tidy(call, b);
+	r = tell_trail(call, b, sink);
+	if (r == 0) {
+		make_cursor(call, b, &now, cursor);
+		if (same && trail_told(b))
+			b->told = *cursor;
+	}
+	maildir_trail_clear(b);
+	return r;
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -434,6 +435,51 @@ static void test_cursor(void **state)
 	assert_string_equal(sync_on(r), "full +1(5) +4(100) +5(100) +6(100) next7");
 }
 
+/* What a box does itself it need not read again. */
+static void test_own_changes(void **state)
+{
+	struct rig *r = *state;
+	struct timespec times[2] = {{0, UTIME_OMIT}, {0, 0}};
+	const char *told = "";
+	uint32_t uid;
+	struct stat st;
+
+	put(r, "cur/1.a:2,", "a\n");
+	put(r, "cur/1.b:2,", "b\n");
+	reopen(r);
+	assert_string_equal(sync_now(r), "full +1(0) +2(0) next3");
+	age(r);
+	assert_string_equal(sync_on(r), "next3");
+	looks = opens = 0;
+	assert_int_equal(flag(r, 1, MORTISE_FLAG_SEEN, 0), 0);
+	assert_string_equal(sync_on(r), "~1(1) next3");
+	assert_int_equal(opens, 0);
+	assert_true(there(r, "cur/1.a:2,S"));
+	/* So it is in another box, which has loaded nothing, and in the next one after that. */
+	other_box(r);
+	assert_string_equal(sync_on(r), "");
+	assert_int_equal(drive_append(&r->d, r->box, "c\r\n", &uid), 0);
+	assert_string_equal(sync_on(r), "+3(100) next4");
+	assert_int_equal(opens, 0);
+	assert_int_equal(r->ear.last.octets, 3);
+	other_box(r);
+	assert_string_equal(sync_on(r), "");
+	assert_int_equal(opens, 0);
+	/* What somebody else did just then, which the times do not show, is found a second later. */
+	assert_int_equal(stat(path_of(r, "cur"), &st), 0);
+	times[1] = st.st_mtim;
+	assert_int_equal(rename(path_of(r, "cur/1.b:2,"), path_of(r, "cur/1.b:2,F")), 0);
+	assert_int_equal(utimensat(AT_FDCWD, path_of(r, "cur"), times, 0), 0);
+	for (int i = 0; i < 500 && told[0] == '\0'; i++) {
+		told = sync_on(r);
+		poll(NULL, 0, 10);
+	}
+	assert_string_equal(told, "full +1(1) +2(4) +3(100) next4");
+	age(r);
+	assert_string_equal(sync_on(r), "next4");
+	assert_string_equal(sync_on(r), "");
+}
+
 static void test_locators(void **state)
 {
 	struct rig *r = *state;
@@ -663,8 +709,8 @@ static void test_copy(void **state)
 	assert_int_equal(DRIVE(&r->d, append_begin, box, &tx), 0);
 	assert_int_equal(DRIVE(&r->d, append_copy, tx, r->box, refs, infos, 1), MORTISE_E_EXPUNGED);
 	DRIVE_VOID(&r->d, append_abort, tx);
-	assert_int_equal(rmdir(path_of(r, "../other/tmp")), 0); /* nothing is left in it */
 	DRIVE_VOID(&r->d, close, box);
+	assert_int_equal(rmdir(path_of(r, "../other/tmp")), 0); /* nothing is left in it */
 }
 
 /* Lines of messages that are gone leave the list when there is time. */
@@ -788,9 +834,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {T(test_names), T(test_first_list), T(test_foreign_list),
 	    T(test_courier_list), T(test_courier_keywords), T(test_quota), T(test_read_only), T(test_fixed),
-	    T(test_edges), T(test_cursor), T(test_locators), T(test_list_grows), T(test_changes),
-	    T(test_keywords_are_26), T(test_append), T(test_copy), T(test_checkpoint), T(test_lock),
-	    T(test_twins), T(test_recognise), T(test_remove)};
+	    T(test_edges), T(test_cursor), T(test_own_changes), T(test_locators), T(test_list_grows),
+	    T(test_changes), T(test_keywords_are_26), T(test_append), T(test_copy), T(test_checkpoint),
+	    T(test_lock), T(test_twins), T(test_recognise), T(test_remove)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
