@@ -2,7 +2,7 @@
 noinst_LIBRARIES += core/imap/libimap.a
 core_imap_libimap_a_SOURCES = \
 	core/imap/reader.h core/imap/reader.c \
-	core/imap/parse.h core/imap/parse.c \
+	core/imap/parse.h core/imap/parse.c core/imap/url.h core/imap/url.c \
 	core/imap/response.h core/imap/response.c \
 	core/imap/capability.h core/imap/capability.c \
 	core/imap/prelogin.h core/imap/prelogin.c \
@@ -18,7 +18,7 @@ core_imap_libimap_a_SOURCES = \
 
 if HAVE_CMOCKA
 IMAP_TESTS = core/imap/test-reader core/imap/test-prelogin core/imap/test-session \
-	core/imap/test-messages core/imap/test-searching core/imap/test-condstore core/imap/test-parse
+	core/imap/test-messages core/imap/test-searching core/imap/test-condstore core/imap/test-parse core/imap/test-url
 check_PROGRAMS += $(IMAP_TESTS)
 TESTS += $(IMAP_TESTS)
 core_imap_test_reader_LDADD = core/imap/libimap.a core/base/libbase.a $(CMOCKA_LIBS)
@@ -28,6 +28,7 @@ imap_session_support = core/imap/test-support.h core/imap/test-support.c $(store
 imap_session_libs = core/imap/libimap.a core/net/libnet.a $(store_test_libs) -lpthread
 core_imap_test_parse_LDADD = core/imap/libimap.a core/search/libsearch.a core/mime/libmime.a \
 	core/charset/libcharset.a core/log/liblog.a core/base/libbase.a $(CMOCKA_LIBS) $(UTF8PROC_LIBS)
+core_imap_test_url_LDADD = $(core_imap_test_parse_LDADD)
 core_imap_test_session_SOURCES = core/imap/test-session.c $(imap_session_support)
 core_imap_test_session_LDADD = $(imap_session_libs)
 core_imap_test_condstore_SOURCES = core/imap/test-condstore.c $(imap_session_support)
@@ -45,6 +46,14 @@ core_imap_fuzz_reader_LDADD = $(FUZZ_MAIN) core/imap/libimap.a core/search/libse
 	core/charset/libcharset.a core/log/liblog.a core/base/libbase.a $(UTF8PROC_LIBS)
 if !FUZZERS
 TESTS += core/imap/fuzz-reader
+endif
+
+check_PROGRAMS += core/imap/fuzz-url
+core_imap_fuzz_url_SOURCES = core/imap/fuzz-url.c
+core_imap_fuzz_url_LDFLAGS = $(FUZZ_LINK_FLAGS)
+core_imap_fuzz_url_LDADD = $(core_imap_fuzz_reader_LDADD)
+if !FUZZERS
+TESTS += core/imap/fuzz-url
 endif
 
 check_PROGRAMS += core/imap/fuzz-prelogin
