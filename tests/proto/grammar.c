@@ -102,9 +102,40 @@ bool atom(struct grammar *g, struct str *s)
 	return s->n > 0 || wanted(g, "an atom");
 }
 
+/* RFC 3629 §4: no overlong forms, no surrogates. */
+static bool is_utf8(struct str s)
+{
+	static const struct {
+		unsigned char mask, lead;
+		uint32_t least;
+	} forms[] = {{0x80, 0x00, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
+	size_t i, n, form;
+
+	for (i = 0; i < s.n; i += form + 1) {
+		uint32_t code;
+
+		for (form = 0; form < 4 && ((unsigned char)s.p[i] & forms[form].mask) != forms[form].lead;
+		     form++)
+			;
+		if (form == 4 || form >= s.n - i)
+			return false;
+		code = (unsigned char)s.p[i] & (unsigned char)~forms[form].mask;
+		for (n = 1; n <= form; n++) {
+			if (((unsigned char)s.p[i + n] & 0xc0) != 0x80)
+				return false;
+			code = code << 6 | ((unsigned char)s.p[i + n] & 0x3f);
+		}
+		if (code < forms[form].least || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+			return false;
+	}
+	return true;
+}
+
 /* TEXT-CHARs; only DQUOTE and backslash are quoted, nothing else. */
 bool quoted(struct grammar *g, struct buf *octets)
 {
+	size_t start = g->at;
+
 	if (!want(g, '"'))
 		return false;
 	while (!take(g, '"')) {
@@ -113,13 +144,14 @@ bool quoted(struct grammar *g, struct buf *octets)
 		if (take(g, '\\') && next(g) != '"' && next(g) != '\\')
 			return wanted(g, "DQUOTE or backslash after a backslash");
 		c = next(g);
-		if (!is_char(c) || c == '\r' || c == '\n')
+		if (at_end(g) || c == '\0' || c == '\r' || c == '\n' || c == 0x7f ||
+		    ((c & 0x80) != 0 && (g->mode & GRAMMAR_UTF8) == 0))
 			return wanted(g, "a 7-bit character of a quoted string");
 		if (octets != NULL)
 			buf_addc(octets, c);
 		g->at++;
 	}
-	return true;
+	return is_utf8(str_sub(g->line, start, g->at - start)) || wanted(g, "a quoted string in UTF-8");
 }
 
 static bool literal_octets(struct grammar *g, struct str *octets)
@@ -214,6 +246,17 @@ static size_t shifted(struct str s)
 	return i < s.n && held == 0 && have < 6 && bits == 0 ? i + 1 : 0;
 }
 
+/* RFC 9051 §5.1: UTF-8 without controls. */
+static bool utf8_mailbox(struct grammar *g, struct str name)
+{
+	size_t i;
+
+	for (i = 0; i < name.n; i++)
+		if ((unsigned char)name.p[i] < ' ' || name.p[i] == 0x7f)
+			return wanted(g, "a mailbox name without controls");
+	return is_utf8(name) || wanted(g, "a mailbox name in UTF-8");
+}
+
 /* A name is 7-bit and modified UTF-7. */
 bool mailbox(struct grammar *g)
 {
@@ -222,6 +265,8 @@ bool mailbox(struct grammar *g)
 
 	if (!astring(g, &name))
 		return false;
+	if ((g->mode & GRAMMAR_UTF8) != 0)
+		return utf8_mailbox(g, buf_str(&name));
 	for (rest = buf_str(&name); rest.n > 0; rest = str_from(rest, 1)) {
 		if (rest.p[0] < ' ' || rest.p[0] == 0x7f)
 			return wanted(g, "a mailbox name in printable ASCII");
@@ -365,8 +410,10 @@ static bool mbox_list_extended(struct grammar *g)
 {
 	if (!want(g, ' ') || !want(g, '('))
 		return false;
+	if (take_word(g, "OLDNAME")) /* RFC 9051 §6.3.9.7 */
+		return want(g, ' ') && want(g, '(') && mailbox(g) && want(g, ')') && want(g, ')');
 	if (!take_word(g, "CHILDINFO"))
-		return wanted(g, "an extended data item of RFC 5258");
+		return wanted(g, "an extended data item of RFC 5258 or RFC 9051");
 	return childinfo(g) && want(g, ')');
 }
 
@@ -401,27 +448,55 @@ static bool mailbox_list(struct grammar *g)
 	return want(g, ' ') && mailbox(g) && (at_end(g) || mbox_list_extended(g));
 }
 
+static bool status_number(struct grammar *g)
+{
+	uint64_t n;
+
+	return number(g, &n);
+}
+
+static bool status_number64(struct grammar *g)
+{
+	uint64_t n;
+
+	return number64(g, &n);
+}
+
+static bool status_nz_number(struct grammar *g)
+{
+	uint64_t n;
+
+	return nz_number(g, &n);
+}
+
+static bool status_limit(struct grammar *g)
+{
+	return take_word(g, "NIL") || status_number64(g);
+}
+
 static bool status_data(struct grammar *g)
 {
-	static const char *const names[] = {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN",
-	    "HIGHESTMODSEQ", "SIZE", "MAILBOXID", "DELETED", "DELETED-STORAGE"};
+	static const struct {
+		const char *name;
+		bool (*value)(struct grammar *g);
+	} items[] = {{"MESSAGES", status_number}, {"RECENT", status_number}, {"UIDNEXT", status_nz_number},
+	    {"UIDVALIDITY", status_nz_number}, {"UNSEEN", status_number}, {"HIGHESTMODSEQ", status_number64},
+	    {"SIZE", status_number64}, {"MAILBOXID", object_id}, {"DELETED", status_number},
+	    {"DELETED-STORAGE", status_number64}, {"APPENDLIMIT", status_limit}};
+	const unsigned count = sizeof(items) / sizeof(items[0]);
 	unsigned seen = 0, i;
-	uint64_t n;
 
 	if (!want(g, ' ') || !mailbox(g) || !want(g, ' ') || !want(g, '('))
 		return false;
 	if (take(g, ')'))
 		return true;
 	do {
-		for (i = 0; i < 10 && !take_word(g, names[i]); i++)
+		for (i = 0; i < count && !take_word(g, items[i].name); i++)
 			;
-		if (i == 10 || (seen & 1u << i) != 0)
+		if (i == count || (seen & 1u << i) != 0)
 			return wanted(g, "a STATUS item, each once");
 		seen |= 1u << i;
-		if (!want(g, ' ') || !(i == 2 || i == 3               ? nz_number(g, &n)
-		                         : i == 5 || i == 6 || i == 9 ? number64(g, &n)
-		                         : i == 7                     ? object_id(g)
-		                                                      : number(g, &n)))
+		if (!want(g, ' ') || !items[i].value(g))
 			return false;
 	} while (take(g, ' '));
 	return want(g, ')');
@@ -733,10 +808,13 @@ static bool numbered_data(struct grammar *g)
 
 	if (!number(g, &n) || !want(g, ' '))
 		return false;
-	if (take_word(g, "EXISTS") || take_word(g, "RECENT"))
+	if (take_word(g, "EXISTS") || ((g->mode & GRAMMAR_REV2) == 0 && take_word(g, "RECENT")))
 		return true;
 	if (n == 0)
 		return wanted(g, "a message number");
+	if ((g->mode & GRAMMAR_UIDONLY) != 0)
+		return take_word(g, "UIDFETCH") ? want(g, ' ') && msg_att(g)
+		                                : wanted(g, "EXISTS or UIDFETCH");
 	if (take_word(g, "EXPUNGE"))
 		return true;
 	return take_word(g, "FETCH") ? want(g, ' ') && msg_att(g)
@@ -766,6 +844,8 @@ static bool untagged(struct grammar *g)
 
 	if (ascii_digit(next(g)))
 		return numbered_data(g);
+	if ((g->mode & GRAMMAR_REV2) != 0 && take_word(g, "SEARCH"))
+		return wanted(g, "ESEARCH");
 	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (take_word(g, kinds[i].name))
 			return kinds[i].data(g);
@@ -802,9 +882,31 @@ static bool response(struct grammar *g)
 	return condition(g, conditions) ? want_end(g) : wanted(g, "OK, NO or BAD");
 }
 
-bool grammar_response(struct str line, struct buf *why)
+unsigned grammar_enables(struct str line)
 {
-	struct grammar g = {.line = line, .why = why};
+	static const struct {
+		const char *name;
+		unsigned mode;
+	} names[] = {{"UTF8=ACCEPT", GRAMMAR_UTF8}, {"IMAP4rev2", GRAMMAR_UTF8 | GRAMMAR_REV2},
+	    {"UIDONLY", GRAMMAR_UIDONLY}};
+	unsigned mode = 0;
+	size_t i;
+
+	if (!str_starts(line, STR("* ENABLED ")))
+		return 0;
+	while (line.n > 0) {
+		struct str word = str_cut(&line, ' ');
+
+		for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+			if (str_ieqc(word, names[i].name))
+				mode |= names[i].mode;
+	}
+	return mode;
+}
+
+bool grammar_response(struct str line, unsigned mode, struct buf *why)
+{
+	struct grammar g = {.line = line, .why = why, .mode = mode};
 
 	buf_reset(why);
 	return response(&g) && why->n == 0;

@@ -18,9 +18,22 @@
 
 #include "base/buf.h"
 
-/* One response without its last CRLF, literals where they stand. False: `why` says what is wrong and where.
+/*
+ * What a client has enabled changes what it may be told: UTF-8 in names and quoted strings (RFC 6855, RFC
+ * 9051); nothing that is recent, no SEARCH (RFC 9051 appendix E); UIDFETCH and VANISHED instead of FETCH and
+ * EXPUNGE (RFC 9586).
  */
-bool grammar_response(struct str line, struct buf *why);
+#define GRAMMAR_UTF8 0x01u
+#define GRAMMAR_REV2 0x02u
+#define GRAMMAR_UIDONLY 0x04u
+/* What this line enables, if it is an ENABLED response: for the lines behind it. */
+unsigned grammar_enables(struct str line);
+
+/*
+ * One response without its last CRLF, literals where they stand, `mode` as it was enabled before. False:
+ * `why` says what is wrong and where.
+ */
+bool grammar_response(struct str line, unsigned mode, struct buf *why);
 
 /* Likewise for the first line of a connection: "* OK", "* PREAUTH" or "* BYE". */
 bool grammar_greeting(struct str line, struct buf *why);

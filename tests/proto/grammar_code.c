@@ -117,6 +117,12 @@ static bool filter_name(struct grammar *g)
 	       (str_find(name, '/') == name.n || wanted(g, "a filter name without a slash"));
 }
 
+/* It has no place in IMAP4rev2 (RFC 9051 appendix E), and UIDONLY knows no message numbers. */
+static bool unseen(struct grammar *g)
+{
+	return (g->mode & (GRAMMAR_REV2 | GRAMMAR_UIDONLY)) == 0 ? one_number(g) : wanted(g, "another code");
+}
+
 static const struct {
 	const char *name;
 	bool (*argument)(struct grammar *g);
@@ -131,7 +137,7 @@ static const struct {
     {"TRYCREATE", no_argument},
     {"UIDNEXT", one_number},
     {"UIDVALIDITY", one_number},
-    {"UNSEEN", one_number},
+    {"UNSEEN", unseen},
     {"APPENDUID", append_uid},
     {"COPYUID", copy_uid},
     {"UIDNOTSTICKY", no_argument},
@@ -148,6 +154,7 @@ static const struct {
     {"NOPERM", no_argument},
     {"INUSE", no_argument},
     {"EXPUNGEISSUED", no_argument},
+    {"HASCHILDREN", no_argument},
     {"CORRUPTION", no_argument},
     {"SERVERBUG", no_argument},
     {"CLIENTBUG", no_argument},

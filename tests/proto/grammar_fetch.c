@@ -327,7 +327,7 @@ static bool date_time(struct grammar *g)
 /* ---- the items ---- */
 static bool flags_item(struct grammar *g)
 {
-	return flag_list(g, "\\Recent");
+	return flag_list(g, (g->mode & GRAMMAR_REV2) == 0 ? "\\Recent" : NULL);
 }
 
 static bool nstring_item(struct grammar *g)

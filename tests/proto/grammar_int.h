@@ -9,6 +9,7 @@ struct grammar {
 	size_t at;
 	struct buf *why;
 	unsigned depth;
+	unsigned mode; /* GRAMMAR_… */
 };
 
 /* Notes what was wanted at this place, unless something was noted before. Always false. */

@@ -36,13 +36,16 @@ static bool check(const char *path, struct str in)
 {
 	AUTO_BUF struct buf why = BUF_INIT;
 	bool good = true, first = true;
+	unsigned mode = 0;
 	size_t n;
 
 	for (; (n = first_line(in)) > 0; in = str_from(in, n), first = false) {
 		struct str line = str_sub(in, 0, n - 2);
 
-		if (first ? grammar_greeting(line, &why) : grammar_response(line, &why))
+		if (first ? grammar_greeting(line, &why) : grammar_response(line, mode, &why)) {
+			mode |= grammar_enables(line);
 			continue;
+		}
 		good = false;
 		printf("%s: %s: %.*s\n", path, buf_cstr(&why), line.n < 300 ? (int)line.n : 300, line.p);
 	}

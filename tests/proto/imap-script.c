@@ -63,6 +63,7 @@ struct variable {
 struct connection {
 	int fd;
 	bool greeted;
+	unsigned mode; /* what was enabled: grammar.h */
 	struct buf in;
 };
 
@@ -381,8 +382,10 @@ static void check_grammar(struct runner *r, struct connection *c, struct str lin
 {
 	AUTO_BUF struct buf why = BUF_INIT;
 
-	if (c->greeted ? grammar_response(line, &why) : grammar_greeting(line, &why))
+	if (c->greeted ? grammar_response(line, c->mode, &why) : grammar_greeting(line, &why)) {
+		c->mode |= grammar_enables(line);
 		return;
+	}
 	fail(r, "this is no response by the RFCs: %s", buf_cstr(&why));
 	printf("#   got:    ");
 	print_quoted(line);
@@ -396,6 +399,7 @@ static struct connection *connection(struct runner *r, unsigned n, bool skip_gre
 	if (c->fd < 0) {
 		c->fd = dial(r);
 		c->greeted = false;
+		c->mode = 0;
 		buf_reset(&c->in);
 		if (c->fd < 0) {
 			fail(r, "cannot connect to %s port %s: %s", r->host, r->port, strerror(errno));

@@ -273,6 +273,61 @@ static const char *const wrong[] = {
     "* 1 FETCH (BODYSTRUCTURE (\"A\" \"B\" NIL NIL NIL \"8BIT\" 0 NIL \"inline\"))",
 };
 
+/* What ENABLE changes. */
+static const struct {
+	unsigned mode, not_mode; /* right with one, wrong with the other */
+	const char *line;
+} modal[] = {
+    {GRAMMAR_UTF8, 0, "* LIST () \"/\" \"\303\244\""},
+    {GRAMMAR_UTF8, 0, "* LIST () \"/\" a&b"},
+    {GRAMMAR_UTF8, 0, "* STATUS \"\342\202\254 &\" (MESSAGES 1)"},
+    {0, GRAMMAR_REV2, "* 3 RECENT"},
+    {0, GRAMMAR_REV2, "* SEARCH 1"},
+    {0, GRAMMAR_REV2, "* OK [UNSEEN 3] x"},
+    {0, GRAMMAR_REV2, "* 1 FETCH (FLAGS (\\Recent))"},
+    {0, GRAMMAR_UIDONLY, "* 3 EXPUNGE"},
+    {0, GRAMMAR_UIDONLY, "* 3 FETCH (FLAGS ())"},
+    {GRAMMAR_UIDONLY, 0, "* 3 UIDFETCH (FLAGS ())"},
+    {0, GRAMMAR_UIDONLY, "* OK [UNSEEN 3] x"},
+};
+
+static const char *const utf8_wrong[] = {
+    "* LIST () \"/\" \"\303\"",
+    "* LIST () \"/\" \"\300\200\"",
+    "* LIST () \"/\" \"\355\240\200\"",
+    "* LIST () \"/\" {2}\r\n\303(",
+    "* LIST () \"/\" \303\244",
+    "* LIST () \"/\" {1}\r\n\001",
+};
+
+static bool told(bool ok, unsigned count, const char *what, const char *line)
+{
+	printf("%s %u - %s\n", ok ? "ok" : "not ok", count, what);
+	if (!ok)
+		printf("# %s\n", line);
+	return ok;
+}
+
+static void modes(unsigned *count, unsigned *failed)
+{
+	AUTO_BUF struct buf why = BUF_INIT;
+	size_t i;
+
+	for (i = 0; i < sizeof(modal) / sizeof(modal[0]); i++) {
+		struct str line = str_of(modal[i].line);
+
+		*failed += !told(grammar_response(line, modal[i].mode, &why) &&
+		                     !grammar_response(line, modal[i].not_mode, &why),
+		    ++*count, "a line that ENABLE makes right or wrong", modal[i].line);
+	}
+	for (i = 0; i < sizeof(utf8_wrong) / sizeof(utf8_wrong[0]); i++)
+		*failed += !told(!grammar_response(str_of(utf8_wrong[i]), GRAMMAR_UTF8, &why), ++*count,
+		    "a name that is no UTF-8", utf8_wrong[i]);
+	*failed += !told(grammar_enables(STR("* ENABLED CONDSTORE imap4REV2 UIDONLY")) ==
+	                     (GRAMMAR_UTF8 | GRAMMAR_REV2 | GRAMMAR_UIDONLY),
+	    ++*count, "what an ENABLED line enables", "ENABLED");
+}
+
 int main(void)
 {
 	AUTO_BUF struct buf why = BUF_INIT;
@@ -280,7 +335,7 @@ int main(void)
 	size_t i;
 
 	for (i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
-		bool ok = grammar_response(str_of(right[i]), &why);
+		bool ok = grammar_response(str_of(right[i]), 0, &why);
 
 		failed += !ok;
 		printf("%s %u - right line %zu\n", ok ? "ok" : "not ok", ++count, i + 1);
@@ -288,13 +343,14 @@ int main(void)
 			printf("# %s: %s\n", right[i], buf_cstr(&why));
 	}
 	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		bool ok = !grammar_response(str_of(wrong[i]), &why) && why.n > 0;
+		bool ok = !grammar_response(str_of(wrong[i]), 0, &why) && why.n > 0;
 
 		failed += !ok;
 		printf("%s %u - wrong line %zu\n", ok ? "ok" : "not ok", ++count, i + 1);
 		if (!ok)
 			printf("# passed: %s\n", wrong[i]);
 	}
+	modes(&count, &failed);
 	printf("1..%u\n", count);
 	return failed != 0;
 }
