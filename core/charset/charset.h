@@ -36,6 +36,9 @@ void charset_decode_header(struct buf *out, struct str value);
  * that end between characters. */
 void charset_fold(struct buf *out, struct str utf8);
 
+/* Normalisation form C, as Net-Unicode (RFC 5198 §2) has it. */
+void utf8_to_nfc(struct buf *out, struct str utf8);
+
 /* Modified UTF-7 (RFC 3501 §5.1.3). Strict: false (and out as it was) for what is not canonical or holds a
  * NUL. Output is UTF-8, NFC kept as given. */
 bool mutf7_to_utf8(struct buf *out, struct str in);

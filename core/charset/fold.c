@@ -65,3 +65,19 @@ void charset_fold(struct buf *out, struct str utf8)
 		utf8 = str_from(utf8, (size_t)n);
 	}
 }
+
+/* What cannot be normalised (it is no UTF-8, there is no memory) stays as it is. */
+void utf8_to_nfc(struct buf *out, struct str utf8)
+{
+	utf8proc_uint8_t *composed = NULL;
+	utf8proc_ssize_t n = -1;
+
+	if (!utf8_is_ascii(utf8))
+		n = utf8proc_map((const utf8proc_uint8_t *)utf8.p, (utf8proc_ssize_t)utf8.n, &composed,
+		    UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+	if (n >= 0)
+		buf_add(out, composed, (size_t)n);
+	else
+		buf_addstr(out, utf8);
+	free(composed);
+}

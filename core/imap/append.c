@@ -150,10 +150,10 @@ static bool more_messages(struct appending *a, struct parse *p)
 	switch (session_next(s)) {
 	case READER_STREAM:
 		s->at_stream = true;
-		parse_start(p, reader_command(s->reader), s->arena);
+		session_parse(s, p);
 		return true;
 	case READER_COMMAND:
-		parse_start(p, reader_command(s->reader), s->arena);
+		session_parse(s, p);
 		arguments_end(s, p);
 		return false;
 	case READER_BAD:

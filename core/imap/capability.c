@@ -10,6 +10,7 @@ static const struct {
 	unsigned when;
 } capabilities[] = {
     {"IMAP4rev1", BEFORE | AFTER},    /* RFC 3501 */
+    {"IMAP4rev2", BEFORE | AFTER},    /* RFC 9051 */
     {"SASL-IR", BEFORE},              /* RFC 4959 */
     {"ID", BEFORE | AFTER},           /* RFC 2971 */
     {"ENABLE", BEFORE | AFTER},       /* RFC 5161 */

@@ -123,14 +123,20 @@ void command_too_late(struct session *s, struct parse *p UNUSED)
 	reply_bad(s, "Already logged in");
 }
 
+void session_parse(struct session *s, struct parse *p)
+{
+	parse_start(p, reader_command(s->reader), s->arena);
+	p->utf8 = session_utf8(s);
+	p->rev2 = s->rev2;
+}
+
 static void parse_and_run(struct session *s)
 {
 	const struct command *c = NULL;
 	struct parse p;
 	struct str tag;
 
-	parse_start(&p, reader_command(s->reader), s->arena);
-	p.utf8 = session_utf8(s);
+	session_parse(s, &p);
 	if (p.rest.n == 0) {
 		reply_bad(s, "Empty command");
 	} else if (s->tag.n == 0 || !parse_tag(&p, &tag)) {

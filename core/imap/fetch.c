@@ -100,7 +100,7 @@ static int write_item(struct fetch_message *f, const struct fetch_item *item, st
 		return 0;
 	case FETCH_FLAGS:
 		buf_adds(out, "FLAGS ");
-		write_flags(out, f->s->mailbox, f->message);
+		write_flags(f->s, f->message);
 		return 0;
 	case FETCH_INTERNALDATE:
 		write_date(f);

@@ -69,6 +69,11 @@ void list_write(const struct session *s, struct buf *out, const struct list_line
 	write_mailbox_name(s, out, l->entry.name);
 	if (l->childinfo != 0)
 		write_childinfo(out, l->childinfo);
+	if (l->oldname != NULL) {
+		buf_adds(out, " (OLDNAME (");
+		write_mailbox_name(s, out, l->oldname);
+		buf_adds(out, "))");
+	}
 	buf_adds(out, "\r\n");
 }
 

@@ -36,8 +36,9 @@ struct list_line {
 	const char *word; /* "LIST" or "LSUB" */
 	bool extended;    /* \NonExistent and \Subscribed may be said */
 	struct list_entry entry;
-	unsigned uses;      /* SPECIAL_USE_… */
-	unsigned childinfo; /* selection options; 0: no CHILDINFO */
+	unsigned uses;       /* SPECIAL_USE_… */
+	unsigned childinfo;  /* selection options; 0: no CHILDINFO */
+	const char *oldname; /* another spelling that was meant (RFC 9051 §6.3.9.7), or NULL */
 };
 void list_write(const struct session *s, struct buf *out, const struct list_line *l);
 

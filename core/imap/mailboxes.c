@@ -1,7 +1,8 @@
 /*
  * mailboxes.c: CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 3501 §6.3).
  */
-#include "imap/session_int.h"
+#include "charset/charset.h"
+#include "imap/list.h"
 #include "store/special_use.h"
 #include "base/banned.h"
 
@@ -30,9 +31,30 @@ static bool refuse_selected(struct session *s, const char *name)
 	return true;
 }
 
+/*
+ * A name to be made by a client that speaks UTF-8 is made in Net-Unicode (RFC 9051 §5.1, RFC 6855 §3), and
+ * when that is not how it was written, the client is told.
+ */
+static const char *net_unicode(struct session *s, const char *name)
+{
+	AUTO_BUF struct buf b = BUF_INIT;
+
+	if (!session_utf8(s))
+		return name;
+	utf8_to_nfc(&b, str_of(name));
+	return arena_strdup(s->arena, buf_cstr(&b));
+}
+
+static void tell_name(struct session *s, const char *name, const char *oldname)
+{
+	list_write(s, session_out(s),
+	    &(struct list_line){
+	        .word = "LIST", .entry = {.name = name, .separator = '/'}, .oldname = oldname});
+}
+
 /* ---- CREATE (RFC 6154 §3: with special uses) ---- */
 struct creation {
-	const char *name;
+	const char *name, *given; /* how it is made, how it was written */
 	unsigned uses;
 	bool refused; /* one of the uses cannot be given */
 };
@@ -110,15 +132,18 @@ void command_create(struct session *s, struct parse *p)
 	struct err e = ERR_INIT;
 	const char *code = NULL;
 
-	if (!parse_sp(p) || !parse_mailbox(p, &c.name) || !create_parameters(p, &c) || !parse_end(p)) {
+	if (!parse_sp(p) || !parse_mailbox(p, &c.given) || !create_parameters(p, &c) || !parse_end(p)) {
 		reply_bad(s, p->error);
 		return;
 	}
+	c.name = net_unicode(s, c.given);
 	if (c.refused || (c.uses != 0 && is_level(c.name))) {
 		reply_no(s, "USEATTR", "A special use cannot be given to this mailbox");
 		return;
 	}
 	create(s, &c, &status, &e);
+	if (e.code == 0 && strcmp(c.name, c.given) != 0)
+		tell_name(s, plain_name(c.name), plain_name(c.given));
 	if (status.mailbox_id[0] != '\0')
 		code = arena_printf(s->arena, "MAILBOXID (%s)", status.mailbox_id);
 	if (e.code != 0)
@@ -141,15 +166,18 @@ void command_delete(struct session *s, struct parse *p)
 void command_rename(struct session *s, struct parse *p)
 {
 	struct err e = ERR_INIT;
-	const char *from, *to;
+	const char *from, *given, *to;
 
 	if (!parse_sp(p) || !parse_mailbox(p, &from)) {
 		reply_bad(s, p->error);
 		return;
 	}
-	if (!one_name(s, p, &to) || refuse_selected(s, from))
+	if (!one_name(s, p, &given) || refuse_selected(s, from))
 		return;
+	to = net_unicode(s, given);
 	store_rename(s->setup->store, from, to, &e);
+	if (e.code == 0 && strcmp(to, given) != 0)
+		tell_name(s, to, from);
 	conclude(s, &e, "RENAME completed");
 }
 

@@ -381,6 +381,8 @@ static bool system_flag(struct parse *p, struct flag_list *out)
 			return true;
 		}
 	}
+	if (p->rev2 && str_ieqc(name, "Recent"))
+		return true;
 	return parse_fail(p, str_ieqc(name, "Recent") ? "\\Recent cannot be stored" : "Unknown system flag");
 }
 

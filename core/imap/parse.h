@@ -24,6 +24,7 @@ struct parse {
 	struct arena *arena;
 	const char *error; /* NULL: none yet */
 	bool utf8;         /* the client has enabled UTF-8: mailbox names and quoted strings are in it */
+	bool rev2;         /* it has enabled IMAP4rev2: \Recent in a list of flags means nothing */
 };
 
 void parse_start(struct parse *p, struct str command, struct arena *a);
@@ -72,8 +73,8 @@ struct flag_list {
 	size_t count;
 };
 /*
- * "(" flags ")", or without parentheses when `bare` allows it (STORE). \Recent, \* and unknown system flags
- * are refused; a keyword named twice counts once.
+ * "(" flags ")", or without parentheses when `bare` allows it (STORE). \Recent (but see rev2), \* and unknown
+ * system flags are refused; a keyword named twice counts once.
  */
 bool parse_flag_list(struct parse *p, bool bare, size_t keywords_max, struct flag_list *out);
 /* A keyword alone (SEARCH KEYWORD). */

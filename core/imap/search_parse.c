@@ -497,8 +497,16 @@ bool search_parse(struct session *s, struct parse *p, struct search_request *out
 {
 	struct parsing x = {.s = s, .p = p, .out = out, .charset = STR("")};
 
-	if (!search_parse_return(p, out) || !parse_sp(p) || (parse_word(p, "CHARSET") && !charset(&x)))
+	if (!search_parse_return(p, out) || !parse_sp(p))
 		return false;
+	if (parse_word(p, "CHARSET")) {
+		if (s->utf8_accept) /* RFC 6855 §3 */
+			return parse_fail(p, "CHARSET has no place after ENABLE UTF8=ACCEPT");
+		if (!charset(&x))
+			return false;
+	}
+	if (s->rev2 && out->returns == 0) /* RFC 9051 §6.4.4: the answer is ESEARCH */
+		out->returns = SEARCH_RETURN_ALL;
 	bound(out);
 	return keys_to_the_end(&x);
 }

@@ -4,6 +4,8 @@
  */
 #include "imap/condstore.h"
 #include "imap/contexts.h"
+#include "imap/list.h"
+#include "imap/search_result.h"
 #include "imap/fetch.h"
 #include "log/log.h"
 #include "store/derived.h"
@@ -47,20 +49,27 @@ static int open_mailbox(struct session *s, const char *name, unsigned flags, str
 	return 0;
 }
 
+/* RFC 9051 §6.3.2 has no RECENT and no UNSEEN, but LIST. */
 static void describe(struct session *s)
 {
 	struct buf *out = session_out(s);
-	uint32_t unseen = view_first_unseen(s->view);
+	uint32_t unseen = s->rev2 ? 0 : view_first_unseen(s->view);
 	char id[MAILBOX_ID_SIZE];
 
 	write_flag_lists(s);
-	buf_printf(out, "* %u EXISTS\r\n* %u RECENT\r\n", view_count(s->view), view_recent(s->view));
+	buf_printf(out, "* %u EXISTS\r\n", view_count(s->view));
+	if (!s->rev2)
+		buf_printf(out, "* %u RECENT\r\n", view_recent(s->view));
 	if (unseen != 0)
 		buf_printf(out, "* OK [UNSEEN %u] First unseen message\r\n", unseen);
 	buf_printf(out, "* OK [UIDVALIDITY %u] UIDs valid\r\n", mailbox_uidvalidity(s->mailbox));
 	buf_printf(out, "* OK [UIDNEXT %u] Predicted next UID\r\n", mailbox_uidnext(s->mailbox));
 	mailbox_id(s->mailbox, id);
 	buf_printf(out, "* OK [MAILBOXID (%s)] Object id\r\n", id);
+	if (s->rev2)
+		list_write(s, out,
+		    &(struct list_line){
+		        .word = "LIST", .entry = {.name = mailbox_name(s->mailbox), .separator = '/'}});
 	condstore_selected(s);
 	if (!mailbox_uids_stick(s->mailbox))
 		response(out, STR(""), RESPONSE_NO, "UIDNOTSTICKY", "UIDs are of this session only");

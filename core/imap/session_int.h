@@ -135,16 +135,18 @@ void reply_bad_code(struct session *s, const char *code, const char *why);
 void reply_error(struct session *s, const struct err *e);
 /* "* NO [code] text" now, for what does not make the command fail. */
 void report_error(struct session *s, const struct err *e);
+/* Begins to parse what the reader holds, in the way the client has enabled. */
+void session_parse(struct session *s, struct parse *p);
 /* parse_end, then false with BAD when there was anything wrong. */
 bool arguments_end(struct session *s, struct parse *p);
 
 /* ---- update.c ---- */
 void update_view(struct session *s, bool may_expunge);
-void write_flags(struct buf *out, const struct mailbox *m, const struct message *msg); /* (\Seen kw) */
-void write_flag_lists(struct session *s); /* FLAGS, PERMANENTFLAGS */
+void write_flags(struct session *s, const struct message *msg); /* (\Seen kw) */
+void write_flag_lists(struct session *s);                       /* FLAGS, PERMANENTFLAGS */
 /*
- * "* n FETCH (FLAGS (…))", with the UID in a UID command; with UID and MODSEQ once CONDSTORE is enabled, then
- * also without FLAGS.
+ * "* n FETCH (FLAGS (…))", with the UID in a UID command or IMAP4rev2; with UID and MODSEQ once CONDSTORE is
+ * enabled, then also without FLAGS.
  */
 void write_fetch_news(struct session *s, uint32_t sequence, const struct message *msg, bool flags);
 /* Sequence set or, in a UID command, UID set → UIDs that are there. False: BAD was said. `ghosts` (NULL

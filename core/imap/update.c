@@ -46,12 +46,13 @@ static void flag_words(
 		word(l, mailbox_keyword(m, (size_t)__builtin_ctzll(keywords)));
 }
 
-void write_flags(struct buf *out, const struct mailbox *m, const struct message *msg)
+void write_flags(struct session *s, const struct message *msg)
 {
+	struct buf *out = session_out(s);
 	struct word_list l = {out, ""};
 
 	buf_addc(out, '(');
-	flag_words(&l, m, msg->flags, msg->keywords, msg->recent);
+	flag_words(&l, s->mailbox, msg->flags, msg->keywords, msg->recent && !s->rev2);
 	buf_addc(out, ')');
 }
 
@@ -83,13 +84,13 @@ void write_fetch_news(struct session *s, uint32_t sequence, const struct message
 	buf_adds(out, "* ");
 	buf_addu(out, sequence);
 	buf_adds(out, " FETCH (");
-	if (s->uid || s->condstore) {
+	if (s->uid || s->condstore || s->rev2) { /* RFC 9051 §7.5.2: news has the UID */
 		word(&l, "UID ");
 		buf_addu(out, msg->uid);
 	}
 	if (flags) {
 		word(&l, "FLAGS ");
-		write_flags(out, s->mailbox, msg);
+		write_flags(s, msg);
 	}
 	if (s->condstore && !s->no_modseq) {
 		word(&l, "MODSEQ ");
@@ -145,7 +146,8 @@ static void on_recent(void *arg, uint32_t count)
 	struct telling *t = arg;
 
 	tell_vanished(t);
-	buf_printf(session_out(t->s), "* %u RECENT\r\n", count);
+	if (!t->s->rev2)
+		buf_printf(session_out(t->s), "* %u RECENT\r\n", count);
 }
 
 static void on_flags(void *arg, uint32_t sequence, const struct message *msg)
