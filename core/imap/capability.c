@@ -37,6 +37,7 @@ static const struct {
     {"ESORT", AFTER},                 /* RFC 5267 */
     {"CONTEXT=SEARCH", AFTER},        /* RFC 5267 */
     {"CONTEXT=SORT", AFTER},          /* RFC 5267 */
+    {"MULTISEARCH", AFTER},           /* RFC 7377 */
     {"FILTERS", AFTER},               /* RFC 5466 */
     {"MOVE", AFTER},                  /* RFC 6851 */
     {"CONDSTORE", AFTER},             /* RFC 7162 */

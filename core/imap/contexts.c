@@ -6,7 +6,7 @@
 struct context {
 	struct arena *arena; /* of program and tag */
 	struct str tag;
-	bool uid;
+	bool uid, named; /* as in search_scope */
 	bool may_change; /* by flags and keywords */
 	struct search_request request;
 	bool sorted;
@@ -78,9 +78,10 @@ static void refuse(struct session *s)
 	response(session_out(s), STR(""), RESPONSE_NO, buf_cstr(&code), "Too many contexts");
 }
 
-void context_keep(struct session *s, struct search_request *request, const struct sort_program *order,
-    const search_numbers *found)
+void context_keep(const struct search_scope *scope, struct search_request *request,
+    const struct sort_program *order, const search_numbers *found)
 {
+	struct session *s = scope->s;
 	struct context *c;
 	size_t i;
 
@@ -98,7 +99,8 @@ void context_keep(struct session *s, struct search_request *request, const struc
 	c = vec_push(&s->contexts->all);
 	*c = (struct context){.arena = request->arena,
 	    .tag = arena_str(request->arena, s->tag),
-	    .uid = s->uid,
+	    .uid = scope->uid,
+	    .named = scope->named,
 	    .may_change = search_may_change(request->program),
 	    .request = {.program = request->program, .sized = request->sized},
 	    .sorted = order != NULL};
@@ -128,7 +130,11 @@ static void write_run(struct session *s, const struct context *c, size_t positio
 
 static void begin_item(struct session *s, const struct context *c, const char *item)
 {
-	esearch_begin(s, c->tag, c->uid);
+	struct search_scope scope = search_selected(s);
+
+	scope.uid = c->uid;
+	scope.named = c->named;
+	esearch_begin(&scope, c->tag);
 	buf_printf(session_out(s), " %s (", item);
 }
 

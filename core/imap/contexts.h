@@ -25,8 +25,8 @@ bool context_named(const struct session *s, struct str tag);
  * At a searching command's end, whatever became of it: takes request->arena, and keeps the context if the
  * command is not failing. `order` NULL: SEARCH. Says [NOUPDATE] when there are too many.
  */
-void context_keep(struct session *s, struct search_request *request, const struct sort_program *order,
-    const search_numbers *found);
+void context_keep(const struct search_scope *scope, struct search_request *request,
+    const struct sort_program *order, const search_numbers *found);
 /* Before the view's news are told, and after. */
 void contexts_forget_expunged(struct session *s);
 void contexts_follow(struct session *s);

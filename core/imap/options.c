@@ -27,6 +27,8 @@ static const struct mortise_option table[] = {
         .help = "most searches with updates (RETURN (UPDATE)) at a time",
         .detail = "Each takes 4 octets of memory for a message it has found, and looks at each message that "
                   "is new or has other flags."),
+    IMAP_OPTION(search_mailboxes, UINT, "10000", .min = "1", .max = "1000000",
+        .help = "most mailboxes that one ESEARCH names or searches"),
     IMAP_OPTION(list_patterns, UINT, "100", .min = "1", .max = "10000", .help = "most patterns in one LIST"),
     IMAP_OPTION(thread_ids, UINT, "4000000", .min = "10", .max = "100000000",
         .help = "most messages and ids of messages that are not there in one THREAD",

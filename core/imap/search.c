@@ -199,7 +199,7 @@ bool search_possible(struct session *s, const struct search_request *request)
 
 struct search_scope search_selected(struct session *s)
 {
-	return (struct search_scope){.s = s, .mailbox = s->mailbox, .view = s->view};
+	return (struct search_scope){.s = s, .mailbox = s->mailbox, .view = s->view, .uid = s->uid};
 }
 
 void command_search(struct session *s, struct parse *p)
@@ -217,8 +217,8 @@ void command_search(struct session *s, struct parse *p)
 	else if (search_messages(&scope, &request, &found, &gone, &e) != 0)
 		search_failed(s, &request, &e);
 	else if (search_save(s, &request, &found))
-		search_answer(s, &request, &found, "SEARCH");
-	context_keep(s, &request, NULL, &found);
+		search_answer(&scope, &request, &found, "SEARCH");
+	context_keep(&scope, &request, NULL, &found);
 	vec_free(&found);
 	reply_ok(s, gone ? "EXPUNGEISSUED" : NULL, "SEARCH completed");
 }

@@ -12,6 +12,7 @@ struct open_filter {
 
 struct parsing {
 	struct session *s;
+	struct view *view; /* what numbers are of, or NULL */
 	struct parse *p;
 	struct search_request *out;
 	struct str charset; /* empty: none was named */
@@ -95,9 +96,19 @@ static const struct word {
 static bool one_key(struct parsing *x, struct search **out);
 static bool all_keys(struct parsing *x, struct search **out);
 
+/* "$" is of the selected mailbox. */
+static bool saved(struct parsing *x, struct number_set *uids)
+{
+	if (!saved_take(x->s, x->p, uids))
+		return false;
+	if (x->view != x->s->view)
+		uids->n = 0;
+	return true;
+}
+
 static uint32_t message_count(const struct parsing *x)
 {
-	return x->s->view != NULL ? view_count(x->s->view) : 0;
+	return x->view != NULL ? view_count(x->view) : 0;
 }
 
 static struct search *new_key(struct parsing *x, enum search_key key)
@@ -157,9 +168,9 @@ static bool uids(struct parsing *x, struct search *k)
 {
 	uint32_t count = message_count(x);
 
-	if (saved_take(x->s, x->p, &k->set))
+	if (saved(x, &k->set))
 		return true;
-	return parse_sequence_set(x->p, count > 0 ? view_message(x->s->view, count)->uid : 0, &k->set);
+	return parse_sequence_set(x->p, count > 0 ? view_message(x->view, count)->uid : 0, &k->set);
 }
 
 /* objectid (RFC 8474 §7): its octets are compared as they are. */
@@ -357,7 +368,7 @@ static bool sequence_key(struct parsing *x, struct search **out)
 	struct number_set numbers;
 
 	*out = k;
-	if (saved_take(x->s, x->p, &k->set)) {
+	if (saved(x, &k->set)) {
 		k->key = SEARCH_UID;
 		return true;
 	}
@@ -370,7 +381,7 @@ static bool sequence_key(struct parsing *x, struct search **out)
 	k->key = SEARCH_UID;
 	set_both(x->p->arena, &k->set, &(struct number_set){&there, there.high > 0}, &numbers);
 	k->set.n = 0;
-	return numbers.n == 0 || view_uids_of_sequences(x->s->view, &numbers, x->p->arena, &k->set);
+	return numbers.n == 0 || view_uids_of_sequences(x->view, &numbers, x->p->arena, &k->set);
 }
 
 /* Keys with SP between them, all of which must match. */
@@ -493,11 +504,11 @@ static void bound(struct search_request *r)
 	r->backward = wanted == SEARCH_RETURN_MAX || (wanted == SEARCH_RETURN_PARTIAL && r->partial.from_end);
 }
 
-bool search_parse(struct session *s, struct parse *p, struct search_request *out)
+bool search_parse_program(struct session *s, struct view *view, struct parse *p, struct search_request *out)
 {
-	struct parsing x = {.s = s, .p = p, .out = out, .charset = STR("")};
+	struct parsing x = {.s = s, .view = view, .p = p, .out = out, .charset = STR("")};
 
-	if (!search_parse_return(p, out) || !parse_sp(p))
+	if (!parse_sp(p))
 		return false;
 	if (parse_word(p, "CHARSET")) {
 		if (s->utf8_accept) /* RFC 6855 §3 */
@@ -511,11 +522,16 @@ bool search_parse(struct session *s, struct parse *p, struct search_request *out
 	return keys_to_the_end(&x);
 }
 
+bool search_parse(struct session *s, struct parse *p, struct search_request *out)
+{
+	return search_parse_return(p, out) && search_parse_program(s, s->view, p, out);
+}
+
 bool search_parse_filter(struct session *s, struct str value, const char **error)
 {
 	struct search_request request = {0};
 	struct parse p;
-	struct parsing x = {.s = s, .p = &p, .out = &request, .charset = STR("")};
+	struct parsing x = {.s = s, .view = s->view, .p = &p, .out = &request, .charset = STR("")};
 	bool ok;
 
 	parse_start(&p, value, s->arena);
@@ -526,7 +542,7 @@ bool search_parse_filter(struct session *s, struct str value, const char **error
 
 bool search_parse_criteria(struct session *s, struct parse *p, struct search_request *out)
 {
-	struct parsing x = {.s = s, .p = p, .out = out, .charset = STR("")};
+	struct parsing x = {.s = s, .view = s->view, .p = p, .out = out, .charset = STR("")};
 
 	return charset(&x) && keys_to_the_end(&x);
 }

@@ -52,6 +52,8 @@ struct search_request {
 bool search_parse(struct session *s, struct parse *p, struct search_request *out);
 /* [SP "RETURN" SP "(" options ")"] of SORT (RFC 5267 §3); *out is begun with it. */
 bool search_parse_return(struct parse *p, struct search_request *out);
+/* The same behind the options, with numbers of this view (NULL: of none). */
+bool search_parse_program(struct session *s, struct view *view, struct parse *p, struct search_request *out);
 /* search-criteria of SORT and THREAD (RFC 5256 §5), behind what began *out: SP charset SP keys. */
 bool search_parse_criteria(struct session *s, struct parse *p, struct search_request *out);
 

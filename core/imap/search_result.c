@@ -6,9 +6,9 @@
 /* Numbers that are written between two looks at whether anybody reads them. */
 #define NUMBERS_A_LOOK 4096u
 
-static uint32_t number_or_uid(const struct session *s, uint32_t sequence)
+static uint32_t number_or_uid(const struct search_scope *x, uint32_t sequence)
 {
-	return s->uid ? view_message(s->view, sequence)->uid : sequence;
+	return x->uid ? view_message(x->view, sequence)->uid : sequence;
 }
 
 /* The results that PARTIAL names: [*from, *to). */
@@ -103,32 +103,32 @@ bool search_save(struct session *s, const struct search_request *request, const 
 }
 
 /* ---- the answer ---- */
-static uint64_t highest_modseq(const struct session *s, const search_numbers *found)
+static uint64_t highest_modseq(const struct search_scope *x, const search_numbers *found)
 {
 	uint64_t highest = 0;
 	size_t i;
 
 	for (i = 0; i < found->n; i++) {
-		uint64_t modseq = view_message(s->view, found->v[i])->modseq;
+		uint64_t modseq = view_message(x->view, found->v[i])->modseq;
 
 		highest = modseq > highest ? modseq : highest;
 	}
 	return highest;
 }
 
-static void answer_plain(
-    struct session *s, const struct search_request *request, const search_numbers *found, const char *name)
+static void answer_plain(const struct search_scope *x, const struct search_request *request,
+    const search_numbers *found, const char *name)
 {
-	struct buf *out = session_out(s);
+	struct buf *out = session_out(x->s);
 	size_t i;
 
 	buf_printf(out, "* %s", name);
-	for (i = 0; i < found->n && session_written(s); i++) {
+	for (i = 0; i < found->n && session_written(x->s); i++) {
 		buf_addc(out, ' ');
-		buf_addu(out, number_or_uid(s, found->v[i]));
+		buf_addu(out, number_or_uid(x, found->v[i]));
 	}
 	if (request->modseq && found->n > 0)
-		buf_printf(out, " (MODSEQ %llu)", (unsigned long long)highest_modseq(s, found));
+		buf_printf(out, " (MODSEQ %llu)", (unsigned long long)highest_modseq(x, found));
 	buf_adds(out, "\r\n");
 }
 
@@ -152,80 +152,86 @@ void write_numbers(struct session *s, const uint32_t *numbers, size_t count)
 	}
 }
 
-static void write_results(struct session *s, const uint32_t *sequences, size_t count)
+static void write_results(const struct search_scope *x, const uint32_t *sequences, size_t count)
 {
-	uint32_t *numbers = arena_array(s->arena, count, sizeof(*numbers));
+	uint32_t *numbers = arena_array(x->s->arena, count, sizeof(*numbers));
 	size_t i;
 
 	for (i = 0; i < count; i++)
-		numbers[i] = number_or_uid(s, sequences[i]);
-	write_numbers(s, numbers, count);
+		numbers[i] = number_or_uid(x, sequences[i]);
+	write_numbers(x->s, numbers, count);
 }
 
-static void write_partial(struct session *s, const struct partial_range *p, const search_numbers *found)
+static void write_partial(
+    const struct search_scope *x, const struct partial_range *p, const search_numbers *found)
 {
 	const char *sign = p->from_end ? "-" : "";
-	struct buf *out = session_out(s);
+	struct buf *out = session_out(x->s);
 	size_t from, to;
 
 	partial_slice(p, found->n, &from, &to);
 	buf_printf(out, " PARTIAL (%s%u:%s%u ", sign, p->first, sign, p->second);
 	if (from < to)
-		write_results(s, found->v + from, to - from);
+		write_results(x, found->v + from, to - from);
 	else
 		buf_adds(out, "NIL");
 	buf_addc(out, ')');
 }
 
-static void write_found(struct session *s, unsigned returns, const search_numbers *found)
+static void write_found(const struct search_scope *x, unsigned returns, const search_numbers *found)
 {
-	struct buf *out = session_out(s);
+	struct buf *out = session_out(x->s);
 
 	if ((returns & SEARCH_RETURN_MIN) != 0 && found->n > 0)
-		buf_printf(out, " MIN %u", number_or_uid(s, found->v[0]));
+		buf_printf(out, " MIN %u", number_or_uid(x, found->v[0]));
 	if ((returns & SEARCH_RETURN_MAX) != 0 && found->n > 0)
-		buf_printf(out, " MAX %u", number_or_uid(s, found->v[found->n - 1]));
+		buf_printf(out, " MAX %u", number_or_uid(x, found->v[found->n - 1]));
 	if ((returns & SEARCH_RETURN_COUNT) != 0)
 		buf_printf(out, " COUNT %zu", found->n);
 	if ((returns & SEARCH_RETURN_ALL) != 0 && found->n > 0) {
 		buf_adds(out, " ALL ");
-		write_results(s, found->v, found->n);
+		write_results(x, found->v, found->n);
 	}
 }
 
-void esearch_begin(struct session *s, struct str tag, bool uid)
+void esearch_begin(const struct search_scope *x, struct str tag)
 {
-	struct buf *out = session_out(s);
+	struct buf *out = session_out(x->s);
 
 	buf_adds(out, "* ESEARCH (TAG ");
 	imap_string(out, tag);
-	buf_adds(out, uid ? ") UID" : ")");
+	if (x->named) {
+		buf_adds(out, " MAILBOX ");
+		write_mailbox_name(x->s, out, mailbox_name(x->mailbox));
+		buf_printf(out, " UIDVALIDITY %u", mailbox_uidvalidity(x->mailbox));
+	}
+	buf_adds(out, x->uid ? ") UID" : ")");
 }
 
 static void answer_extended(
-    struct session *s, const struct search_request *request, const search_numbers *found)
+    const struct search_scope *x, const struct search_request *request, const search_numbers *found)
 {
 	search_numbers told = VEC_INIT;
-	struct buf *out = session_out(s);
+	struct buf *out = session_out(x->s);
 
-	esearch_begin(s, s->tag, s->uid);
-	write_found(s, request->returns, found);
+	esearch_begin(x, x->s->tag);
+	write_found(x, request->returns, found);
 	if ((request->returns & SEARCH_RETURN_PARTIAL) != 0)
-		write_partial(s, &request->partial, found);
+		write_partial(x, &request->partial, found);
 	if (request->modseq) {
 		told_results(request, found, &told);
 		if (told.n > 0)
-			buf_printf(out, " MODSEQ %llu", (unsigned long long)highest_modseq(s, &told));
+			buf_printf(out, " MODSEQ %llu", (unsigned long long)highest_modseq(x, &told));
 		vec_free(&told);
 	}
 	buf_adds(out, "\r\n");
 }
 
-void search_answer(
-    struct session *s, const struct search_request *request, const search_numbers *found, const char *name)
+void search_answer(const struct search_scope *x, const struct search_request *request,
+    const search_numbers *found, const char *name)
 {
 	if (request->returns == 0)
-		answer_plain(s, request, found, name);
+		answer_plain(x, request, found, name);
 	else if (request->returns != SEARCH_RETURN_SAVE)
-		answer_extended(s, request, found);
+		answer_extended(x, request, found);
 }

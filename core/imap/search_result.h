@@ -24,6 +24,8 @@ struct search_scope {
 	struct mailbox *mailbox;
 	struct view *view;
 	const search_numbers *among; /* sequence numbers that rise, or NULL */
+	bool uid;                    /* answers are in UIDs */
+	bool named;                  /* answers name the mailbox (RFC 7377 §2.1) */
 };
 struct search_scope search_selected(struct session *s);
 
@@ -51,10 +53,10 @@ bool search_save(struct session *s, const struct search_request *request, const 
 /* A sequence-set of numbers as they come; only what rises by one is a range (RFC 5267 §3.2). */
 void write_numbers(struct session *s, const uint32_t *numbers, size_t count);
 /* "* ESEARCH (TAG "tag") UID" */
-void esearch_begin(struct session *s, struct str tag, bool uid);
+void esearch_begin(const struct search_scope *scope, struct str tag);
 /* The answer; `name` is what it is called without RETURN: SEARCH or SORT. */
-void search_answer(
-    struct session *s, const struct search_request *request, const search_numbers *found, const char *name);
+void search_answer(const struct search_scope *scope, const struct search_request *request,
+    const search_numbers *found, const char *name);
 
 /* NO with the error. */
 void search_failed(struct session *s, const struct search_request *request, const struct err *e);

@@ -25,7 +25,7 @@ struct imap_options {
 	uint64_t bad_commands;
 	uint64_t fetch_items, section_depth;
 	uint64_t search_keys, search_depth;
-	uint64_t saved_ranges, contexts;
+	uint64_t saved_ranges, contexts, search_mailboxes;
 	uint64_t list_patterns;
 	uint64_t thread_ids;
 	uint64_t keywords;

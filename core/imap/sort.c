@@ -171,8 +171,8 @@ void command_sort(struct session *s, struct parse *p)
 	         sort_messages(&scope, &order, s->arena, &found, &gone, &e) != 0)
 		search_failed(s, &request, &e);
 	else if (search_save(s, &request, &found))
-		search_answer(s, &request, &found, "SORT");
-	context_keep(s, &request, &order, &found);
+		search_answer(&scope, &request, &found, "SORT");
+	context_keep(&scope, &request, &order, &found);
 	vec_free(&found);
 	reply_ok(s, gone ? "EXPUNGEISSUED" : NULL, "SORT completed");
 }

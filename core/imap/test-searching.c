@@ -58,6 +58,62 @@ static void saved_failure(void **state)
 	assert_has(talk(c, "SEARCH $"), "* SEARCH\r\n");
 }
 
+/* attack-097: there are so many contexts, and one of another mailbox less is not one more. */
+static void context_limit(void **state)
+{
+	struct world *w = *state;
+	struct client *c;
+
+	w->o.contexts = 1;
+	c = with_messages(w, 3);
+	assert_has_not(talk(c, "SEARCH RETURN (UPDATE COUNT) FLAGGED"), "NOUPDATE");
+	assert_has(talk(c, "UID SORT RETURN (UPDATE COUNT) (SUBJECT) UTF-8 FLAGGED"),
+	    "UID COUNT 2\r\n* NO [NOUPDATE \"");
+	assert_has(talk(c, "STORE 2 +FLAGS.SILENT (\\Flagged)"), " ADDTO (0 2)\r\n");
+	assert_has(talk(c, "SELECT box"), "T OK");
+	assert_has_not(talk(c, "SEARCH RETURN (UPDATE COUNT) FLAGGED"), "NOUPDATE");
+}
+
+/* A context whose messages cannot be read now is looked at again with the next news. */
+static void context_failure(void **state)
+{
+	struct world *w = *state;
+	struct client *c = connect_client(w);
+
+	assert_has(talk(c, "CREATE #driver.fail/broken"), "T OK");
+	append_text(c, "broken", "", "Subject: x\r\n\r\nneedle\r\n");
+	assert_has(talk(c, "SELECT broken"), "* 1 EXISTS");
+	assert_has(talk(c, "SEARCH RETURN (UPDATE COUNT) FLAGGED BODY needle"), "COUNT 0");
+	set_option(w->f, FAIL(w->f), "callback", "read");
+	set_option(w->f, FAIL(w->f), "code", "io");
+	assert_has_not(talk(c, "STORE 1 +FLAGS (\\Flagged)"), "ADDTO");
+	set_option(w->f, FAIL(w->f), "callback", "");
+	assert_has(talk(c, "STORE 1 +FLAGS (\\Seen)"), " ADDTO (0 1)\r\n");
+}
+
+/* ESEARCH names and searches so many mailboxes (RFC 7377 §2.4), and does not stop at one that is damaged. */
+static void multisearch_limit(void **state)
+{
+	struct world *w = *state;
+	struct client *c;
+	const char *answer;
+
+	w->o.search_mailboxes = 2;
+	c = with_messages(w, 1);
+	assert_has(talk(c, "ESEARCH IN (mailboxes (a b c)) ALL"), "T BAD Too many mailboxes");
+	assert_has(talk(c, "CREATE #driver.fail/broken"), "T OK");
+	assert_has(talk(c, "ESEARCH IN (mailboxes (box broken)) ALL"), " MAILBOX box UIDVALIDITY ");
+	assert_has(talk(c, "CREATE third"), "T OK");
+	assert_has(talk(c, "ESEARCH IN (personal) ALL"), "T NO [LIMIT] Too many mailboxes\r\n");
+	set_option(w->f, FAIL(w->f), "callback", "open");
+	set_option(w->f, FAIL(w->f), "code", "corrupt");
+	assert_has(talk(c, "SELECT third"), "T OK");
+	answer = talk(c, "ESEARCH IN (mailboxes (broken box)) ALL");
+	assert_has(answer, "* NO [CORRUPTION] ");
+	assert_has(answer, " MAILBOX box UIDVALIDITY ");
+	assert_has(answer, "T OK");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void)
@@ -65,6 +121,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(saved_limit),
 	    TEST(saved_failure),
+	    TEST(context_limit),
+	    TEST(context_failure),
+	    TEST(multisearch_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -573,6 +573,29 @@ static bool one_message(struct grammar *g)
 	return nz_number(g, &n);
 }
 
+/* RFC 7377 §4: each once; the mailbox and its UIDVALIDITY come together. */
+static bool correlators(struct grammar *g, bool *named)
+{
+	static const char *const names[] = {"TAG", "MAILBOX", "UIDVALIDITY"};
+	unsigned seen = 0, i;
+	uint64_t n;
+
+	if (!want(g, '('))
+		return false;
+	do {
+		for (i = 0; i < 3 && !take_word(g, names[i]); i++)
+			;
+		if (i == 3 || (seen & 1u << i) != 0)
+			return wanted(g, "a correlator, each once");
+		seen |= 1u << i;
+		if (!want(g, ' ') || !(i == 0 ? string(g, NULL) : i == 1 ? mailbox(g) : nz_number(g, &n)))
+			return false;
+	} while (take(g, ' '));
+	*named = seen == 7;
+	return (seen == 1 || seen == 7 || wanted(g, "TAG, with MAILBOX and UIDVALIDITY or without both")) &&
+	       want(g, ')');
+}
+
 /* RFC 4466 §2.6.2, RFC 4731 §3.1, RFC 7162 §3.1.10, RFC 5267 §5, RFC 9394 §4. */
 static bool esearch_data(struct grammar *g)
 {
@@ -584,10 +607,10 @@ static bool esearch_data(struct grammar *g)
 	    {"REMOVEFROM", changes_data}};
 	const unsigned several = 1u << 6 | 1u << 7;
 	unsigned seen = 0, i;
+	bool named = false;
 	const unsigned uid = 1u << 31, all = 1u << 3, partial = 1u << 4;
 
-	if (!want(g, ' ') || !want(g, '(') || !(take_word(g, "TAG") || wanted(g, "TAG")) || !want(g, ' ') ||
-	    !string(g, NULL) || !want(g, ')'))
+	if (!want(g, ' ') || !correlators(g, &named))
 		return false;
 	while (take(g, ' ')) {
 		if (seen == 0 && take_word(g, "UID")) {
@@ -602,6 +625,8 @@ static bool esearch_data(struct grammar *g)
 		if (!want(g, ' ') || !items[i].data(g))
 			return false;
 	}
+	if (named && (seen & uid) == 0)
+		return wanted(g, "UIDs, as the mailbox is named");
 	return !both(seen, all | partial) || wanted(g, "one of ALL and PARTIAL");
 }
 
