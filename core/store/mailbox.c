@@ -88,8 +88,8 @@ int mailbox_attach(
 	m->same_bits = true;
 	m->uidnext = 1;
 	link_open(m);
-	if ((flags & MAILBOX_READ_ONLY) == 0)
-		store_journals(s, true);
+	/* Who only reads has to know of a file that is half-written. */
+	store_journals(s, (flags & MAILBOX_READ_ONLY) == 0);
 	if (m->target.object == OBJECT_MISSING) {
 		m->uidvalidity = fresh_uidvalidity();
 		m->info.permanent_flags = MORTISE_FLAGS_SYSTEM;
