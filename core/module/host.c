@@ -296,7 +296,7 @@ static int host_journal_recover(struct mortise_call *pub, int target, bool exclu
 {
 	struct call *c = call_of(pub);
 
-	if (!journal_named(c->env->journal_dir, target))
+	if (!journal_pending(c->env->journal_dir, target))
 		return 0;
 	if (exclusive)
 		return journal_replay(c->env->journal_dir, target, &c->err);

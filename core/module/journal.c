@@ -802,15 +802,22 @@ static int replay(
 	return 1;
 }
 
-bool journal_named(int dir, int target)
+bool journal_pending(int dir, int target)
 {
+	AUTO_CLOSE int fd = -1;
+	struct err e = ERR_INIT;
+	struct judgement j;
 	char name[NAME_SIZE];
+	struct facts f;
 	struct stat st;
+	bool own;
 
-	if (dir < 0 || fstat(target, &st) != 0)
+	if (dir < 0 || fstat(target, &st) != 0 || !find_journal(dir, &st, name, &own))
 		return false;
-	journal_name(name, "journal", &st);
-	return faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	if (own)
+		return true;
+	fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	return fd >= 0 && examine(dir, fd, target, name, &st, false, &f, &j, &e) == 1 && j.verdict == REPLAY;
 }
 
 bool journal_waiting(int journal_dir, int target)

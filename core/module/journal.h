@@ -72,8 +72,8 @@ int journal_open(int dir, int target, uint64_t offset, struct journal **out, str
 int journal_commit(struct journal **jp, struct err *e);
 void journal_discard(struct journal **jp); /* NULL is allowed inside */
 int journal_fd(const struct journal *j);
-/* Whether the file's own journal is there, by its name alone. */
-bool journal_named(int dir, int target);
+/* Whether the file is to be replayed before it is read: its own journal is there, or another that fits. */
+bool journal_pending(int dir, int target);
 
 /* For tests of crashes: called between the steps of commit and replay; a non-zero answer stops there. */
 extern int (*journal_step_hook)(const char *step);

@@ -455,6 +455,7 @@ static void device_with_another_number(void **state)
 		fill(&other, 12000);
 		if (replaced)
 			assert_int_equal(io_pwrite(box, other.p, other.n, 0), 0);
+		assert_int_equal(journal_pending(dir, box), !replaced);
 		assert_int_equal(journal_replay(dir, box, &e), replaced ? 0 : 1);
 		assert_true(
 		    replaced ? box_is(box, buf_str(&other), STR("")) : box_is(box, buf_str(&p.after), text));
