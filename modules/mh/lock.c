@@ -47,15 +47,20 @@ static void shut(struct mh_box *b)
 static int open_file(struct mortise_call *call, struct mh_box *b, int mode)
 {
 	int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
-	int make = mode == MORTISE_LOCK_EXCLUSIVE ? O_CREAT : 0;
+	bool make = mode == MORTISE_LOCK_EXCLUSIVE;
 	struct stat st;
 
 	if (b->sequences >= 0)
 		return 0;
-	b->sequences = openat(b->dir, SEQUENCES, flags | make | O_RDWR, b->place->file_mode);
-	if (b->sequences < 0 && make == 0 && (errno == EACCES || errno == EROFS))
+	b->sequences = openat(b->dir, SEQUENCES, flags | O_RDWR);
+	if (b->sequences < 0 && !make && (errno == EACCES || errno == EROFS))
 		b->sequences = openat(b->dir, SEQUENCES, flags | O_RDONLY);
-	if (b->sequences < 0 && (errno == ENOENT ? make == 0 : errno == ENOSPC || errno == EDQUOT))
+	if (b->sequences < 0 && errno == ENOENT && make) {
+		b->sequences = openat(b->dir, SEQUENCES, flags | O_CREAT | O_RDWR, b->place->file_mode);
+		if (b->sequences < 0 && (errno == ENOSPC || errno == EDQUOT))
+			return 0;
+	}
+	if (b->sequences < 0 && errno == ENOENT)
 		return 0;
 	if (b->sequences < 0)
 		return bad(call, b);
