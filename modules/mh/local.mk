@@ -10,17 +10,12 @@ MODULE_MANUALS += modules/mh/mortise-mh.5
 EXTRA_DIST += modules/mh/mortise-mh.5.in
 
 if HAVE_CMOCKA
-check_PROGRAMS += modules/mh/test-mh modules/mh/test-crash
-TESTS += modules/mh/test-mh modules/mh/test-crash
+check_PROGRAMS += modules/mh/test-mh
+TESTS += modules/mh/test-mh
 modules_mh_test_mh_SOURCES = modules/mh/test-mh.c modules/memory/test-drive.h $(MH_SOURCES)
 modules_mh_test_mh_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 modules_mh_test_mh_LDADD = core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
 	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(CMOCKA_LIBS)
-modules_mh_test_crash_SOURCES = modules/mh/test-crash.c modules/memory/test-drive.h tests/storage/faults.h tests/storage/faults.c \
-	$(MH_SOURCES)
-modules_mh_test_crash_CPPFLAGS = $(modules_mh_test_mh_CPPFLAGS) -I$(top_srcdir)/tests/storage
-modules_mh_test_crash_LDFLAGS = $(FAULT_WRAPS)
-modules_mh_test_crash_LDADD = $(modules_mh_test_mh_LDADD)
 endif
 
 check_PROGRAMS += modules/mh/fuzz-sequences

@@ -123,7 +123,8 @@ static bool durable(size_t i, size_t k)
 }
 
 static uint64_t box_inodes[2], journal_dir;
-static struct tree base; /* of a directory driver: what was there before the recorded run */
+/* Of a directory driver: what was there before the recorded run, and the server's state after it. */
+static struct tree base, final_state;
 static struct {
 	uint64_t dir, inode;
 	char name[96];
@@ -136,6 +137,9 @@ static bool followed(uint64_t inode)
 	for (size_t i = 0; i < base.count; i++)
 		if (base.node[i].inode == inode)
 			return base.node[i].directory;
+	for (size_t i = 0; i < shared->events; i++)
+		if (shared->event[i].directory && shared->event[i].named == inode)
+			return base.count > 0;
 	return inode == journal_dir && inode != 0;
 }
 
@@ -228,7 +232,7 @@ static void put_tree(struct tree *out, uint64_t dir, const char *path)
 	}
 }
 
-static void build_tree(const struct kept *start)
+static void build_tree(void)
 {
 	static struct tree out;
 
@@ -236,11 +240,40 @@ static void build_tree(const struct kept *start)
 	out.node[0] = base.node[0];
 	put_tree(&out, base.node[0].inode, "mail");
 	tree_put(&out, "mail");
-	tree_put(start->state, ".mortise");
 }
 
-/* The disk after the first k calls; how[i] for what may or may not be there. */
-static void build(const struct kept *start, size_t k, const unsigned char *how)
+/*
+ * The server's state when it had told nobody, or when it had told all of it: LMDB sees to it that it is one
+ * of them. What is of one boot only is not looked at after another one; journals are followed.
+ */
+static void build_state(const struct tree *t)
+{
+	static struct tree out;
+
+	out.count = 0;
+	for (size_t i = 0; i < t->count; i++)
+		if (strstr(t->node[i].path, "index.cache") == NULL &&
+		    strncmp(t->node[i].path, ".mortise/journals/", 18) != 0)
+			out.node[out.count++] = t->node[i];
+	tree_put(&out, ".mortise");
+}
+
+static void build_files(const struct kept *start)
+{
+	clean_folder("mail", false);
+	clean_folder(".mortise/journals", true);
+	clean_folder(".mortise", true);
+	for (size_t i = 0; i < 2; i++)
+		if (start->data[i] != NULL) {
+			struct sim *f = sim_of(box_inodes[i]);
+
+			put_file(boxes[i], (const char *)f->data, f->size);
+			set_mtime(boxes[i], &f->mtime);
+		}
+}
+
+/* The disk after the first k of `marked` calls; how[i] for what may or may not be there. */
+static void build(const struct kept *start, size_t k, size_t marked, const unsigned char *how)
 {
 	sim_count = name_count = 0;
 	sim_tree();
@@ -268,23 +301,17 @@ static void build(const struct kept *start, size_t k, const unsigned char *how)
 			sim_name(r);
 	}
 	if (base.count > 0) {
-		build_tree(start);
-		return;
+		build_tree();
+		build_state(k == marked ? &final_state : start->state);
+	} else {
+		build_files(start);
 	}
-	clean_folder("mail", false);
-	clean_folder(".mortise/journals", true);
-	clean_folder(".mortise", true);
-	for (size_t i = 0; i < 2; i++)
-		if (start->data[i] != NULL) {
-			struct sim *f = sim_of(box_inodes[i]);
-
-			put_file(boxes[i], (const char *)f->data, f->size);
-			set_mtime(boxes[i], &f->mtime);
-		}
 	for (size_t i = 0; i < name_count; i++) {
 		struct sim *f = sim_of(names[i].inode);
 		char path[256];
 
+		if (names[i].dir != journal_dir)
+			continue;
 		snprintf(path, sizeof path, ".mortise/journals/%.90s", names[i].name);
 		put_file(path, (const char *)f->data, f->size);
 	}
@@ -297,7 +324,7 @@ static void state(
 
 	snprintf(text, sizeof text, "power loss after call %zu of %zu, %s", k, marked, what);
 	fault_text = text;
-	build(start, k, how);
+	build(start, k, marked, how);
 	states++;
 	check(k >= marked);
 }
@@ -368,6 +395,15 @@ void power_loss(const struct kept *start)
 	shared->recording = true;
 	run(&none);
 	shared->recording = false;
+	if (crash_driver.directory) {
+		struct tree *made = calloc(1, sizeof *made);
+
+		tree_take(&final_state, ".mortise");
+		/* The files that came are kept aside, too. */
+		tree_take(made, "mail");
+		tree_free(made);
+		free(made);
+	}
 	for (size_t i = 0; i < 2; i++)
 		box_inodes[i] = inode_at(boxes[i]);
 	journal_dir = inode_at(".mortise/journals");
@@ -382,5 +418,6 @@ void power_loss(const struct kept *start)
 		if (k == marked || !renamed(k))
 			states_at(start, k, marked);
 	tree_free(&base);
+	tree_free(&final_state);
 	report("power loss", failed_before, states - states_before);
 }

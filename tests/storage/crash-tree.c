@@ -2,17 +2,38 @@
  * crash-tree.c: directories of mailboxes kept and put back, for formats that have a file a message.
  *
  * A tree is all files and directories below a folder, parents before what is in them, with the inodes they
- * had when it was taken.
+ * had when it was taken. Of a mailbox that is put back each file is the one it was: formats know a message
+ * by its inode. For that every file of a tree that was taken has a second name, its inode, in a folder aside.
  */
 #include "crash.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Names in a folder aside; only of mailboxes: the index wants its files to itself. */
+static const char *aside(uint64_t inode)
+{
+	static char out[64];
+
+	snprintf(out, sizeof out, ".aside/%llu", (unsigned long long)inode);
+	return out;
+}
+
+static void keep_aside(const struct node *n)
+{
+	if (strncmp(n->path, "mail", 4) != 0)
+		return;
+	if (mkdir(path_of(".aside"), 0700) != 0 && errno != EEXIST)
+		abort();
+	if (link(path_of(n->path), path_of(aside(n->inode))) != 0 && errno != EEXIST)
+		abort();
+}
 
 static void take(struct tree *t, const char *path)
 {
@@ -30,6 +51,7 @@ static void take(struct tree *t, const char *path)
 	n->directory = S_ISDIR(st.st_mode);
 	if (!n->directory) {
 		n->data = slurp(path, &n->size);
+		keep_aside(n);
 		return;
 	}
 	d = opendir(path_of(path));
@@ -92,6 +114,8 @@ static void put_node(const struct tree *t, size_t i)
 		if (link(path_of(other->path), path_of(n->path)) != 0)
 			abort();
 	} else {
+		if (n->inode != 0)
+			(void)!link(path_of(aside(n->inode)), path_of(n->path));
 		put_file(n->path, n->data, n->size);
 	}
 }

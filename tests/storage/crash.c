@@ -11,6 +11,7 @@
  *     one that was not is there whole or not at all (an expunge: for each message)   I3
  *     every other message has its UID, text and date as before                 I4, U1, U4
  *     each message's flags are the old or the new                              I7
+ *     a message that was moved is in one of the two mailboxes                  I9
  *     UIDVALIDITY is the same, UIDNEXT above all UIDs that were seen           U2, U3
  *     no lock, journal or file of ours is left beside it; owner and mode are   I10, I14
  *     opening it again shows the same and changes nothing                      I15
@@ -96,7 +97,10 @@ static void check_message(const struct seen_message *m, bool acknowledged)
 		    old != NULL ? old->size : new->size);
 	else if (new == NULL && acknowledged)
 		fail("UID %u was expunged and is back", m->uid);
-	else if (!(new != NULL &&same_flags(m, new)) && !(old != NULL && !acknowledged && same_flags(m, old)))
+	else if (!(new != NULL &&same_flags(m, new)) &&
+	         !(old != NULL && !acknowledged && same_flags(m, old)) &&
+	         !(old == NULL && !acknowledged && (now->is & APART) && m->keywords[0] == '\0' &&
+	             m->flags == new->flags))
 		fail("UID %u has flags %#x \"%s\"", m->uid, m->flags, m->keywords);
 }
 
@@ -151,6 +155,14 @@ static void check_folder(const char *name, bool boxes_allowed)
 		closedir(d);
 }
 
+/* Here or there, or both as long as nobody was told. */
+static void check_moved(const struct seen *here, const struct seen *there)
+{
+	for (size_t i = 0; i < before.count; i++)
+		if (by_text(here, &before.m[i]) == NULL && by_text(there, &before.m[i]) == NULL)
+			fail("UID %u is neither where it was nor where it was moved", before.m[i].uid);
+}
+
 /* A later message gets a later UID and harms nobody. */
 static void check_append(const struct seen *s, bool acknowledged)
 {
@@ -193,7 +205,7 @@ static void change_source(void)
 void check(bool acknowledged)
 {
 	struct timespec begin, end;
-	struct seen s, again;
+	struct seen s, again, other = {0};
 	static unsigned turn;
 	bool only_look;
 	struct stat st;
@@ -224,6 +236,11 @@ void check(bool acknowledged)
 	if (stat(path_of(strcmp(now->watched, "box") == 0 ? boxes[0] : boxes[1]), &st) != 0 ||
 	    (st.st_mode & 07777) != (crash_driver.directory ? 0700 : 0600) || st.st_uid != geteuid())
 		fail("owner or mode changed");
+	/* A move may have stopped in the middle of what it did to the other one. */
+	if (now->act == do_move && look("other", 0, &other)) {
+		check_moved(&s, &other);
+		seen_free(&other);
+	}
 	if (strcmp(now->watched, "box") != 0 && look("box", 0, &again)) {
 		check_same(&other_before, &again, "the mailbox that was copied from changed");
 		seen_free(&again);
@@ -233,6 +250,8 @@ void check(bool acknowledged)
 	/* Who only looks may leave a dead process's lock to those who lock. */
 	if (!debris) {
 		check_folder("mail", true);
+		if (crash_driver.look != NULL)
+			crash_driver.look();
 		check_folder(".mortise/journals", false);
 	}
 	seen_free(&s);

@@ -6,8 +6,8 @@
  *     crash-world.c  a store in a folder of its own, mailboxes kept and put back, what a session sees
  *     crash-tree.c   mailboxes that are directories, kept and put back
  *     crash-do.c     operations
- *     crash-unix.c, crash-mbx.c, crash-maildir.c   of each driver: mailboxes to begin with, and what is done
- * to them
+ *     crash-unix.c, crash-mbx.c, crash-maildir.c, crash-mh.c   of each driver: mailboxes to begin with, and
+ *                    what is done to them
  */
 #ifndef TESTS_STORAGE_CRASH_H
 #define TESTS_STORAGE_CRASH_H
@@ -20,6 +20,7 @@
 /* A mailbox to begin with may be */
 #define WITHOUT_UIDS 0x01u /* they count once told */
 #define UNFINISHED 0x02u   /* who may not write does not complete what a delivery left without its end */
+#define APART 0x10u        /* what only the server knows of a message is there when that was acknowledged */
 #define IN_PARTS 0x08u     /* of a batch that was not acknowledged some messages may be there */
 #define SKIPS_UIDS 0x04u   /* UIDs that were given and not told may be left out: higher ones follow */
 
@@ -40,6 +41,7 @@ struct crash_driver {
 	    *locks; /* NULL, or the option that says where locks are, for those not to meet real programs */
 	const struct scenario *scenarios;
 	size_t count;
+	void (*look)(void); /* NULL, or what more must hold of the mailbox that is watched */
 };
 extern const struct crash_driver crash_driver;
 

@@ -343,8 +343,11 @@ REAL(int, mkdirat, int dir, const char *name, mode_t mode)
 
 	FAIL_HERE(TAKES_ROOM, -1, NULL, 0);
 	r = __real_mkdirat(dir, name, mode);
-	if (r == 0 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+	if (r == 0 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 		note_name(EVENT_NAME, dir, name, st.st_ino);
+		if (on && shared->recording)
+			shared->event[shared->events - 1].directory = true;
+	}
 	return r;
 }
 

@@ -52,8 +52,9 @@ struct event {
 	uint64_t named;        /* NAME: inode that got it */
 	struct timespec mtime; /* TIMES */
 	char name[96];
-	bool renamed; /* UNNAME: by the event before it */
-	bool times;   /* SYNC: not of data only */
+	bool renamed;   /* UNNAME: by the event before it */
+	bool directory; /* NAME: of one that was made */
+	bool times;     /* SYNC: not of data only */
 };
 
 #define EVENTS_MAX 4096u

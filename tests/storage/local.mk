@@ -10,7 +10,7 @@ CRASH_LDADD = \
 	core/store/libstore.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
 	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
 	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(OPENSSL_LIBS)
-CRASH_TESTS = tests/storage/crash tests/storage/crash-mbx tests/storage/crash-maildir
+CRASH_TESTS = tests/storage/crash tests/storage/crash-mbx tests/storage/crash-maildir tests/storage/crash-mh
 check_PROGRAMS += $(CRASH_TESTS)
 TESTS += $(CRASH_TESTS)
 tests_storage_crash_SOURCES = $(CRASH_SOURCES) tests/storage/crash-unix.c $(UNIX_SOURCES)
@@ -25,6 +25,10 @@ tests_storage_crash_maildir_SOURCES = $(CRASH_SOURCES) tests/storage/crash-maild
 tests_storage_crash_maildir_CPPFLAGS = $(CRASH_CPPFLAGS)
 tests_storage_crash_maildir_LDFLAGS = $(FAULT_WRAPS)
 tests_storage_crash_maildir_LDADD = $(CRASH_LDADD)
+tests_storage_crash_mh_SOURCES = $(CRASH_SOURCES) tests/storage/crash-mh.c $(MH_SOURCES)
+tests_storage_crash_mh_CPPFLAGS = $(CRASH_CPPFLAGS)
+tests_storage_crash_mh_LDFLAGS = $(FAULT_WRAPS)
+tests_storage_crash_mh_LDADD = $(CRASH_LDADD)
 
 check_PROGRAMS += tests/storage/test-convert
 TESTS += tests/storage/test-convert
