@@ -91,7 +91,8 @@ void context_keep(const struct search_scope *scope, struct search_request *reque
 	}
 	if (s->contexts == NULL)
 		s->contexts = mem_new(struct contexts);
-	if (s->contexts->all.n >= s->o->contexts) {
+	/* An order by relevancy would have to be found anew for all results. */
+	if (s->contexts->all.n >= s->o->contexts || request->relevancy) {
 		refuse(s);
 		arena_free(&request->arena);
 		return;

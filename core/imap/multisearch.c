@@ -72,11 +72,12 @@ static bool multisearch_parse(struct multisearch *x, struct parse *p)
 /* ---- searching ---- */
 
 /* Nothing is said of a mailbox where nothing was found (§2.1). */
-static void search_one(struct multisearch *x, const struct search_scope *scope,
-    struct search_request *request, search_numbers *found, struct err *e)
+static void search_one(struct multisearch *x, struct search_scope *scope, struct search_request *request,
+    search_numbers *found, struct err *e)
 {
 	bool gone = false;
 
+	search_want_relevancy(scope, request);
 	if (search_messages(scope, request, found, &gone, e) != 0)
 		return;
 	x->gone |= gone;

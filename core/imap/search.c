@@ -70,6 +70,11 @@ static int has_object_id(void *arg, enum search_key key, struct str id, struct e
 	return str_eq(own, id);
 }
 
+static uint8_t relevancy_of(const struct search_target *t)
+{
+	return t->fuzzy_matches > 0 ? (uint8_t)(t->relevancy / t->fuzzy_matches) : 100;
+}
+
 /* 1, 0, or a code. */
 static int matches(struct searching *x, const struct search_request *request, uint32_t sequence, int64_t now,
     struct arena *scratch, struct err *e)
@@ -101,6 +106,8 @@ static int matches(struct searching *x, const struct search_request *request, ui
 		r = e->code;
 	if (r == 0)
 		r = search_match(request->program, &target, scratch, e);
+	if (r > 0 && x->scope->relevancy != NULL)
+		x->scope->relevancy[sequence - 1] = relevancy_of(&target);
 	if (r == MORTISE_E_EXPUNGED) {
 		x->gone = true;
 		err_clear(e);
@@ -202,6 +209,19 @@ struct search_scope search_selected(struct session *s)
 	return (struct search_scope){.s = s, .mailbox = s->mailbox, .view = s->view, .uid = s->uid};
 }
 
+void search_want_relevancy(struct search_scope *scope, const struct search_request *request)
+{
+	if (request->relevancy || (request->returns & SEARCH_RETURN_RELEVANCY) != 0)
+		scope->relevancy = arena_array(scope->s->arena, view_count(scope->view), 1);
+}
+
+static int find(struct search_scope *scope, const struct search_request *request, search_numbers *found,
+    bool *gone, struct err *e)
+{
+	search_want_relevancy(scope, request);
+	return search_messages(scope, request, found, gone, e);
+}
+
 void command_search(struct session *s, struct parse *p)
 {
 	struct search_scope scope = search_selected(s);
@@ -214,7 +234,7 @@ void command_search(struct session *s, struct parse *p)
 		reply_bad(s, p->error);
 	else if (!search_possible(s, &request))
 		;
-	else if (search_messages(&scope, &request, &found, &gone, &e) != 0)
+	else if (find(&scope, &request, &found, &gone, &e) != 0)
 		search_failed(s, &request, &e);
 	else if (search_save(s, &request, &found))
 		search_answer(&scope, &request, &found, "SEARCH");

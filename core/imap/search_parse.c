@@ -18,6 +18,7 @@ struct parsing {
 	struct str charset; /* empty: none was named */
 	uint64_t keys, depth;
 	const struct open_filter *filter;
+	unsigned fuzzy; /* FUZZY stands around what comes */
 };
 
 enum argument {
@@ -35,6 +36,7 @@ enum argument {
 	MODSEQ,
 	UIDS,
 	FILTER,
+	FUZZY_KEY,
 	ONE_KEY, /* NOT */
 	TWO_KEYS /* OR */
 };
@@ -58,6 +60,7 @@ static const struct word {
     {"FILTER", FILTER, SEARCH_AND, 0, NULL},
     {"FLAGGED", FLAG, SEARCH_FLAG, MORTISE_FLAG_FLAGGED, NULL},
     {"FROM", STRING, SEARCH_ADDRESS, 0, "From"},
+    {"FUZZY", FUZZY_KEY, SEARCH_AND, 0, NULL},
     {"HEADER", FIELD, SEARCH_HEADER, 0, NULL},
     {"KEYWORD", KEYWORD, SEARCH_KEYWORD, 0, NULL},
     {"LARGER", NUMBER, SEARCH_LARGER, 0, NULL},
@@ -299,6 +302,18 @@ static bool two_keys(struct parsing *x, struct search *k)
 	return one_key(x, &k->child) && parse_sp(x->p) && one_key(x, &k->child->next);
 }
 
+/* RFC 6203 */
+static bool fuzzy_key(struct parsing *x, struct search *k)
+{
+	bool ok;
+
+	x->fuzzy++;
+	x->out->fuzzy = true;
+	ok = one_key(x, &k->child);
+	x->fuzzy--;
+	return ok;
+}
+
 static bool argument(struct parsing *x, const struct word *w, struct search *k)
 {
 	if (w->argument >= KEYWORD && !parse_sp(x->p))
@@ -329,6 +344,8 @@ static bool argument(struct parsing *x, const struct word *w, struct search *k)
 		return uids(x, k);
 	case FILTER:
 		return filter(x, k);
+	case FUZZY_KEY:
+		return fuzzy_key(x, k);
 	case ONE_KEY:
 		return one_key(x, &k->child);
 	case TWO_KEYS:
@@ -351,6 +368,7 @@ static bool named_key(struct parsing *x, struct search **out)
 		return parse_fail(x->p, "Unknown search key");
 	k = new_key(x, words[i].key);
 	k->flag = words[i].flag;
+	k->fuzzy = x->fuzzy > 0;
 	k->field = words[i].field != NULL ? str_of(words[i].field) : STR_NONE;
 	*out = k;
 	if (words[i].argument == NOTHING && words[i].key == SEARCH_NOT)
@@ -429,6 +447,8 @@ static bool keys_to_the_end(struct parsing *x)
 {
 	if (!all_keys(x, &x->out->program) || !parse_end(x->p))
 		return false;
+	if (!x->out->fuzzy && (x->out->relevancy || (x->out->returns & SEARCH_RETURN_RELEVANCY) != 0))
+		return parse_fail(x->p, "RELEVANCY needs FUZZY");
 	x->out->filter_charset =
 	    x->charset.n == 0 || str_ieqc(x->charset, "UTF-8") || str_ieqc(x->charset, "US-ASCII");
 	if (x->out->charset_unknown)
@@ -454,7 +474,8 @@ static bool return_option(struct parse *p, struct search_request *out)
 		unsigned option;
 	} options[] = {{"MIN", SEARCH_RETURN_MIN}, {"MAX", SEARCH_RETURN_MAX}, {"ALL", SEARCH_RETURN_ALL},
 	    {"COUNT", SEARCH_RETURN_COUNT}, {"PARTIAL", SEARCH_RETURN_PARTIAL}, {"SAVE", SEARCH_RETURN_SAVE},
-	    {"UPDATE", SEARCH_RETURN_UPDATE}, {"CONTEXT", SEARCH_RETURN_CONTEXT}};
+	    {"UPDATE", SEARCH_RETURN_UPDATE}, {"CONTEXT", SEARCH_RETURN_CONTEXT},
+	    {"RELEVANCY", SEARCH_RETURN_RELEVANCY}};
 	const unsigned lists = SEARCH_RETURN_ALL | SEARCH_RETURN_PARTIAL;
 	size_t i;
 

@@ -16,6 +16,7 @@
 #define SEARCH_RETURN_SAVE 0x20u    /* RFC 5182 */
 #define SEARCH_RETURN_UPDATE 0x40u  /* RFC 5267 */
 #define SEARCH_RETURN_CONTEXT 0x80u
+#define SEARCH_RETURN_RELEVANCY 0x100u /* RFC 6203 */
 
 /* partial-range (RFC 9394 §4), as it was written. */
 struct partial_range {
@@ -32,9 +33,11 @@ struct search_request {
 	struct arena *arena;
 	unsigned returns; /* SEARCH_RETURN_… (RFC 4731); 0: RETURN was not said */
 	struct partial_range partial;
-	bool sized;    /* LARGER or SMALLER stands in it */
-	bool modseq;   /* MODSEQ stands in it */
-	bool numbered; /* message numbers stand in it */
+	bool sized;     /* LARGER or SMALLER stands in it */
+	bool modseq;    /* MODSEQ stands in it */
+	bool numbered;  /* message numbers stand in it */
+	bool fuzzy;     /* FUZZY stands in it */
+	bool relevancy; /* SORT is by it: for SORT to say before the criteria are parsed */
 	/*
 	 * Only so many of the messages that match are wanted, from the first or from the last one on; 0: all.
 	 */

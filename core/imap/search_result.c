@@ -178,6 +178,26 @@ static void write_partial(
 	buf_addc(out, ')');
 }
 
+/* In the order of the results that ALL or PARTIAL tells (RFC 6203 §4). */
+static void write_relevancy(
+    const struct search_scope *x, const struct search_request *request, const search_numbers *found)
+{
+	struct buf *out = session_out(x->s);
+	size_t from = 0, to = found->n, i;
+
+	if ((request->returns & SEARCH_RETURN_PARTIAL) != 0)
+		partial_slice(&request->partial, found->n, &from, &to);
+	buf_adds(out, " RELEVANCY (");
+	for (i = from; i < to; i++) {
+		if (i % NUMBERS_A_LOOK == 0)
+			session_written(x->s);
+		if (i > from)
+			buf_addc(out, ' ');
+		buf_addu(out, x->relevancy[found->v[i] - 1]);
+	}
+	buf_addc(out, ')');
+}
+
 static void write_found(const struct search_scope *x, unsigned returns, const search_numbers *found)
 {
 	struct buf *out = session_out(x->s);
@@ -218,6 +238,8 @@ static void answer_extended(
 	write_found(x, request->returns, found);
 	if ((request->returns & SEARCH_RETURN_PARTIAL) != 0)
 		write_partial(x, &request->partial, found);
+	if (x->relevancy != NULL && (request->returns & SEARCH_RETURN_RELEVANCY) != 0)
+		write_relevancy(x, request, found);
 	if (request->modseq) {
 		told_results(request, found, &told);
 		if (told.n > 0)

@@ -24,6 +24,7 @@ struct search_scope {
 	struct mailbox *mailbox;
 	struct view *view;
 	const search_numbers *among; /* sequence numbers that rise, or NULL */
+	uint8_t *relevancy;          /* of message n at n - 1: filled by search_messages; NULL: not wanted */
 	bool uid;                    /* answers are in UIDs */
 	bool named;                  /* answers name the mailbox (RFC 7377 §2.1) */
 };
@@ -41,6 +42,9 @@ bool search_possible(struct session *s, const struct search_request *request);
  */
 int search_messages(const struct search_scope *scope, const struct search_request *request,
     search_numbers *found, bool *gone, struct err *e);
+
+/* Room for relevancies, if they will be asked for. */
+void search_want_relevancy(struct search_scope *scope, const struct search_request *request);
 
 /* ---- sort.c ---- */
 /* Brings what was found in order. Messages whose text is needed and gone are left out. */

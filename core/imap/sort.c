@@ -14,6 +14,7 @@ static const char *const key_names[SORT_KEYS] = {
     [SORT_DISPLAYFROM] = "DISPLAYFROM",
     [SORT_DISPLAYTO] = "DISPLAYTO",
     [SORT_FROM] = "FROM",
+    [SORT_RELEVANCY] = "RELEVANCY",
     [SORT_SIZE] = "SIZE",
     [SORT_SUBJECT] = "SUBJECT",
     [SORT_TO] = "TO",
@@ -58,6 +59,11 @@ static bool sort_parse(struct parse *p, struct sort_program *out)
 	return parse_char(p, ')');
 }
 
+static unsigned relevancy_of(const struct sorting *x, size_t i)
+{
+	return x->scope->relevancy != NULL ? x->scope->relevancy[x->sequences[i] - 1] : 0;
+}
+
 /* A sort_record_fn. */
 static int take_message(void *arg, size_t i, struct str packed)
 {
@@ -68,6 +74,7 @@ static int take_message(void *arg, size_t i, struct str packed)
 	    .number = x->threading != NULL && x->scope->s->uid ? msg->uid : x->sequences[i],
 	    .arrival = msg->internal_date,
 	    .octets = msg->octets,
+	    .relevancy = relevancy_of(x, i),
 	    .record = &record};
 
 	if (i % 64 == 0 && session_stopped(x->scope->s))
@@ -123,24 +130,17 @@ static int take_found(
 	for (i = 0; i < found->n; i++)
 		sorter_add(x->sorter, &(struct sort_message){.number = x->sequences[i],
 		                          .arrival = x->messages[i]->internal_date,
-		                          .octets = x->messages[i]->octets});
+		                          .octets = x->messages[i]->octets,
+		                          .relevancy = relevancy_of(x, i)});
 	return 0;
-}
-
-static bool has_key(const struct sort_program *p, enum sort_key key)
-{
-	size_t i;
-
-	for (i = 0; i < p->count && p->criteria[i].key != key; i++)
-		;
-	return i < p->count;
 }
 
 int sort_messages(const struct search_scope *scope, const struct sort_program *order, struct arena *a,
     search_numbers *found, bool *gone, struct err *e)
 {
-	struct sorting x = {
-	    .scope = scope, .sizes = has_key(order, SORT_SIZE), .sorter = sorter_new(a, order, found->n)};
+	struct sorting x = {.scope = scope,
+	    .sizes = sort_has_key(order, SORT_SIZE),
+	    .sorter = sorter_new(a, order, found->n)};
 	const uint32_t *sorted;
 	size_t i;
 
@@ -163,11 +163,13 @@ void command_sort(struct session *s, struct parse *p)
 	bool gone = false;
 
 	if (!search_parse_return(p, &request) || !sort_parse(p, &order) ||
-	    !search_parse_criteria(s, p, &request))
+	    ((request.relevancy = sort_has_key(&order, SORT_RELEVANCY)),
+	        !search_parse_criteria(s, p, &request)))
 		reply_bad(s, p->error);
 	else if (!search_possible(s, &request))
 		;
-	else if (search_messages(&scope, &request, &found, &gone, &e) != 0 ||
+	else if ((search_want_relevancy(&scope, &request),
+	             search_messages(&scope, &request, &found, &gone, &e)) != 0 ||
 	         sort_messages(&scope, &order, s->arena, &found, &gone, &e) != 0)
 		search_failed(s, &request, &e);
 	else if (search_save(s, &request, &found))

@@ -10,6 +10,7 @@
 #include "base/object.h"
 #include "base/vec.h"
 #include "charset/charset.h"
+#include "search/fuzzy.h"
 #include "search/text.h"
 #include "base/banned.h"
 
@@ -30,6 +31,7 @@ struct match {
 	struct field *header;
 	struct mime_part *root;
 	struct buf decoded, utf8, folded;
+	struct fuzzy fuzzy; /* of the key that is looked for, if it is a fuzzy one */
 };
 
 static int open_message(struct match *m, struct err *e)
@@ -73,10 +75,13 @@ static struct str fold_value(struct match *m, struct str value)
 	return buf_str(&m->folded);
 }
 
-static bool has_text(const struct search *s, struct str folded)
+/* Of a fuzzy key: whether looking further is of no use. What was found counts when all has gone by. */
+static bool has_text(struct match *m, const struct search *s, struct str folded)
 {
 	struct matcher k;
 
+	if (s->words != NULL)
+		return fuzzy_feed(&m->fuzzy, folded) || fuzzy_break(&m->fuzzy);
 	matcher_start(&k, s->folded, s->borders);
 	return matcher_feed(&k, folded) || k.found;
 }
@@ -89,7 +94,7 @@ static int match_folded(struct match *m, const struct search *s, struct str name
 
 	if (r <= 0)
 		return r == 0 ? UNKNOWN_FIELD : r;
-	return s->folded.n == 0 ? values.n > 0 : has_text(s, values);
+	return s->folded.n == 0 ? values.n > 0 : has_text(m, s, values);
 }
 
 static int match_field(struct match *m, const struct search *s, struct str name, struct err *e)
@@ -112,7 +117,7 @@ static int match_field(struct match *m, const struct search *s, struct str name,
 			return 1;
 		if (f->folded.p == NULL)
 			f->folded = arena_str(m->arena, fold_value(m, f->value));
-		if (has_text(s, f->folded))
+		if (has_text(m, s, f->folded))
 			return 1;
 	}
 	return 0;
@@ -193,14 +198,14 @@ static int match_block(struct match *m, const struct search *s, uint64_t from, u
 		if (is_plain(f.value)) {
 			buf_addc(&lines, '\n');
 		} else {
-			found = has_text(s, fold_value(m, str_from(buf_str(&lines), start)));
+			found = has_text(m, s, fold_value(m, str_from(buf_str(&lines), start)));
 			buf_truncate(&lines, start);
 		}
 	}
 	if (r == 0 && !found && str_find(s->folded, '\n') == s->folded.n) {
 		buf_reset(&m->folded);
 		charset_fold(&m->folded, buf_str(&lines));
-		found = has_text(s, buf_str(&m->folded));
+		found = has_text(m, s, buf_str(&m->folded));
 	}
 	buf_free(&lines);
 	arena_release(m->arena, mark);
@@ -208,8 +213,8 @@ static int match_block(struct match *m, const struct search *s, uint64_t from, u
 }
 
 /* One piece of a body through transfer encoding, charset and folding; an empty one ends it. */
-static bool feed_piece(
-    struct match *m, struct mime_decoder *d, struct charset_stream *cs, struct matcher *k, struct str piece)
+static bool feed_piece(struct match *m, const struct search *s, struct mime_decoder *d,
+    struct charset_stream *cs, struct matcher *k, struct str piece)
 {
 	bool ends = piece.n == 0;
 
@@ -230,7 +235,11 @@ static bool feed_piece(
 		piece = buf_str(&m->utf8);
 	}
 	charset_fold(&m->folded, piece);
-	return matcher_feed(k, buf_str(&m->folded));
+	if (s->words != NULL)
+		k->found = fuzzy_feed(&m->fuzzy, buf_str(&m->folded)) || (ends && fuzzy_break(&m->fuzzy));
+	else
+		matcher_feed(k, buf_str(&m->folded));
+	return k->found;
 }
 
 static struct charset_stream *stream_of(const struct mime_part *part)
@@ -263,10 +272,10 @@ static int match_leaf(struct match *m, const struct search *s, const struct mime
 			chunk.n = (size_t)(part->end - at);
 		chunk = str_sub(chunk, 0, PIECE);
 		at += chunk.n;
-		feed_piece(m, d, cs, &k, chunk);
+		feed_piece(m, s, d, cs, &k, chunk);
 	}
 	if (r == 0 && !k.found)
-		feed_piece(m, d, cs, &k, STR_NONE);
+		feed_piece(m, s, d, cs, &k, STR_NONE);
 	mime_decoder_free(&d);
 	charset_stream_free(&cs);
 	return r != 0 ? r : k.found;
@@ -376,7 +385,7 @@ static bool match_record(const struct search *s, const struct search_target *t)
 	}
 }
 
-static int match_key(struct match *m, const struct search *s, struct err *e)
+static int match_exact(struct match *m, const struct search *s, struct err *e)
 {
 	switch (s->key) {
 	case SEARCH_SENTBEFORE:
@@ -400,6 +409,25 @@ static int match_key(struct match *m, const struct search *s, struct err *e)
 	default:
 		return match_record(s, m->target);
 	}
+}
+
+static int match_key(struct match *m, const struct search *s, struct err *e)
+{
+	unsigned relevancy;
+	int r;
+
+	if (s->words == NULL)
+		return match_exact(m, s, e);
+	fuzzy_start(&m->fuzzy, s->words);
+	r = match_exact(m, s, e);
+	if (r < 0)
+		return r;
+	relevancy = fuzzy_relevancy(&m->fuzzy);
+	if (relevancy == 0)
+		return 0;
+	m->target->relevancy += relevancy;
+	m->target->fuzzy_matches++;
+	return 1;
 }
 
 /* ---- groups ---- */

@@ -3,6 +3,7 @@
 #include "base/object.h"
 #include "base/vec.h"
 #include "charset/charset.h"
+#include "search/fuzzy.h"
 #include "search/text.h"
 #include "base/banned.h"
 
@@ -49,6 +50,11 @@ static void fold_text(struct search *s, struct arena *a)
 	charset_fold(&b, s->text);
 	s->folded = arena_str(a, buf_str(&b));
 	s->borders = matcher_borders(a, s->folded);
+	if (s->fuzzy) {
+		struct fuzzy_words *words = fuzzy_words_new(a, s->folded);
+
+		s->words = words->n > 0 ? words : NULL;
+	}
 	buf_free(&b);
 }
 

@@ -86,10 +86,12 @@ struct search {
 	struct str field;
 	struct str text;   /* UTF-8 as given */
 	struct str folded; /* charset_fold of it; filled by search_prepare */
+	bool fuzzy;        /* about the text will do (fuzzy.h) */
 	/* Filled by search_prepare too. */
-	struct str name;         /* `field` in lower case */
-	const uint32_t *borders; /* of `folded`, for the search in one pass (text.h) */
-	unsigned cost;           /* the dearest key at or below this one */
+	struct str name;                 /* `field` in lower case */
+	const uint32_t *borders;         /* of `folded`, for the search in one pass (text.h) */
+	unsigned cost;                   /* the dearest key at or below this one */
+	const struct fuzzy_words *words; /* NULL: exactly the text */
 };
 
 /*
@@ -132,6 +134,9 @@ struct search_target {
 	void *arg;
 	int64_t now;
 	const struct mime_limits *limits;
+	/* Of the fuzzy keys that matched: the sum of their relevancies, 1 to 100 each, and how many they are.
+	 */
+	unsigned relevancy, fuzzy_matches;
 };
 /* 1 match, 0 no match, or a code. What is parsed stays in `scratch`: clear it between messages. */
 int search_match(const struct search *s, struct search_target *t, struct arena *scratch, struct err *e);

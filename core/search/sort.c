@@ -35,12 +35,22 @@ void sort_program_add(struct sort_program *p, enum sort_key key, bool reverse)
 	p->criteria[p->count++] = (struct sort_criterion){key, reverse};
 }
 
+bool sort_has_key(const struct sort_program *p, enum sort_key key)
+{
+	size_t i;
+
+	for (i = 0; i < p->count && p->criteria[i].key != key; i++)
+		;
+	return i < p->count;
+}
+
 bool sort_needs_record(const struct sort_program *p)
 {
 	size_t i;
 
 	for (i = 0; i < p->count; i++)
-		if (p->criteria[i].key != SORT_ARRIVAL && p->criteria[i].key != SORT_SIZE)
+		if (p->criteria[i].key != SORT_ARRIVAL && p->criteria[i].key != SORT_SIZE &&
+		    p->criteria[i].key != SORT_RELEVANCY)
 			return true;
 	return false;
 }
@@ -87,6 +97,8 @@ static union value value_of(struct sorter *s, enum sort_key key, const struct so
 		v.number = ordered(m->arrival);
 	} else if (key == SORT_DATE) {
 		v.number = ordered(sort_sent_date(m));
+	} else if (key == SORT_RELEVANCY) {
+		v.number = 100 - m->relevancy;
 	} else {
 		v.number = m->octets;
 	}

@@ -50,6 +50,7 @@ enum sort_key {
 	SORT_DISPLAYFROM,
 	SORT_DISPLAYTO,
 	SORT_FROM,
+	SORT_RELEVANCY, /* the highest first (RFC 6203 §6) */
 	SORT_SIZE,
 	SORT_SUBJECT,
 	SORT_TO,
@@ -64,7 +65,8 @@ struct sort_program {
 	size_t count;
 };
 void sort_program_add(struct sort_program *p, enum sort_key key, bool reverse);
-/* Whether a record is needed: not for ARRIVAL and SIZE. */
+bool sort_has_key(const struct sort_program *p, enum sort_key key);
+/* Whether a record is needed: not for ARRIVAL, SIZE and RELEVANCY. */
 bool sort_needs_record(const struct sort_program *p);
 
 struct sort_message {
@@ -72,6 +74,7 @@ struct sort_message {
 	int64_t arrival; /* internal date */
 	uint64_t octets;
 	const struct sort_record *record; /* NULL: not needed */
+	unsigned relevancy;               /* 1 to 100 */
 };
 /* The sent date of RFC 5256 §2.2: that of the Date field, else the internal date. */
 int64_t sort_sent_date(const struct sort_message *m);

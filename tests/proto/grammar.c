@@ -552,6 +552,22 @@ static bool changes_data(struct grammar *g)
 	return want(g, ')');
 }
 
+/* RFC 6203 §7 */
+static bool scores_data(struct grammar *g)
+{
+	uint64_t n;
+
+	if (!want(g, '('))
+		return false;
+	if (take(g, ')'))
+		return true;
+	do
+		if (!nz_number(g, &n) || (n > 100 && !wanted(g, "a score up to 100")))
+			return false;
+	while (take(g, ' '));
+	return want(g, ')');
+}
+
 static bool set_data(struct grammar *g)
 {
 	uint64_t count;
@@ -604,7 +620,7 @@ static bool esearch_data(struct grammar *g)
 		bool (*data)(struct grammar *g);
 	} items[] = {{"MIN", one_message}, {"MAX", one_message}, {"COUNT", count_data}, {"ALL", set_data},
 	    {"PARTIAL", partial_data}, {"MODSEQ", mod_sequence}, {"ADDTO", changes_data},
-	    {"REMOVEFROM", changes_data}};
+	    {"REMOVEFROM", changes_data}, {"RELEVANCY", scores_data}};
 	const unsigned several = 1u << 6 | 1u << 7;
 	unsigned seen = 0, i;
 	bool named = false;
