@@ -125,7 +125,9 @@ static enum object look_at(struct walk *w, const char *name, struct target *t)
 	return e.code == MORTISE_E_CORRUPT ? OBJECT_MAILBOX : OBJECT_OTHER;
 }
 
-static bool has_children(struct walk *w, const char *path, const struct level *up)
+/* Whether there is anything below the directory; `driver`: whose mailbox it is, or NULL. */
+static bool has_children(
+    struct walk *w, const char *path, const struct instance *driver, const struct level *up)
 {
 	struct arena_mark mark = arena_mark(w->a);
 	bool found = false;
@@ -136,13 +138,16 @@ static bool has_children(struct walk *w, const char *path, const struct level *u
 	if (open_level(w, path, up, &l) != 0)
 		return false;
 	while (!found && (name = next_entry(w, &l, &type)) != NULL) {
-		struct target t;
 		const char *slash = strrchr(name, '/');
-		bool sure = type == DT_DIR && !name_maybe_own(w->s, str_of(slash != NULL ? slash + 1 : name));
-		enum object o = sure ? OBJECT_DIRECTORY : look_at(w, name, &t);
+		enum object o = OBJECT_DIRECTORY;
+		struct target t;
 
-		if (!sure)
+		if (driver != NULL && driver_owns_name(driver, str_of(slash != NULL ? slash + 1 : name)))
+			continue;
+		if (type != DT_DIR) {
+			o = look_at(w, name, &t);
 			target_close(&t);
+		}
 		found = o == OBJECT_DIRECTORY || o == OBJECT_MAILBOX;
 	}
 	closedir(l.dir);
@@ -171,7 +176,7 @@ static unsigned attributes(
 
 	if (!directory)
 		return bits | LIST_NOINFERIORS | LIST_HASNOCHILDREN;
-	bits |= has_children(w, name, up) ? LIST_HASCHILDREN : LIST_HASNOCHILDREN;
+	bits |= has_children(w, name, t->driver, up) ? LIST_HASCHILDREN : LIST_HASNOCHILDREN;
 	return o == OBJECT_DIRECTORY ? bits | LIST_NOSELECT : bits;
 }
 
@@ -223,6 +228,18 @@ static int walk_level(struct walk *w, const char *path, const struct level *up)
 	}
 	closedir(l.dir);
 	return w->e->code;
+}
+
+/* A directory of that name is no mailbox that could be opened, whatever is in it, but what is below it is. */
+static bool below_inbox(struct walk *w)
+{
+	struct target t;
+	bool found;
+
+	(void)look_at(w, "INBOX", &t);
+	found = has_children(w, "INBOX", t.driver, NULL);
+	target_close(&t);
+	return found;
 }
 
 static int list_inbox(struct walk *w, bool children)
@@ -307,7 +324,7 @@ int store_list(
 	store_root(s, false, &missing);
 	if (s->o->dot_folders && (s->root >= 0 || missing.code == MORTISE_E_NOTFOUND))
 		return list_folders(&w);
-	if (list_inbox(&w, s->root >= 0 && has_children(&w, "INBOX", NULL)) != 0)
+	if (list_inbox(&w, s->root >= 0 && below_inbox(&w)) != 0)
 		return e->code;
 	path = start_path(&w, &depth);
 	if (s->root < 0 || path == NULL || w.pattern.never)

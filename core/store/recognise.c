@@ -7,16 +7,21 @@
  *
  * A session looks at the same few mailboxes again and again. What was recognised a moment ago is not read
  * again while its status is the same; a driver that was handed the wrong file would say so when it opens it.
+ * Nobody would say so of what was found to be no mailbox: that is only remembered of things that have not
+ * been changed for longer than any clock's step.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/path.h"
 #include "store/driver.h"
 #include "store/store_int.h"
 #include "base/banned.h"
+
+#define SETTLED 2 /* seconds */
 
 int not_a_mailbox(const struct target *t, struct err *e)
 {
@@ -90,13 +95,30 @@ static bool remembered(struct store *s, struct target *t)
 {
 	const struct recognised *r = memory_of(s, &t->st);
 
-	if (r->driver == NULL || r->dev != t->st.st_dev || r->ino != t->st.st_ino ||
-	    r->size != t->st.st_size || !same_time(&r->mtime, &t->st.st_mtim) ||
-	    !same_time(&r->ctime, &t->st.st_ctim))
+	if (r->dev != t->st.st_dev || r->ino != t->st.st_ino || r->size != t->st.st_size ||
+	    !same_time(&r->mtime, &t->st.st_mtim) || !same_time(&r->ctime, &t->st.st_ctim))
 		return false;
+	if (r->driver == NULL)
+		return !t->place.inbox; /* where less is asked of a mailbox */
 	t->object = OBJECT_MAILBOX;
 	t->driver = r->driver;
 	return true;
+}
+
+static void remember(struct store *s, const struct target *t)
+{
+	const struct stat *st = &t->st;
+	int64_t settled = clock_seconds() - SETTLED;
+
+	if (t->driver == NULL &&
+	    (t->place.inbox || st->st_mtim.tv_sec >= settled || st->st_ctim.tv_sec >= settled))
+		return;
+	*memory_of(s, st) = (struct recognised){.driver = t->driver,
+	    .dev = st->st_dev,
+	    .ino = st->st_ino,
+	    .size = st->st_size,
+	    .mtime = st->st_mtim,
+	    .ctime = st->st_ctim};
 }
 
 /* A mailbox of the default format, or of the first that keeps mailboxes in files. */
@@ -156,12 +178,7 @@ int recognise(struct store *s, struct target *t, struct err *e)
 	t->object = S_ISDIR(t->st.st_mode) ? OBJECT_DIRECTORY : OBJECT_OTHER;
 	if (!S_ISDIR(t->st.st_mode) && !S_ISREG(t->st.st_mode))
 		return 0;
-	if (ask(s, t, fd, e) == 0 && t->driver != NULL)
-		*memory_of(s, &t->st) = (struct recognised){.driver = t->driver,
-		    .dev = t->st.st_dev,
-		    .ino = t->st.st_ino,
-		    .size = t->st.st_size,
-		    .mtime = t->st.st_mtim,
-		    .ctime = t->st.st_ctim};
+	if (ask(s, t, fd, e) == 0)
+		remember(s, t);
 	return e->code;
 }

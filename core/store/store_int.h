@@ -38,7 +38,7 @@ struct inbox_place {
 
 /* What was found at a file or directory, as it was then. */
 struct recognised {
-	struct instance *driver; /* NULL: free */
+	struct instance *driver; /* NULL: it is no mailbox */
 	dev_t dev;
 	ino_t ino;
 	off_t size;
