@@ -38,6 +38,7 @@ struct header {
 	struct run run;
 	size_t runs, uids;
 	bool internal; /* the last field was */
+	bool daemon;   /* it may be a pseudo-message */
 	bool trace, subject;
 	enum unix_field base;
 };
@@ -601,7 +602,7 @@ static bool header_line(struct unix_scanner *s, struct header *h, const struct l
 	}
 	end_run(h);
 	h->m->octets += l->size + (l->lf && !l->cr);
-	if (l->text[0] != ' ' && l->text[0] != '\t')
+	if (h->daemon && l->text[0] != ' ' && l->text[0] != '\t')
 		other_field(h, l);
 	return true;
 }
@@ -640,7 +641,6 @@ int unix_scan_header(struct unix_scanner *s, struct unix_scanned *m)
 	unsigned char head[UNIX_LINE_HEAD];
 	struct header h = {.m = m};
 	struct line l;
-	bool daemon = false;
 	int r;
 
 	/* The words are not cleared: they are long, and their sizes say that nothing is there. */
@@ -649,7 +649,7 @@ int unix_scan_header(struct unix_scanner *s, struct unix_scanned *m)
 	m->words_lost = m->pseudo = m->base_block = false;
 	m->base_place = UNIX_PLACE_NONE;
 	m->uidvalidity = m->uidlast = m->token = m->mark = 0;
-	if ((r = from_line(s, m, head, &daemon)) <= 0)
+	if ((r = from_line(s, m, head, &h.daemon)) <= 0)
 		return r;
 	for (;;) {
 		if ((r = next_line(s, &l, head)) < 0)
@@ -664,7 +664,7 @@ int unix_scan_header(struct unix_scanner *s, struct unix_scanned *m)
 	}
 	end_run(&h);
 	m->header_end = s->base + s->at;
-	m->pseudo = h.base == UNIX_FIELD_IMAP && daemon && h.subject && !h.trace;
+	m->pseudo = h.base == UNIX_FIELD_IMAP && h.daemon && h.subject && !h.trace;
 	if (m->base_block && h.base == UNIX_FIELD_NONE)
 		m->base_block = false;
 	return 1;
@@ -680,64 +680,91 @@ struct text {
 	bool empty; /* the last whole line was */
 };
 
-/* Octets that are looked at together. */
-typedef unsigned char octets __attribute__((vector_size(16)));
-typedef unsigned char counts __attribute__((vector_size(16)));
+/* Octets that are looked at together. A machine without such long registers takes them in pieces. */
+typedef unsigned char octets __attribute__((vector_size(32), aligned(1), may_alias));
 #define STRIDE sizeof(octets)
-#define COUNT_MAX 255u
+#define STRIDES 4u
+#define BLOCK (STRIDES * STRIDE)
+#define COUNT_MAX (256u - STRIDES) /* that a count of eight bits can take */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
 
-static octets octets_at(const unsigned char *p)
+static ALWAYS_INLINE const octets *octets_at(const unsigned char *p)
 {
-	octets v;
-
-	memcpy(&v, p, sizeof v);
-	return v;
+	return (const octets *)(const void *)p;
 }
 
-static size_t sum(counts v)
+static ALWAYS_INLINE size_t sum(const octets *v)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < sizeof v; i++)
-		n += v[i];
+	for (size_t i = 0; i < sizeof *v; i++)
+		n += (*v)[i];
 	return n;
 }
 
-static bool any(octets v)
+static ALWAYS_INLINE bool any(const octets *v)
 {
-	uint64_t half[2];
+	uint64_t part[sizeof *v / sizeof(uint64_t)];
 
-	memcpy(half, &v, sizeof half);
-	return (half[0] | half[1]) != 0;
+	memcpy(part, v, sizeof part);
+	return (part[0] | part[1] | part[2] | part[3]) != 0;
 }
 
 /*
- * Passes over octets without a line that begins with "Fr", sixteen at a time; p[-1] is there. How many lines
- * end among them, and how many of these with CR LF. Stops before such a line, or where fewer are left.
+ * Passes over octets without a line that begins with "Fr", a block at a time; p[-1] is there. How many lines
+ * end among them, and how many of these with CR LF. Stops at a block with such a line, or where fewer octets
+ * are left.
  */
-static const unsigned char *pass_lines(
+static ALWAYS_INLINE const unsigned char *pass_blocks(
     const unsigned char *p, const unsigned char *end, size_t *lines, size_t *with_cr)
 {
 	bool found = false;
 
 	*lines = *with_cr = 0;
-	while (!found && (size_t)(end - p) >= STRIDE + 2) {
-		counts lf = {0}, crlf = {0};
+	while (!found && (size_t)(end - p) >= BLOCK + 2) {
+		octets lf = {0}, crlf = {0};
 
-		for (unsigned i = 0; i < COUNT_MAX && (size_t)(end - p) >= STRIDE + 2; i++, p += STRIDE) {
-			octets ends = (octets)(octets_at(p) == '\n');
+		for (unsigned i = 0; i < COUNT_MAX && (size_t)(end - p) >= BLOCK + 2;
+		     i += STRIDES, p += BLOCK) {
+			octets before = lf, crlf_before = crlf, from = {0};
 
-			found =
-			    any(ends & (octets)(octets_at(p + 1) == 'F') & (octets)(octets_at(p + 2) == 'r'));
-			if (found)
+			for (size_t at = 0; at < BLOCK; at += STRIDE) {
+				octets ends = (octets)(*octets_at(p + at) == '\n');
+
+				from |= ends & (octets)(*octets_at(p + at + 1) == 'F') &
+				        (octets)(*octets_at(p + at + 2) == 'r');
+				lf -= ends;
+				crlf -= ends & (octets)(*octets_at(p + at - 1) == '\r');
+			}
+			found = any(&from);
+			if (found) {
+				lf = before;
+				crlf = crlf_before;
 				break;
-			lf -= ends;
-			crlf -= ends & (octets)(octets_at(p - 1) == '\r');
+			}
 		}
-		*lines += sum(lf);
-		*with_cr += sum(crlf);
+		*lines += sum(&lf);
+		*with_cr += sum(&crlf);
 	}
 	return p;
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2"))) static const unsigned char *pass_wide(
+    const unsigned char *p, const unsigned char *end, size_t *lines, size_t *with_cr)
+{
+	return pass_blocks(p, end, lines, with_cr);
+}
+#endif
+
+static const unsigned char *pass_lines(
+    const unsigned char *p, const unsigned char *end, size_t *lines, size_t *with_cr)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx2"))
+		return pass_wide(p, end, lines, with_cr);
+#endif
+	return pass_blocks(p, end, lines, with_cr);
 }
 
 /* Many lines at once, as far as they are not to be looked at one by one. */

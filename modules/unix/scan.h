@@ -24,7 +24,7 @@
 
 #include "status.h"
 
-#define UNIX_WINDOW 262144u
+#define UNIX_WINDOW 524288u
 #define UNIX_LINE_HEAD 8192u
 #define UNIX_WORDS_MAX 4096u
 
