@@ -311,6 +311,8 @@ static int info_begin(struct index *x, struct environment *v)
 		secure_random(info.file, sizeof(info.file));
 		memcpy(x->file, info.file, INDEX_ID);
 		info.ceiling = 0;
+	} else {
+		info_raise(x, &info, 0); /* here, so that it costs no sync of its own */
 	}
 	rc = environment_write(x, v, &txn);
 	if (rc != 0)

@@ -309,6 +309,12 @@ static int not_kept(struct index *x, uint64_t mailbox, struct arena *a)
 	return rc;
 }
 
+/* Nothing is lost with it, unless it was kept already. */
+static bool never_used(const struct head_row *h)
+{
+	return h->mirrored == 0 && h->head.highest == 0 && h->head.messages == 0;
+}
+
 static int checkpoint_once(
     struct index *x, uint64_t mailbox, bool now, struct arena *a, struct environment **where)
 {
@@ -322,7 +328,7 @@ static int checkpoint_once(
 	rc = head_get(txn, x->cache.dbi, mailbox, NULL, h);
 	environment_read_end(&x->cache);
 	if (rc != 0 || (h->clean && h->mirrored == h->head.generation) ||
-	    (!now && clock_ms() - h->checked < x->o->checkpoint))
+	    (!now && (never_used(h) || clock_ms() - h->checked < x->o->checkpoint)))
 		return rc;
 	rc = environment_write(x, &x->cache, &txn);
 	if (rc == 0)

@@ -76,10 +76,8 @@ uint64_t generation_new(void)
 {
 	uint64_t v;
 
-	do
-		secure_random(&v, sizeof(v));
-	while (v >> 62 != 1);
-	return v;
+	secure_random(&v, sizeof(v));
+	return v >> 2 | UINT64_C(1) << 62;
 }
 
 struct commit_call {
@@ -244,25 +242,28 @@ static int state_commit(struct index *x, MDB_txn **txn, const struct info_row *i
 	return rc == 0 ? environment_commit(txn) : rc;
 }
 
+void info_raise(const struct index *x, struct info_row *info, uint64_t highest)
+{
+	if (memcmp(info->file, x->file, INDEX_ID) != 0) {
+		uint64_t by_clock = (uint64_t)clock_microseconds();
+
+		memcpy(info->file, x->file, INDEX_ID);
+		info->first = info->ceiling > by_clock ? info->ceiling : by_clock;
+	}
+	info->ceiling = info->ceiling > info->first ? info->ceiling : info->first;
+	info->ceiling = (highest > info->ceiling ? highest : info->ceiling) + INDEX_CEILING_STEP;
+}
+
 static int raise_once(struct index *x, uint64_t highest)
 {
 	struct info_row info;
 	MDB_txn *txn;
-	bool ours;
 	int rc = state_begin(x, &txn, &info);
 
 	if (rc != 0)
 		return rc;
-	ours = memcmp(info.file, x->file, INDEX_ID) == 0;
-	if (!ours) {
-		uint64_t by_clock = (uint64_t)clock_microseconds();
-
-		memcpy(info.file, x->file, INDEX_ID);
-		info.first = info.ceiling > by_clock ? info.ceiling : by_clock;
-	}
-	if (!ours || highest + INDEX_CEILING_STEP / 2 >= info.ceiling) {
-		info.ceiling = info.ceiling > info.first ? info.ceiling : info.first;
-		info.ceiling = (highest > info.ceiling ? highest : info.ceiling) + INDEX_CEILING_STEP;
+	if (memcmp(info.file, x->file, INDEX_ID) != 0 || highest + INDEX_CEILING_STEP / 2 >= info.ceiling) {
+		info_raise(x, &info, highest);
 		rc = state_commit(x, &txn, &info);
 	}
 	environment_abort(&txn);

@@ -226,6 +226,8 @@ int runs_change(MDB_txn *txn, MDB_dbi dbi, uint64_t mailbox, const struct index_
 /* ---- commits (index_commit.c) ---- */
 /* By chance, so that a generation of a file that was lost is never taken for one of its successor. */
 uint64_t generation_new(void);
+/* The ceiling goes above `highest`, and there is a first number of this index.cache. */
+void info_raise(const struct index *x, struct info_row *info, uint64_t highest);
 /* Reads the ceiling, and raises it when `highest` is near it or this index.cache has given no number yet. */
 int index_raise(struct index *x, uint64_t highest);
 
