@@ -37,6 +37,7 @@ static const struct {
     {"ESORT", AFTER},                 /* RFC 5267 */
     {"CONTEXT=SEARCH", AFTER},        /* RFC 5267 */
     {"CONTEXT=SORT", AFTER},          /* RFC 5267 */
+    {"INPROGRESS", AFTER},            /* RFC 9585 */
     {"SEARCH=FUZZY", AFTER},          /* RFC 6203 */
     {"MULTISEARCH", AFTER},           /* RFC 7377 */
     {"FILTERS", AFTER},               /* RFC 5466 */

@@ -1,5 +1,6 @@
 #include "imap/contexts.h"
 
+#include "base/clock.h"
 #include "log/log.h"
 #include "base/banned.h"
 
@@ -330,6 +331,7 @@ void contexts_follow(struct session *s)
 {
 	size_t i;
 
+	s->progress.due = clock_ms_coarse() + s->o->progress; /* an IDLE may have begun long ago */
 	for (i = 0; s->contexts != NULL && i < s->contexts->all.n && !s->ended; i++) {
 		AUTO_ARENA struct arena *a = arena_new("context");
 		struct err e = ERR_INIT;

@@ -73,10 +73,12 @@ static void copy_or_move(struct session *s, struct parse *p, bool move)
 		    s, NULL, move ? "MOVE completed: no such messages" : "COPY completed: no such messages");
 		return;
 	}
+	session_progress(s, 0, 0);
 	if (move)
 		mailbox_move(s->mailbox, &uids, to, s->arena, &result, &e);
 	else
 		mailbox_copy(s->mailbox, &uids, to, s->arena, &result, &e);
+	session_progress_end(s);
 	concluded(s, &result, move, &e);
 }
 

@@ -1,6 +1,7 @@
 /*
  * dispatch.c: from a command's name to its handler, and from the handler's reply to the tagged line.
  */
+#include "base/clock.h"
 #include "imap/condstore.h"
 #include "log/log.h"
 #include "base/banned.h"
@@ -165,6 +166,7 @@ void session_dispatch(struct session *s, bool at_stream)
 	s->reply = (struct reply){0};
 	s->command = "";
 	s->rested = false;
+	s->progress.due = clock_ms_coarse() + s->o->progress;
 	s->tag = arena_str(s->arena, reader_tag(s->reader));
 	s->at_stream = at_stream;
 	s->told_modseq = s->told_vanished = s->holds_expunges = false;

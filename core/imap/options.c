@@ -47,6 +47,8 @@ static const struct mortise_option table[] = {
     IMAP_OPTION(idle_poll, DURATION, "1m", .min = "1s", .max = "29m",
         .help = "how often a mailbox in IDLE is looked at when nothing tells of changes",
         .detail = "Changes on local file systems are told at once by the kernel."),
+    IMAP_OPTION(progress, DURATION, "10s", .min = "1s", .max = "1h",
+        .help = "how often a client hears how far a long SEARCH, SORT, THREAD, COPY or MOVE is"),
     IMAP_OPTION(rest_after, DURATION, "5s", .min = "100ms", .max = "1h",
         .help = "quiet time after which a session does what it put off for its mailbox",
         .detail = "Expunged messages are taken out of the file, the index gets its checkpoint."),

@@ -142,6 +142,7 @@ static int look_at_all(
 		uint32_t sequence = among != NULL ? among->v[at] : (uint32_t)at + 1;
 		int r;
 
+		session_progress(x->scope->s, i, count);
 		/* Looking at the clock takes longer than looking at a record. */
 		if ((reads || i % 256 == 0) && session_stopped(x->scope->s))
 			return err_fail(e, MORTISE_E_CANCELLED, "Interrupted");
@@ -167,6 +168,7 @@ int search_messages(const struct search_scope *scope, const struct search_reques
 	size_t i;
 	int r = look_at_all(&x, request, found, e);
 
+	session_progress_end(scope->s);
 	for (i = 0; i < x.columns.n; i++)
 		column_close(&x.columns.v[i]);
 	vec_free(&x.columns);

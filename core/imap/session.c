@@ -41,12 +41,60 @@ bool session_stopping(struct session *s)
 	return s->ended;
 }
 
+/* ---- progress (RFC 9585) ---- */
+#define PROGRESS_PENDING 8192u /* output above which nothing more is said */
+
+static void write_progress(struct session *s)
+{
+	AUTO_BUF struct buf code = BUF_INIT;
+
+	buf_adds(&code, "INPROGRESS (");
+	imap_string(&code, s->tag);
+	if (s->progress.of > 0 && s->progress.done <= s->progress.of)
+		buf_printf(&code, " %llu %llu)", (unsigned long long)s->progress.done,
+		    (unsigned long long)s->progress.of);
+	else
+		buf_adds(&code, " NIL NIL)");
+	response(session_out(s), STR(""), RESPONSE_OK, buf_cstr(&code), "Still working");
+}
+
+/* It does not wait for a client that does not read: locks may be held. */
+static void tick(void *arg)
+{
+	struct session *s = arg;
+	uint64_t now;
+
+	if (!s->progress.told || s->ended)
+		return;
+	now = clock_ms_coarse();
+	if (now < s->progress.due || session_out(s)->n > PROGRESS_PENDING ||
+	    !readable(stream_out_fd(s->stream), POLLOUT))
+		return;
+	s->progress.due = now + s->o->progress;
+	write_progress(s);
+	if (!stream_flush(s->stream))
+		session_end(s, MORTISE_E_IO);
+}
+
+void session_progress(struct session *s, uint64_t done, uint64_t of)
+{
+	s->progress.told = true;
+	s->progress.done = done;
+	s->progress.of = of;
+}
+
+void session_progress_end(struct session *s)
+{
+	s->progress.told = false;
+}
+
 bool session_stopped(struct session *s)
 {
 	uint64_t now = clock_ms_coarse(); /* asked for every message of a loop */
 
 	if (s->ended)
 		return true;
+	tick(s);
 	if (now - s->looked < LOOK_INTERVAL)
 		return false;
 	s->looked = now;
@@ -215,6 +263,7 @@ int imap_session_run(const struct imap_session_setup *setup)
 
 	s.reader = reader_new(&limits);
 	s.arena = arena_new("command");
+	store_set_tick(setup->store, tick, &s);
 	greet(&s);
 	run(&s);
 	session_deselect(&s);
@@ -224,5 +273,6 @@ int imap_session_run(const struct imap_session_setup *setup)
 		s.result = MORTISE_E_IO;
 	reader_free(&s.reader);
 	arena_free(&s.arena);
+	store_set_tick(setup->store, NULL, NULL);
 	return s.result;
 }

@@ -32,6 +32,7 @@ struct imap_options {
 	uint64_t append_messages;
 	uint64_t idle_timeout, input_timeout;
 	uint64_t idle_keepalive, idle_poll;
+	uint64_t progress;
 	uint64_t rest_after;
 };
 
@@ -64,6 +65,11 @@ struct session {
 	bool at_stream;      /* the reader stands in front of a message literal */
 	struct reply reply;
 	uint64_t looked; /* when session_stopped last looked */
+	struct {
+		bool told;         /* between session_progress and its end */
+		uint64_t done, of; /* of 0: not known */
+		uint64_t due;
+	} progress;
 
 	/* The selected mailbox, or NULL. */
 	struct mailbox *mailbox;
@@ -116,6 +122,13 @@ void session_bye(struct session *s, int result, const char *text);
 bool session_stopped(struct session *s);
 /* Looks at once whether the server stops; says BYE then. */
 bool session_stopping(struct session *s);
+/*
+ * A long command: from now on until its end (session_progress_end) the client hears how far it is (RFC 9585),
+ * each imap.progress, whenever the command looks whether it is to stop, here or in the store. `of` 0: not
+ * known. Only whole responses may have been written then.
+ */
+void session_progress(struct session *s, uint64_t done, uint64_t of);
+void session_progress_end(struct session *s);
 /* The output so far may be written now. False: nobody reads it. */
 bool session_written(struct session *s);
 static inline struct buf *session_out(struct session *s)

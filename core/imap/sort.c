@@ -24,6 +24,7 @@ struct sorting {
 	const struct search_scope *scope;
 	const struct message **messages; /* that were found */
 	const uint32_t *sequences;
+	size_t count;
 	bool gone, too_many;
 	/* One of these takes them. */
 	struct sorter *sorter;
@@ -77,6 +78,7 @@ static int take_message(void *arg, size_t i, struct str packed)
 	    .relevancy = relevancy_of(x, i),
 	    .record = &record};
 
+	session_progress(x->scope->s, i, x->count);
 	if (i % 64 == 0 && session_stopped(x->scope->s))
 		return MORTISE_E_CANCELLED;
 	if (packed.n == 0 || !sort_record_read(packed, &record)) {
@@ -98,6 +100,7 @@ static int find_sizes(struct sorting *x, size_t count, struct err *e)
 	size_t i;
 
 	for (i = 0; i < count; i++) {
+		session_progress(x->scope->s, i, count);
 		if (session_stopped(x->scope->s))
 			return err_fail(e, MORTISE_E_CANCELLED, "Interrupted");
 		if (mailbox_octets(x->scope->mailbox, x->messages[i], &octets, e) == MORTISE_E_EXPUNGED)
@@ -117,12 +120,15 @@ static int take_found(
 
 	x->messages = arena_array(a, found->n, sizeof(*x->messages));
 	x->sequences = found->v;
+	x->count = found->n;
 	for (i = 0; i < found->n; i++)
 		x->messages[i] = view_message(x->scope->view, found->v[i]);
 	if (x->sizes && find_sizes(x, found->n, e) != 0)
 		return e->code;
 	if (records) {
+		session_progress(x->scope->s, 0, 0);
 		r = mailbox_sort_records(x->scope->mailbox, x->messages, found->n, take_message, x, e);
+		session_progress_end(x->scope->s);
 		if (x->too_many)
 			return err_fail(e, MORTISE_E_LIMIT, "Too many messages to thread");
 		return r == 0 || e->code != 0 ? e->code : err_fail(e, r, "Interrupted");

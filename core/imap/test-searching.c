@@ -114,6 +114,36 @@ static void multisearch_limit(void **state)
 	assert_has(answer, "T OK");
 }
 
+/* RFC 9585. At each look, and not only after some seconds. */
+static void progress(void **state)
+{
+	static const char *const commands[] = {"SEARCH TEXT nothing", "UID SORT (SUBJECT) UTF-8 ALL",
+	    "THREAD REFERENCES UTF-8 ALL", "SORT (SIZE) UTF-8 ALL", "COPY 1:2 target", "UID MOVE 1:2 target",
+	    "ESEARCH IN (personal) TEXT nothing"};
+	struct world *w = *state;
+	struct client *c;
+	size_t i;
+
+	w->o.progress = 0;
+	c = with_messages(w, 3);
+	talk(c, "CREATE target");
+	for (i = 0; i < ARRAY_LEN(commands); i++) {
+		const char *answer = talk(c, "%s", commands[i]);
+
+		if (strstr(answer, "* OK [INPROGRESS (\"") == NULL || strstr(answer, "\r\nT OK") == NULL)
+			fail_msg("%s: %s", commands[i], answer);
+	}
+	assert_has_not(talk(c, "FETCH 1 BODY[]"), "INPROGRESS");
+	assert_has_not(talk(c, "NOOP"), "INPROGRESS");
+	append_text(c, "box", "", "Subject: more\r\n\r\ntext\r\n");
+	assert_has(talk(c, "SEARCH TEXT nothing"), " 1 2)] Still working\r\n");
+	assert_has(talk(c, "NOOP"), "T OK");
+	w->o.progress = 3600000;
+	c = connect_client(w);
+	assert_has(talk(c, "SELECT box"), "T OK");
+	assert_has_not(talk(c, "SEARCH TEXT nothing"), "INPROGRESS");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void)
@@ -124,6 +154,7 @@ int main(void)
 	    TEST(context_limit),
 	    TEST(context_failure),
 	    TEST(multisearch_limit),
+	    TEST(progress),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

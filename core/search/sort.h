@@ -50,10 +50,10 @@ enum sort_key {
 	SORT_DISPLAYFROM,
 	SORT_DISPLAYTO,
 	SORT_FROM,
-	SORT_RELEVANCY, /* the highest first (RFC 6203 §6) */
 	SORT_SIZE,
 	SORT_SUBJECT,
 	SORT_TO,
+	SORT_RELEVANCY, /* the highest first (RFC 6203 §6) */
 	SORT_KEYS
 };
 struct sort_criterion {

@@ -319,8 +319,8 @@ static const struct sample samples[] = {
 
 static void sort_program_of(const char *words, struct sort_program *p)
 {
-	static const char *const names[SORT_KEYS] = {
-	    "ARRIVAL", "CC", "DATE", "DISPLAYFROM", "DISPLAYTO", "FROM", "SIZE", "SUBJECT", "TO"};
+	static const char *const names[SORT_KEYS] = {"ARRIVAL", "CC", "DATE", "DISPLAYFROM", "DISPLAYTO",
+	    "FROM", "SIZE", "SUBJECT", "TO", "RELEVANCY"};
 	struct str rest = str_of(words);
 	bool reverse = false;
 	int i;

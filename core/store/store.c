@@ -287,10 +287,19 @@ void store_set_stop(struct store *s, int (*stop)(void *arg), void *arg)
 	s->stop_arg = arg;
 }
 
+void store_set_tick(struct store *s, void (*tick)(void *arg), void *arg)
+{
+	CHECK_OBJ(s, STORE_MAGIC);
+	s->tick = tick;
+	s->tick_arg = arg;
+}
+
 int store_stopped(const struct store *s, struct err *e)
 {
 	int code = s->stop != NULL ? s->stop(s->stop_arg) : 0;
 
+	if (s->tick != NULL)
+		s->tick(s->tick_arg);
 	return code < 0 ? err_fail(e, code, "%s", mortise_error_text(code)) : 0;
 }
 

@@ -73,6 +73,8 @@ const struct index_options *store_index_options(const struct store *s);
 size_t store_paths(const struct store *s, const char *name, struct arena *a, const char *const **out);
 /* Polled by long operations (client gone, shutdown): 0 or a MORTISE_E code. */
 void store_set_stop(struct store *s, int (*stop)(void *arg), void *arg);
+/* Called where long operations look whether to stop, for who tells that they go on. It must not wait. */
+void store_set_tick(struct store *s, void (*tick)(void *arg), void *arg);
 
 #define LIST_NOSELECT 0x001u
 #define LIST_NOINFERIORS 0x002u

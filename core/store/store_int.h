@@ -70,6 +70,8 @@ struct store {
 	bool quota_soft;                           /* a warning is due: store_quota_warns */
 	int (*stop)(void *arg);
 	void *stop_arg;
+	void (*tick)(void *arg);
+	void *tick_arg;
 	struct mailbox *open; /* open mailboxes, linked */
 	struct recognised recognised[RECOGNISED];
 };

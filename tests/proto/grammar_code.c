@@ -108,6 +108,26 @@ static bool quoted_tag(struct grammar *g)
 	return want(g, ' ') && quoted(g, NULL);
 }
 
+/* RFC 9585 §5: [SP "(" (quoted / "NIL") SP (number / "NIL") SP (nz-number / "NIL") ")"] */
+static bool progress(struct grammar *g)
+{
+	uint64_t done, of;
+	bool known;
+
+	if (!take(g, ' '))
+		return true;
+	if (!want(g, '(') || (!take_word(g, "NIL") && !quoted(g, NULL)) || !want(g, ' '))
+		return false;
+	known = !take_word(g, "NIL");
+	if ((known && !number(g, &done)) || !want(g, ' '))
+		return false;
+	if (!take_word(g, "NIL") &&
+	    (!nz_number(g, &of) || (!known && !wanted(g, "no goal without a count")) ||
+	        (done > of && !wanted(g, "a count up to the goal"))))
+		return false;
+	return want(g, ')');
+}
+
 /* RFC 5466 §4 */
 static bool filter_name(struct grammar *g)
 {
@@ -170,6 +190,7 @@ static const struct {
     {"NOTSAVED", no_argument},
     {"UNKNOWN-CTE", no_argument},
     {"NOUPDATE", quoted_tag},
+    {"INPROGRESS", progress},
     {"UNDEFINED-FILTER", filter_name},
 };
 
