@@ -183,11 +183,11 @@ static int choose_numbers(struct mortise_call *call, struct transaction *t)
 	struct mh_box *b = t->box;
 	struct mh_list list;
 	size_t i;
-	int r = mh_scan(call, b, true, &list);
+	int r = mh_scan(call, b, true, NULL, &list);
 
 	if (r == 0 && list.batch_count > 0) {
 		mh_list_free(&list);
-		r = mh_scan(call, b, false, &list);
+		r = mh_scan(call, b, false, NULL, &list);
 		if (r == 0)
 			r = mh_batch_undo(call, b, &list);
 	}

@@ -50,6 +50,8 @@ struct mh_list {
 	size_t names;     /* that are numbers */
 	bool linked;      /* a file with more than one name is among them */
 	bool young;       /* one may be being written just now */
+	int64_t looked;   /* when it was read, */
+	int64_t all;      /* and when every file was last looked at */
 	char *batches[BATCHES];
 	size_t batch_count;
 };
@@ -116,8 +118,12 @@ int mh_read_all(
 
 /* ---- scan.c ---- */
 bool mh_number(const char *name, uint32_t *out); /* "1" … , no leading zero */
-/* Without looking at the files when only their names matter: no entries then. */
-int mh_scan(struct mortise_call *call, struct mh_box *b, bool names_only, struct mh_list *list);
+/*
+ * names_only: without looking at the files, no entries then. `old`: what was there before, NULL when every
+ * file is to be looked at.
+ */
+int mh_scan(struct mortise_call *call, struct mh_box *b, bool names_only, const struct mh_list *old,
+    struct mh_list *list);
 /* The time a file gets for an internal date. */
 struct timespec mh_time_of(int64_t date, int32_t zone);
 /* Where a message's own text begins in its file. */

@@ -1,12 +1,21 @@
 /*
  * scan.c: what is in the folder.
  *
- * One readdir, and one statx for each message: a number and an inode alone would not do, because a file
- * that was removed gives both away to the next one. The folder is as it was when the directory and
- * .mh_sequences have not changed since; their times of change (ctime: a restore or rsync sets mtimes back)
- * are what the cursor holds. A time that is too young could hide another change within the same tick and is
- * not kept; nor is anything while a file may still be written to, which does not show in the directory (inc
- * writes into the folder).
+ * One readdir, and when a box looks for the first time one statx for each message: a number and an inode
+ * alone would not do, because a file that was removed gives both away to the next one. The folder is as it
+ * was when the directory and .mh_sequences have not changed since; their times of change (ctime: a restore or
+ * rsync sets mtimes back) are what the cursor holds. A time that is too young could hide another change
+ * within the same tick and is not kept; nor is anything while a file may still be written to, which does not
+ * show in the directory (inc writes into the folder).
+ *
+ * Afterwards a box knows the list, and looks only at what is new in it, a file whose number or inode is
+ * another, and from the last one of the others down until one is found to be what it was: whoever makes a
+ * message gives it a number above all others, so below one that stayed all that are still there stayed, too.
+ * What is missed so: a message that was changed where it is without another name (nobody's way but that of
+ * `anno -inplace` and of editors that are told so), and one that was removed and whose inode came back under
+ * the same number by way of another folder (`refile -preserve`) or of `sortm`, all between two looks. It is
+ * found when the message is read, since that compares, or when the folder changes and every file was looked
+ * at EVERY minutes ago, or is opened anew.
  *
  * The internal date is the file's time of modification. A zone that came with it is in the last digits of
  * the nanoseconds of files we make: they are (minutes + 1440) * 1000 + 7, and another file's are hardly ever.
@@ -26,6 +35,8 @@
 
 #define SECOND INT64_C(1000000000)
 #define CURSOR_VERSION 1u
+#define EVERY (10 * 60 * SECOND)
+#define NOT_LOOKED_AT UINT32_MAX /* in the place of an ordinal: as it was before */
 
 static int64_t nanoseconds(int64_t seconds, uint32_t fraction)
 {
@@ -43,15 +54,20 @@ static int64_t time_now(void)
 }
 
 /* Two changes in one tick of the clock; where times have fractions a tick is a few milliseconds. */
+static bool young_at(int64_t time, int64_t now)
+{
+	return now - time < (time % SECOND != 0 ? SECOND / 10 : 2 * SECOND);
+}
+
 static bool young(int64_t time)
 {
-	return time_now() - time < (time % SECOND != 0 ? SECOND / 10 : 2 * SECOND);
+	return young_at(time, time_now());
 }
 
 /* A time somebody set is not young because it is in the future. */
-static bool being_written(int64_t mtime)
+static bool being_written(int64_t mtime, int64_t now)
 {
-	return mtime < time_now() + 2 * SECOND && young(mtime);
+	return mtime < now + 2 * SECOND && young_at(mtime, now);
 }
 
 bool mh_number(const char *name, uint32_t *out)
@@ -197,11 +213,47 @@ static int other_name(struct mortise_call *call, struct mh_box *b, struct mh_lis
 	return 0;
 }
 
-static int one_name(struct mortise_call *call, struct mh_box *b, struct mh_list *list, bool names_only,
-    const struct dirent *d)
+static int by_number(const void *a, const void *b)
 {
-	struct mh_entry e;
+	uint32_t p = ((const struct mh_entry *)a)->number, q = ((const struct mh_entry *)b)->number;
+
+	return p < q ? -1 : p > q;
+}
+
+/* As the file is that has this number. 1, 0 none has, or a code. */
+static int look_at(
+    struct mortise_call *call, struct mh_box *b, struct mh_list *list, uint32_t number, struct mh_entry *e)
+{
 	unsigned links;
+	char name[16];
+
+	snprintf(name, sizeof(name), "%" PRIu32, number);
+	if (!mh_look(b->dir, name, e, &links))
+		return errno == 0 || errno == ENOENT
+		           ? 0
+		           : call->host->fault_errno(call, "%s/%s", b->place->path, name);
+	e->number = number;
+	list->young = list->young || being_written(e->mtime, time_now());
+	list->linked = list->linked || links > 1;
+	return 1;
+}
+
+/* The one that was there before with this number, if it seems to be still it and nobody wrote to it then. */
+static const struct mh_entry *seems_old(const struct mh_list *old, const struct dirent *d, uint32_t number)
+{
+	const struct mh_entry wanted = {.number = number};
+	const struct mh_entry *e = NULL;
+
+	if (old != NULL && old->count > 0 && d->d_type == DT_REG)
+		e = bsearch(&wanted, old->v, old->count, sizeof(wanted), by_number);
+	return e != NULL && e->inode == d->d_ino && !being_written(e->mtime, old->looked) ? e : NULL;
+}
+
+static int one_name(struct mortise_call *call, struct mh_box *b, struct mh_list *list, bool names_only,
+    const struct mh_list *old, const struct dirent *d)
+{
+	const struct mh_entry *known;
+	struct mh_entry e;
 	uint32_t number;
 	int r;
 
@@ -212,18 +264,17 @@ static int one_name(struct mortise_call *call, struct mh_box *b, struct mh_list 
 	list->names++;
 	if (names_only || (d->d_type != DT_REG && d->d_type != DT_UNKNOWN))
 		return 0;
-	if (!mh_look(b->dir, d->d_name, &e, &links))
-		return errno == 0 || errno == ENOENT
-		           ? 0
-		           : call->host->fault_errno(call, "%s/%s", b->place->path, d->d_name);
-	r = list_room(call, b, list);
-	if (r != 0)
+	known = seems_old(old, d, number);
+	if (known != NULL) {
+		e = *known;
+		e.ordinal = NOT_LOOKED_AT;
+	} else if ((r = look_at(call, b, list, number, &e)) <= 0) {
 		return r;
-	e.number = number;
-	list->v[list->count++] = e;
-	list->young = list->young || being_written(e.mtime);
-	list->linked = list->linked || links > 1;
-	return 0;
+	}
+	r = list_room(call, b, list);
+	if (r == 0)
+		list->v[list->count++] = e;
+	return r;
 }
 
 static DIR *open_list(struct mh_box *b)
@@ -234,13 +285,6 @@ static DIR *open_list(struct mh_box *b)
 	if (d == NULL && fd >= 0)
 		close(fd);
 	return d;
-}
-
-static int by_number(const void *a, const void *b)
-{
-	uint32_t p = ((const struct mh_entry *)a)->number, q = ((const struct mh_entry *)b)->number;
-
-	return p < q ? -1 : p > q;
 }
 
 static int by_inode(const void *a, const void *b)
@@ -260,18 +304,50 @@ static void count_links(struct mh_list *list)
 			list->v[i].ordinal = list->v[i - 1].ordinal + 1;
 }
 
-int mh_scan(struct mortise_call *call, struct mh_box *b, bool names_only, struct mh_list *list)
+/* From the last one down until one is what it was: see above. */
+static int look_again(struct mortise_call *call, struct mh_box *b, struct mh_list *list)
+{
+	bool as_before = false;
+	size_t i, n = 0;
+
+	for (i = list->count; i-- > 0;) {
+		struct mh_entry *e = &list->v[i], now;
+		int r;
+
+		if (e->ordinal != NOT_LOOKED_AT)
+			continue;
+		e->ordinal = 0;
+		if (as_before)
+			continue;
+		r = look_at(call, b, list, e->number, &now);
+		if (r < 0)
+			return r;
+		as_before = r > 0 && mh_entry_same(&now, e);
+		*e = r > 0 ? now : (struct mh_entry){.number = 0};
+	}
+	for (i = 0; i < list->count; i++)
+		if (list->v[i].number != 0)
+			list->v[n++] = list->v[i];
+	list->count = n;
+	return 0;
+}
+
+int mh_scan(struct mortise_call *call, struct mh_box *b, bool names_only, const struct mh_list *old,
+    struct mh_list *list)
 {
 	DIR *dir = open_list(b);
 	struct dirent *d;
 	size_t i, n, seen = 0;
 	int r = 0;
 
-	*list = (struct mh_list){0};
+	*list = (struct mh_list){.looked = time_now()};
+	if (old != NULL && (old->linked || list->looked - old->all >= EVERY || list->looked < old->looked))
+		old = NULL;
+	list->all = old != NULL ? old->all : list->looked;
 	if (dir == NULL)
 		return call->host->fault_errno(call, "%s", b->place->path);
 	while (r == 0 && (errno = 0, d = readdir(dir)) != NULL) {
-		r = one_name(call, b, list, names_only, d);
+		r = one_name(call, b, list, names_only, old, d);
 		if (r == 0 && ++seen % STOP_EVERY == 0)
 			r = call->host->should_stop(call);
 	}
@@ -280,15 +356,18 @@ int mh_scan(struct mortise_call *call, struct mh_box *b, bool names_only, struct
 	closedir(dir);
 	if (r != 0 || list->count == 0)
 		return r;
-	if (list->linked)
-		count_links(list);
 	qsort(list->v, list->count, sizeof(*list->v), by_number);
 	/* A name that came and went while the directory was read may be there twice. */
 	for (i = n = 1; i < list->count; i++)
 		if (list->v[i].number != list->v[n - 1].number)
 			list->v[n++] = list->v[i];
 	list->count = n;
-	return 0;
+	r = look_again(call, b, list);
+	if (r == 0 && list->linked) {
+		count_links(list);
+		qsort(list->v, list->count, sizeof(*list->v), by_number);
+	}
+	return r;
 }
 
 void mh_list_free(struct mh_list *list)
@@ -431,9 +510,10 @@ static int tell(struct mortise_call *call, struct mh_box *b, const struct mh_lis
 }
 
 /* Messages, without those of a batch that a crash interrupted: removed when we may, else left out. */
-static int scan_whole(struct mortise_call *call, struct mh_box *b, bool mine, struct mh_list *list)
+static int scan_whole(
+    struct mortise_call *call, struct mh_box *b, bool mine, const struct mh_list *old, struct mh_list *list)
 {
-	int r = mh_scan(call, b, false, list);
+	int r = mh_scan(call, b, false, old, list);
 
 	if (r != 0 || list->batch_count == 0)
 		return r;
@@ -443,20 +523,24 @@ static int scan_whole(struct mortise_call *call, struct mh_box *b, bool mine, st
 	if (r != 0)
 		return r;
 	mh_list_free(list);
-	r = mh_scan(call, b, false, list); /* whoever was writing it is done, or will never be */
+	r = mh_scan(call, b, false, NULL, list); /* whoever was writing it is done, or will never be */
 	return r != 0 ? r : mh_batch_undo(call, b, list);
 }
 
 /* The list in the box is what is there: still, or again. */
 static int list_now(struct mortise_call *call, struct mh_box *b, bool mine, const struct seen *now)
 {
+	struct mh_list old = b->list;
 	int r;
 
 	if (!b->again && b->list_ctime != 0 && b->list_ctime == now->dir_ctime)
 		return 0;
-	mh_list_free(&b->list);
+	b->list = (struct mh_list){0};
 	b->list_ctime = 0;
-	r = scan_whole(call, b, mine, &b->list);
+	r = scan_whole(call, b, mine, b->again ? NULL : &old, &b->list);
+	mh_list_free(&old);
+	if (r != 0)
+		mh_list_free(&b->list);
 	if (r == 0 && b->list.batch_count == 0 && !b->list.young && !young(now->dir_ctime))
 		b->list_ctime = now->dir_ctime;
 	return r;

@@ -36,6 +36,14 @@ int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsign
 	return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
 }
 
+static unsigned looks;
+
+int statx(int dir, const char *restrict name, int flags, unsigned mask, struct statx *restrict out)
+{
+	looks++;
+	return (int)syscall(SYS_statx, dir, name, flags, mask, out);
+}
+
 /* What a sync said: "full 1(1) 7(0)", numbers and flags; identities in order. */
 struct heard {
 	char text[8192];
@@ -472,6 +480,58 @@ static void test_cursor(void **state)
 	assert_string_equal(sync_box(r, r->box), "full 1(1) 2(1)");
 }
 
+/* Of a folder that changes, what is new is looked at. */
+static void test_looks(void **state)
+{
+	struct rig *r = *state;
+	const struct timespec old[2] = {{1000000, 0}, {1000000, 0}};
+	char name[16];
+	unsigned i;
+
+	for (i = 1; i <= 200; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		put(r, name, "m: text\n");
+		assert_int_equal(utimensat(AT_FDCWD, path_of(r, name), old, 0), 0);
+	}
+	looks = 0;
+	sync_now(r);
+	assert_int_equal(r->heard.count, 200);
+	assert_true(looks >= 200);
+	/* new, gone, moved */
+	put(r, "201", "m: new\n");
+	assert_int_equal(unlink(path_of(r, "7")), 0);
+	move(r, "9", "7");
+	looks = 0;
+	sync_now(r);
+	assert_int_equal(r->heard.count, 200);
+	assert_true(looks <= 3);
+	/* Others have the last numbers now, and their inodes; one is edited by way of another file. */
+	assert_int_equal(utimensat(AT_FDCWD, path_of(r, "201"), old, 0), 0);
+	sync_now(r);
+	put(r, "200", "m: another\n");
+	put(r, "201", "m: and another\n");
+	put(r, "edited", "m: edited\n");
+	move(r, "edited", "50");
+	looks = 0;
+	sync_now(r);
+	assert_int_equal(r->heard.count, 200);
+	assert_true(looks <= 4);
+	assert_string_equal(text_of(r, r->box, &r->heard.m[198]), "m: another\n");
+	assert_string_equal(text_of(r, r->box, &r->heard.m[199]), "m: and another\n");
+	assert_string_equal(text_of(r, r->box, &r->heard.m[48]), "m: edited\n");
+	/* Changed where it is: found by who reads it, then by all. */
+	put(r, "60", "m: changed\n");
+	put(r, "202", "m: new\n");
+	sync_now(r);
+	assert_string_equal(text_of(r, r->box, &r->heard.m[58]), "expunged");
+	sync_now(r);
+	assert_string_equal(text_of(r, r->box, &r->heard.m[58]), "m: changed\n");
+	/* Two names of one file are told apart, whichever came later. */
+	assert_int_equal(link(path_of(r, "3"), path_of(r, "203")), 0);
+	sync_now(r);
+	assert_false(same_identity(&r->heard.m[2], &r->heard.m[r->heard.count - 1]));
+}
+
 /* ---- changes ---- */
 
 static void test_flags(void **state)
@@ -873,8 +933,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {T(test_numbers), T(test_sequences), T(test_hostile_folder),
 	    T(test_unreadable), T(test_identity), T(test_links), T(test_birth), T(test_from_lines),
-	    T(test_cursor), T(test_flags), T(test_append), T(test_taken_numbers), T(test_batches),
-	    T(test_copy), T(test_lock), T(test_recognise), T(test_create_remove)};
+	    T(test_cursor), T(test_looks), T(test_flags), T(test_append), T(test_taken_numbers),
+	    T(test_batches), T(test_copy), T(test_lock), T(test_recognise), T(test_create_remove)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
