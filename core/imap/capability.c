@@ -22,6 +22,9 @@ static const struct {
     {"UNSELECT", AFTER},              /* RFC 3691 */
     {"BINARY", AFTER},                /* RFC 3516 */
     {"WITHIN", AFTER},                /* RFC 5032 */
+    {"PARTIAL", AFTER},               /* RFC 9394 */
+    {"UIDONLY", AFTER},               /* RFC 9586 */
+    {"UIDBATCHES", AFTER},            /* draft-ietf-mailmaint-imap-uidbatches */
     {"CREATE-SPECIAL-USE", AFTER},    /* RFC 6154 */
     {"METADATA", AFTER},              /* RFC 5464 */
     {"METADATA-SERVER", AFTER},       /* RFC 5464 */

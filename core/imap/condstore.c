@@ -52,7 +52,7 @@ void condstore_settle(struct session *s)
 
 bool session_vanishes(const struct session *s)
 {
-	return s->qresync && !s->no_modseq;
+	return s->uidonly || (s->qresync && !s->no_modseq); /* RFC 9586 §3.6 */
 }
 
 void write_vanished(struct session *s, bool earlier, const struct number_set *uids)

@@ -10,6 +10,7 @@ enum state { ANY, SELECTED, LOGGED_OUT };
 #define PLAIN 1u
 #define EXPUNGES 2u
 #define QUIET 4u
+#define NUMBERS 8u
 
 struct command {
 	const char *name;
@@ -47,7 +48,7 @@ void reply_no(struct session *s, const char *code, const char *text)
 
 void reply_bad(struct session *s, const char *why)
 {
-	give(s, RESPONSE_BAD, NULL, why != NULL ? why : "Syntax error");
+	give(s, RESPONSE_BAD, s->bad_code, why != NULL ? why : "Syntax error");
 }
 
 void reply_bad_code(struct session *s, const char *code, const char *why)
@@ -114,6 +115,8 @@ static void run(struct session *s, const struct command *c, struct parse *p)
 		reply_bad(s, "Already logged in");
 	else if (c->state == SELECTED && s->view == NULL)
 		reply_bad(s, "No mailbox is selected");
+	else if ((c->flags & NUMBERS) != 0 && s->uidonly)
+		reply_bad_code(s, UIDREQUIRED, "Messages are named by UID only");
 	else if ((c->flags & PLAIN) == 0 || arguments_end(s, p))
 		c->handler(s, p);
 	log_crumb(NULL, NULL);
@@ -165,6 +168,7 @@ void session_dispatch(struct session *s, bool at_stream)
 	arena_clear(s->arena);
 	s->reply = (struct reply){0};
 	s->command = "";
+	s->bad_code = NULL;
 	s->rested = false;
 	s->progress.due = clock_ms_coarse() + s->o->progress;
 	s->tag = arena_str(s->arena, reader_tag(s->reader));

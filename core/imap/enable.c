@@ -3,7 +3,8 @@
  *
  * CONDSTORE and QRESYNC (RFC 7162): condstore.h. IMAP4rev2 (RFC 9051): names and quoted strings in UTF-8,
  * SEARCH answers with ESEARCH, SELECT with LIST, nothing is recent any more, news of a message has its UID.
- * UTF8=ACCEPT (RFC 6855): UTF-8 alone. Nothing is ever switched off again.
+ * UTF8=ACCEPT (RFC 6855): UTF-8 alone. UIDONLY (RFC 9586): message numbers neither come nor go; to be enabled
+ * before a mailbox is selected. Nothing is ever switched off again.
  */
 #include "imap/condstore.h"
 #include "base/banned.h"
@@ -29,14 +30,22 @@ static void enable_utf8(struct session *s)
 	s->utf8_accept = true;
 }
 
+/* Nothing that was numbered for the client is there before a mailbox is selected. */
+static void enable_uidonly(struct session *s)
+{
+	s->uidonly = true;
+}
+
 static const struct {
 	const char *name;
 	void (*enable)(struct session *s);
+	bool before_select;
 } extensions[] = {
-    {"CONDSTORE", enable_condstore},
-    {"QRESYNC", enable_qresync},
-    {"IMAP4rev2", enable_rev2},
-    {"UTF8=ACCEPT", enable_utf8},
+    {"CONDSTORE", enable_condstore, false},
+    {"QRESYNC", enable_qresync, false},
+    {"IMAP4rev2", enable_rev2, false},
+    {"UTF8=ACCEPT", enable_utf8, false},
+    {"UIDONLY", enable_uidonly, true},
 };
 
 /* What is not known, or needs not be enabled, is passed over. What is enabled already is said again. */
@@ -51,7 +60,8 @@ void command_enable(struct session *s, struct parse *p)
 		if (!parse_sp(p) || !parse_atom(p, &name))
 			break;
 		for (i = 0; i < ARRAY_LEN(extensions); i++)
-			wanted[i] |= str_ieqc(name, extensions[i].name);
+			wanted[i] |= str_ieqc(name, extensions[i].name) &&
+			             (!extensions[i].before_select || s->view == NULL);
 	} while (!parse_at_end(p));
 	if (!arguments_end(s, p))
 		return;

@@ -152,9 +152,7 @@ static void one_message(struct fetching *x, uint32_t sequence)
 	size_t start = out->n, i, written = 0;
 
 	x->f.message = view_message(s->view, sequence);
-	buf_adds(out, "* ");
-	buf_addu(out, sequence);
-	buf_adds(out, " FETCH (");
+	write_fetch_head(s, sequence, x->f.message);
 	for (i = 0; i < x->request->count && !s->broken; i++) {
 		size_t before = out->n;
 		struct err e = ERR_INIT;
@@ -220,6 +218,15 @@ static void fetch_vanished(struct session *s, const struct fetch_request *reques
 		write_vanished_earlier(s, request->changed_since, &named);
 }
 
+/* PARTIAL: before CHANGEDSINCE is looked at (RFC 9394 §3.4). */
+static void take_range(struct session *s, const struct partial_range *range, struct number_set *uids)
+{
+	size_t from, to;
+
+	partial_slice(range, set_count(uids), &from, &to);
+	set_slice(s->arena, uids, from, to, uids);
+}
+
 static void set_seen(struct fetching *x)
 {
 	struct session *s = x->f.s;
@@ -251,6 +258,8 @@ void command_fetch(struct session *s, struct parse *p)
 		condstore_enable(s);
 	if (request.vanished)
 		fetch_vanished(s, &request, arguments);
+	if (request.partial)
+		take_range(s, &request.range, &uids);
 	x.request = &request;
 	x.f.arena = arena_new("fetch");
 	fetch_messages(&x, &uids);

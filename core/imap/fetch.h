@@ -15,7 +15,7 @@
 #ifndef MORTISE_IMAP_FETCH_H
 #define MORTISE_IMAP_FETCH_H
 
-#include "imap/session_int.h"
+#include "imap/search_parse.h"
 #include "mime/mime.h"
 
 enum fetch_kind {
@@ -52,6 +52,8 @@ struct fetch_request {
 	bool modseq;            /* mod-sequences are asked for */
 	uint64_t changed_since; /* CHANGEDSINCE, or 0 */
 	bool vanished;          /* VANISHED */
+	bool partial;           /* PARTIAL: of the messages that are there, those in this range */
+	struct partial_range range;
 };
 
 /* SP items. False: the parse has the error. */

@@ -314,13 +314,18 @@ static bool item_list(struct parsing *x)
 	return parse_char(x->p, ')');
 }
 
-/* ---- modifiers (RFC 4466 §2.4, RFC 7162 §3.1.4.1, §3.2.6) ---- */
+/* ---- modifiers (RFC 4466 §2.4, RFC 7162 §3.1.4.1, §3.2.6, RFC 9394 §3.3) ---- */
 static bool modifier(struct parsing *x)
 {
 	struct fetch_request *r = x->out;
 
 	if (r->changed_since == 0 && parse_word(x->p, "CHANGEDSINCE"))
 		return parse_sp(x->p) && parse_modseq(x->p, &r->changed_since);
+	if (!r->partial && parse_word(x->p, "PARTIAL")) {
+		r->partial = true;
+		return (x->s->uid || parse_fail(x->p, "PARTIAL is for UID FETCH")) &&
+		       parse_partial_range(x->p, &r->range);
+	}
 	if (r->vanished || !parse_word(x->p, "VANISHED"))
 		return parse_fail(x->p, "Unknown FETCH modifier");
 	r->vanished = true;
@@ -341,9 +346,9 @@ static bool modifiers(struct parsing *x)
 	} while (parse_skip(x->p, ' '));
 	if (!parse_char(x->p, ')'))
 		return false;
-	if (x->out->changed_since == 0)
-		return parse_fail(x->p, "VANISHED needs CHANGEDSINCE");
-	return add_simple(x, FETCH_MODSEQ);
+	if (x->out->changed_since != 0)
+		return add_simple(x, FETCH_MODSEQ);
+	return !x->out->vanished || parse_fail(x->p, "VANISHED needs CHANGEDSINCE");
 }
 
 bool fetch_parse(struct session *s, struct parse *p, struct fetch_request *out)
@@ -352,7 +357,7 @@ bool fetch_parse(struct session *s, struct parse *p, struct fetch_request *out)
 
 	*out = (struct fetch_request){0};
 	out->items = arena_array(p->arena, (size_t)s->o->fetch_items, sizeof(*out->items));
-	if (!parse_sp(p) || (s->uid && !add_simple(&x, FETCH_UID)))
+	if (!parse_sp(p) || (s->uid && !s->uidonly && !add_simple(&x, FETCH_UID)))
 		return false;
 	return (parse_skip(p, '(') ? item_list(&x) : macro_or_item(&x)) && modifiers(&x) && parse_end(p);
 }

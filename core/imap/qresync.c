@@ -5,23 +5,13 @@
 #include "base/banned.h"
 
 /* ---- the parameters ---- */
-static uint64_t count_of(const struct number_set *s)
-{
-	uint64_t n = 0;
-	size_t i;
-
-	for (i = 0; i < s->n; i++)
-		n += (uint64_t)s->v[i].high - s->v[i].low + 1;
-	return n;
-}
-
 /* "(" known-sequence-set SP known-uid-set ")" */
 static bool match_data(struct parse *p, struct select_parameters *out)
 {
 	if (!parse_char(p, '(') || !parse_uid_set(p, &out->sequences) || !parse_sp(p) ||
 	    !parse_uid_set(p, &out->matches) || !parse_char(p, ')'))
 		return false;
-	return count_of(&out->sequences) == count_of(&out->matches) ||
+	return set_count(&out->sequences) == set_count(&out->matches) ||
 	       parse_fail(p, "As many message numbers as UIDs are needed");
 }
 
@@ -39,6 +29,10 @@ static bool parse_qresync(struct session *s, struct parse *p, struct select_para
 			return false;
 		if (!parse_skip(p, ' '))
 			return parse_char(p, ')');
+	}
+	if (parse_at(p, '(') && s->uidonly) { /* RFC 9586 §3.7 */
+		s->bad_code = UIDREQUIRED;
+		return parse_fail(p, "Message numbers are not allowed");
 	}
 	if (parse_at(p, '(') && !match_data(p, out))
 		return false;

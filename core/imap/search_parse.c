@@ -390,6 +390,10 @@ static bool sequence_key(struct parsing *x, struct search **out)
 		k->key = SEARCH_UID;
 		return true;
 	}
+	if (x->s->uidonly) {
+		x->s->bad_code = UIDREQUIRED;
+		return parse_fail(x->p, "Message numbers are not allowed");
+	}
 	x->out->numbered = true;
 	if (!parse_sequence_set(x->p, there.high, &k->set))
 		return false;
@@ -458,13 +462,24 @@ static bool keys_to_the_end(struct parsing *x)
 }
 
 /* ["-"] nz-number ":" ["-"] nz-number */
-static bool partial_range(struct parse *p, struct partial_range *out)
+bool parse_partial_range(struct parse *p, struct partial_range *out)
 {
 	if (!parse_sp(p))
 		return false;
 	out->from_end = parse_skip(p, '-');
 	return parse_nz_number(p, &out->first) && parse_char(p, ':') &&
 	       (!out->from_end || parse_char(p, '-')) && parse_nz_number(p, &out->second);
+}
+
+void partial_slice(const struct partial_range *p, size_t count, size_t *from, size_t *to)
+{
+	size_t low = p->first < p->second ? p->first : p->second;
+	size_t high = p->first < p->second ? p->second : p->first;
+
+	low = low <= count ? low - 1 : count;
+	high = high <= count ? high : count;
+	*from = p->from_end ? count - high : low;
+	*to = p->from_end ? count - low : high;
 }
 
 static bool return_option(struct parse *p, struct search_request *out)
@@ -488,7 +503,7 @@ static bool return_option(struct parse *p, struct search_request *out)
 	out->returns |= options[i].option;
 	if (options[i].option == SEARCH_RETURN_UPDATE && out->arena == NULL)
 		p->arena = out->arena = arena_new("context");
-	return options[i].option != SEARCH_RETURN_PARTIAL || partial_range(p, &out->partial);
+	return options[i].option != SEARCH_RETURN_PARTIAL || parse_partial_range(p, &out->partial);
 }
 
 /* SP "(" options ")"; without any option, ALL is meant. */

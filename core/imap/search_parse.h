@@ -51,6 +51,10 @@ struct search_request {
 	const char *undefined_filter;
 };
 
+/* SP partial-range */
+bool parse_partial_range(struct parse *p, struct partial_range *out);
+/* Those of `count` that it names: [*from, *to). */
+void partial_slice(const struct partial_range *p, size_t count, size_t *from, size_t *to);
 /* [SP "RETURN" SP "(" options ")"] SP ["CHARSET" SP charset SP] keys. False: the parse has the error. */
 bool search_parse(struct session *s, struct parse *p, struct search_request *out);
 /* [SP "RETURN" SP "(" options ")"] of SORT (RFC 5267 §3); *out is begun with it. */

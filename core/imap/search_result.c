@@ -11,18 +11,6 @@ static uint32_t number_or_uid(const struct search_scope *x, uint32_t sequence)
 	return x->uid ? view_message(x->view, sequence)->uid : sequence;
 }
 
-/* The results that PARTIAL names: [*from, *to). */
-static void partial_slice(const struct partial_range *p, size_t count, size_t *from, size_t *to)
-{
-	size_t low = p->first < p->second ? p->first : p->second;
-	size_t high = p->first < p->second ? p->second : p->first;
-
-	low = low <= count ? low - 1 : count;
-	high = high <= count ? high : count;
-	*from = p->from_end ? count - high : low;
-	*to = p->from_end ? count - low : high;
-}
-
 /*
  * Those of the results that are told: all of them, or the first, the last and a part. They are what is saved
  * (RFC 5182 §2.4, RFC 9394 §3.2) and whose mod-sequence counts (RFC 4731 §3.2).

@@ -53,7 +53,7 @@ static int open_mailbox(struct session *s, const char *name, unsigned flags, str
 static void describe(struct session *s)
 {
 	struct buf *out = session_out(s);
-	uint32_t unseen = s->rev2 ? 0 : view_first_unseen(s->view);
+	uint32_t unseen = s->rev2 || s->uidonly ? 0 : view_first_unseen(s->view);
 	char id[MAILBOX_ID_SIZE];
 
 	write_flag_lists(s);

@@ -26,6 +26,7 @@ struct imap_options {
 	uint64_t fetch_items, section_depth;
 	uint64_t search_keys, search_depth;
 	uint64_t saved_ranges, contexts, search_mailboxes;
+	uint64_t uid_batch_size, uid_batches;
 	uint64_t list_patterns;
 	uint64_t thread_ids;
 	uint64_t keywords;
@@ -35,6 +36,9 @@ struct imap_options {
 	uint64_t progress;
 	uint64_t rest_after;
 };
+
+/* Code of a command that names messages by number after ENABLE UIDONLY (RFC 9586 §3). */
+#define UIDREQUIRED "UIDREQUIRED"
 
 #define SESSION_MAGIC 0x496d6170u /* "Imap" */
 
@@ -70,6 +74,7 @@ struct session {
 		uint64_t done, of; /* of 0: not known */
 		uint64_t due;
 	} progress;
+	const char *bad_code; /* of a BAD that the parser brings about, or NULL */
 
 	/* The selected mailbox, or NULL. */
 	struct mailbox *mailbox;
@@ -85,6 +90,7 @@ struct session {
 	/* What ENABLE has switched on besides mod-sequences: enable.c. */
 	bool rev2;        /* IMAP4rev2 instead of IMAP4rev1 */
 	bool utf8_accept; /* UTF8=ACCEPT */
+	bool uidonly;     /* messages have no numbers (RFC 9586) */
 
 	/* Mod-sequences: condstore.h. */
 	bool condstore, qresync;         /* enabled */
@@ -155,6 +161,8 @@ bool arguments_end(struct session *s, struct parse *p);
 
 /* ---- update.c ---- */
 void update_view(struct session *s, bool may_expunge);
+/* "* n FETCH (", or "* uid UIDFETCH (" after ENABLE UIDONLY. */
+void write_fetch_head(struct session *s, uint32_t sequence, const struct message *msg);
 void write_flags(struct session *s, const struct message *msg); /* (\Seen kw) */
 void write_flag_lists(struct session *s);                       /* FLAGS, PERMANENTFLAGS */
 /*

@@ -484,9 +484,9 @@ static void bad_searches(void **state)
 {
 	static const char *const bad[] = {"SEARCH", "SEARCH ", "SEARCH OR SEEN", "SEARCH (SEEN",
 	    "SEARCH SEEN)", "SEARCH ()", "SEARCH NOT", "SEARCH NONSENSE", "SEARCH SINCE yesterday",
-	    "SEARCH SINCE 32-Jan-2020", "SEARCH FROM", "SEARCH LARGER x", "SEARCH OLDER 0", "SEARCH 4:",
-	    "SEARCH 0", "SEARCH UID x", "SEARCH KEYWORD (x)", "SEARCH CHARSET UTF-8", "SEARCH HEADER x",
-	    "SEARCH SEEN  UNSEEN", "SEARCH RETURN (SAVED) ALL"};
+	    "SEARCH SINCE 32-Jan-2020", "SEARCH FROM", "SEARCH LARGER x", "SEARCH OLDER 0",
+	    "SEARCH 4:", "SEARCH 0", "SEARCH UID x", "SEARCH KEYWORD (x)", "SEARCH CHARSET UTF-8",
+	    "SEARCH HEADER x", "SEARCH SEEN  UNSEEN", "SEARCH RETURN (SAVED) ALL"};
 	struct client *c = with_searchable(*state);
 	size_t i;
 

@@ -399,7 +399,8 @@ static void capabilities(void **state)
 	                         .login_disabled = true,
 	                         .literal_minus = true,
 	                         .mechanisms = "PLAIN  LOGIN"});
-	says(&b, "IMAP4rev1 IMAP4rev2 SASL-IR ID ENABLE LITERAL- STARTTLS LOGINDISABLED AUTH=PLAIN AUTH=LOGIN");
+	says(&b,
+	    "IMAP4rev1 IMAP4rev2 SASL-IR ID ENABLE LITERAL- STARTTLS LOGINDISABLED AUTH=PLAIN AUTH=LOGIN");
 	buf_reset(&b);
 	capability_write(&b, &(struct capability_facts){.authenticated = true, .mechanisms = "PLAIN"});
 	assert_true(str_starts(buf_str(&b), STR("IMAP4rev1 IMAP4rev2 ID ENABLE IDLE NAMESPACE ")));

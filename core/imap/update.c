@@ -76,15 +76,22 @@ void write_flag_lists(struct session *s)
 	buf_adds(out, mailbox_read_only(m) ? ")] No flags can be changed\r\n" : ")] Flags that are kept\r\n");
 }
 
+void write_fetch_head(struct session *s, uint32_t sequence, const struct message *msg)
+{
+	struct buf *out = session_out(s);
+
+	buf_adds(out, "* ");
+	buf_addu(out, s->uidonly ? msg->uid : sequence);
+	buf_adds(out, s->uidonly ? " UIDFETCH (" : " FETCH (");
+}
+
 void write_fetch_news(struct session *s, uint32_t sequence, const struct message *msg, bool flags)
 {
 	struct buf *out = session_out(s);
 	struct word_list l = {out, ""};
 
-	buf_adds(out, "* ");
-	buf_addu(out, sequence);
-	buf_adds(out, " FETCH (");
-	if (s->uid || s->condstore || s->rev2) { /* RFC 9051 §7.5.2: news has the UID */
+	write_fetch_head(s, sequence, msg);
+	if (!s->uidonly && (s->uid || s->condstore || s->rev2)) { /* RFC 9051 §7.5.2: news has the UID */
 		word(&l, "UID ");
 		buf_addu(out, msg->uid);
 	}

@@ -40,6 +40,10 @@ void set_both(
     struct arena *a, const struct number_set *x, const struct number_set *y, struct number_set *out);
 void set_without(
     struct arena *a, const struct number_set *x, const struct number_set *y, struct number_set *out);
+uint64_t set_count(const struct number_set *s);
+/* Its members from number `from` (0…) to before number `to`. `out` may be it. */
+void set_slice(
+    struct arena *a, const struct number_set *s, uint64_t from, uint64_t to, struct number_set *out);
 
 enum search_key {
 	SEARCH_ALL,

@@ -197,3 +197,32 @@ void set_without(
 	}
 	*out = rest;
 }
+
+uint64_t set_count(const struct number_set *s)
+{
+	uint64_t n = 0;
+	size_t i;
+
+	for (i = 0; i < s->n; i++)
+		n += (uint64_t)s->v[i].high - s->v[i].low + 1;
+	return n;
+}
+
+void set_slice(
+    struct arena *a, const struct number_set *s, uint64_t from, uint64_t to, struct number_set *out)
+{
+	struct number_set slice = {0};
+	uint64_t before = 0; /* members of the ranges before this one */
+	size_t cap = 0, i;
+
+	for (i = 0; i < s->n && before < to; i++) {
+		uint64_t n = (uint64_t)s->v[i].high - s->v[i].low + 1;
+		uint64_t first = from > before ? from - before : 0, end = to - before < n ? to - before : n;
+
+		if (first < end)
+			set_add_range(a, &slice, &cap, s->v[i].low + (uint32_t)first,
+			    s->v[i].low + (uint32_t)(end - 1));
+		before += n;
+	}
+	*out = slice;
+}

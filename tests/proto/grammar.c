@@ -646,6 +646,31 @@ static bool esearch_data(struct grammar *g)
 	return !both(seen, all | partial) || wanted(g, "one of ALL and PARTIAL");
 }
 
+/* draft-ietf-mailmaint-imap-uidbatches: (TAG string) and ranges, each from its end, each below the last. */
+static bool uidbatches_data(struct grammar *g)
+{
+	uint64_t below = UINT64_MAX, high, low;
+
+	if (!want(g, ' ') || !want(g, '(') || !(take_word(g, "TAG") || wanted(g, "TAG")) || !want(g, ' ') ||
+	    !string(g, NULL) || !want(g, ')'))
+		return false;
+	if (at_end(g))
+		return true;
+	if (!want(g, ' '))
+		return false;
+	do {
+		if (!nz_number(g, &high))
+			return false;
+		low = high;
+		if (take(g, ':') && !nz_number(g, &low))
+			return false;
+		if (low > high || (below != UINT64_MAX && high != below - 1))
+			return wanted(g, "a batch right below the one before");
+		below = low;
+	} while (take(g, ','));
+	return true;
+}
+
 /* RFC 7162 §7, expunged-resp */
 static bool vanished_data(struct grammar *g)
 {
@@ -880,7 +905,8 @@ static bool untagged(struct grammar *g)
 	    {"LSUB", mailbox_list}, {"STATUS", status_data}, {"SEARCH", search_data}, {"SORT", search_data},
 	    {"THREAD", thread_data}, {"METADATA", metadata_data}, {"QUOTA", quota_data},
 	    {"QUOTAROOT", quotaroot_data}, {"NAMESPACE", namespace_data}, {"ID", id_data},
-	    {"ENABLED", enabled_data}, {"ESEARCH", esearch_data}, {"VANISHED", vanished_data}};
+	    {"ENABLED", enabled_data}, {"ESEARCH", esearch_data}, {"VANISHED", vanished_data},
+	    {"UIDBATCHES", uidbatches_data}};
 	size_t i;
 
 	if (ascii_digit(next(g)))

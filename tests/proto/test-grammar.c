@@ -6,6 +6,12 @@
 
 static const char *const right[] = {
     "* OK text",
+    "* UIDBATCHES (TAG \"A143\") 215295:99696,99695:20351,20350:7830,7829:1",
+    "* UIDBATCHES (TAG \"A1\")",
+    "* UIDBATCHES (TAG \"A1\") 1",
+    "* STATUS INBOX (APPENDLIMIT NIL DELETED 3)",
+    "* LIST () \"/\" a (OLDNAME (b))",
+    "a NO [TOOFEW] Minimum batch size is 500",
     "* BYE [UNAVAILABLE] text",
     "+ ",
     "+ Ready",
@@ -114,6 +120,11 @@ static const char *const right[] = {
 };
 
 static const char *const wrong[] = {
+    "* UIDBATCHES (TAG \"A1\") 1:2",
+    "* UIDBATCHES (TAG \"A1\") 9:5,5:1",
+    "* UIDBATCHES (TAG \"A1\") 9:5,3:1",
+    "* UIDBATCHES 9:5",
+    "* LIST () \"/\" a (OLDNAME b)",
     "",
     "*",
     "* ",
