@@ -31,6 +31,20 @@ bool charset_stream_plain(const struct charset_stream *cs, struct str in);
  * U+FFFD. */
 void charset_decode_header(struct buf *out, struct str value);
 
+/*
+ * Comparators (RFC 4790) that can find a substring, which is what RFC 5255 §4.4 wants of one. The first is
+ * the default.
+ */
+enum comparator {
+	COMPARATOR_UNICODE_CASEMAP, /* i;unicode-casemap (RFC 5051) */
+	COMPARATOR_ASCII_CASEMAP,   /* i;ascii-casemap (RFC 4790 §9.2) */
+	COMPARATOR_OCTET,           /* i;octet (RFC 4790 §9.3) */
+	COMPARATORS
+};
+extern const char *const comparator_names[COMPARATORS];
+/* Comparable form: texts are compared octet by octet in it. May be made in pieces, like charset_fold. */
+void charset_fold_by(enum comparator c, struct buf *out, struct str utf8);
+
 /* Comparable form for SEARCH: i;unicode-casemap (RFC 5051): each character's title case, fully decomposed
  * (canonical and compatibility mappings). Works character by character, so a text may be folded in pieces
  * that end between characters. */

@@ -34,7 +34,8 @@ static void upper(char *p, size_t n)
 		uint64_t v, letters;
 
 		memcpy(&v, p + i, 8);
-		letters = (v + EIGHT(0x80 - 'a')) & ~(v + EIGHT(0x80 - 'z' - 1)) & EIGHT(0x80);
+		letters = ((v & EIGHT(0x7f)) + EIGHT(0x80 - 'a')) &
+		          ~((v & EIGHT(0x7f)) + EIGHT(0x80 - 'z' - 1)) & ~v & EIGHT(0x80);
 		v ^= letters >> 2;
 		memcpy(p + i, &v, 8);
 	}
@@ -64,6 +65,25 @@ void charset_fold(struct buf *out, struct str utf8)
 		}
 		utf8 = str_from(utf8, (size_t)n);
 	}
+}
+
+const char *const comparator_names[COMPARATORS] = {
+    [COMPARATOR_UNICODE_CASEMAP] = "i;unicode-casemap",
+    [COMPARATOR_ASCII_CASEMAP] = "i;ascii-casemap",
+    [COMPARATOR_OCTET] = "i;octet",
+};
+
+void charset_fold_by(enum comparator c, struct buf *out, struct str utf8)
+{
+	size_t start = out->n;
+
+	if (c == COMPARATOR_UNICODE_CASEMAP) {
+		charset_fold(out, utf8);
+		return;
+	}
+	buf_addstr(out, utf8);
+	if (c == COMPARATOR_ASCII_CASEMAP && utf8.n > 0)
+		upper(out->p + start, utf8.n);
 }
 
 /* What cannot be normalised (it is no UTF-8, there is no memory) stays as it is. */

@@ -12,7 +12,8 @@ struct context {
 	struct search_request request;
 	bool sorted;
 	struct sort_program order;
-	search_numbers results; /* UIDs, as told */
+	enum comparator comparator; /* of when it was begun */
+	search_numbers results;     /* UIDs, as told */
 	/* Looked at: messages with UIDs up to this one, and changes up to this mod-sequence. */
 	uint32_t highest;
 	uint64_t modseq;
@@ -105,7 +106,8 @@ void context_keep(const struct search_scope *scope, struct search_request *reque
 	    .named = scope->named,
 	    .may_change = search_may_change(request->program),
 	    .request = {.program = request->program, .sized = request->sized},
-	    .sorted = order != NULL};
+	    .sorted = order != NULL,
+	    .comparator = scope->comparator};
 	request->arena = NULL;
 	if (order != NULL)
 		c->order = *order;
@@ -286,6 +288,7 @@ static bool add_in_order(
 			*vec_push(&all) = n;
 	}
 	count = (uint32_t)all.n;
+	scope.comparator = c->comparator;
 	ok = !c->sorted || (sort_messages(&scope, &c->order, a, &all, &gone, e) == 0 && all.n == count);
 	if (ok && all.n > had) {
 		vec_clear(&c->results);

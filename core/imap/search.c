@@ -208,7 +208,8 @@ bool search_possible(struct session *s, const struct search_request *request)
 
 struct search_scope search_selected(struct session *s)
 {
-	return (struct search_scope){.s = s, .mailbox = s->mailbox, .view = s->view, .uid = s->uid};
+	return (struct search_scope){
+	    .s = s, .mailbox = s->mailbox, .view = s->view, .comparator = s->comparator, .uid = s->uid};
 }
 
 void search_want_relevancy(struct search_scope *scope, const struct search_request *request)

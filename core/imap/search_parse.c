@@ -457,7 +457,7 @@ static bool keys_to_the_end(struct parsing *x)
 	    x->charset.n == 0 || str_ieqc(x->charset, "UTF-8") || str_ieqc(x->charset, "US-ASCII");
 	if (x->out->charset_unknown)
 		x->out->charset_error = "Unknown charset";
-	search_prepare(x->out->program, x->p->arena);
+	search_prepare(x->out->program, x->s->comparator, x->p->arena);
 	return true;
 }
 

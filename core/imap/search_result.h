@@ -25,6 +25,7 @@ struct search_scope {
 	struct view *view;
 	const search_numbers *among; /* sequence numbers that rise, or NULL */
 	uint8_t *relevancy;          /* of message n at n - 1: filled by search_messages; NULL: not wanted */
+	enum comparator comparator;  /* of SORT and THREAD; a program has its own */
 	bool uid;                    /* answers are in UIDs */
 	bool named;                  /* answers name the mailbox (RFC 7377 §2.1) */
 };

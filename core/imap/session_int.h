@@ -84,8 +84,9 @@ struct session {
 	struct {
 		struct arena *arena; /* of the set, or NULL */
 		struct number_set uids;
-	} saved;                   /* "$": search_result.h */
-	struct contexts *contexts; /* searches with updates: contexts.h; NULL: none */
+	} saved;                    /* "$": search_result.h */
+	enum comparator comparator; /* of SEARCH, SORT and THREAD (RFC 5255) */
+	struct contexts *contexts;  /* searches with updates: contexts.h; NULL: none */
 
 	/* What ENABLE has switched on besides mod-sequences: enable.c. */
 	bool rev2;        /* IMAP4rev2 instead of IMAP4rev1 */

@@ -127,7 +127,8 @@ static int take_found(
 		return e->code;
 	if (records) {
 		session_progress(x->scope->s, 0, 0);
-		r = mailbox_sort_records(x->scope->mailbox, x->messages, found->n, take_message, x, e);
+		r = mailbox_sort_records(
+		    x->scope->mailbox, x->scope->comparator, x->messages, found->n, take_message, x, e);
 		session_progress_end(x->scope->s);
 		if (x->too_many)
 			return err_fail(e, MORTISE_E_LIMIT, "Too many messages to thread");

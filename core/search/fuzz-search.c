@@ -22,7 +22,7 @@ static int match(struct search *s, struct str *message)
 	struct err e = ERR_INIT;
 	int r;
 
-	search_prepare(s, a);
+	search_prepare(s, COMPARATOR_UNICODE_CASEMAP, a);
 	r = search_match(s, &t, a, &e);
 	ASSERT(r == 0 || r == 1);
 	arena_free(&a);

@@ -20,6 +20,7 @@
 struct field {
 	struct str name, value;
 	struct str folded; /* p NULL until somebody asks */
+	enum comparator folded_by;
 	struct field *next;
 };
 
@@ -66,12 +67,12 @@ static int load_header(struct match *m, struct err *e)
 }
 
 /* Decodes and folds into m->folded. */
-static struct str fold_value(struct match *m, struct str value)
+static struct str fold_value(struct match *m, const struct search *s, struct str value)
 {
 	buf_reset(&m->utf8);
 	buf_reset(&m->folded);
 	charset_decode_header(&m->utf8, value);
-	charset_fold(&m->folded, buf_str(&m->utf8));
+	charset_fold_by(s->comparator, &m->folded, buf_str(&m->utf8));
 	return buf_str(&m->folded);
 }
 
@@ -102,7 +103,8 @@ static int match_field(struct match *m, const struct search *s, struct str name,
 	struct field *f;
 	int r;
 
-	if (m->target->folded_field != NULL && str_find(s->folded, '\n') == s->folded.n) {
+	if (m->target->folded_field != NULL && s->comparator == COMPARATOR_UNICODE_CASEMAP &&
+	    str_find(s->folded, '\n') == s->folded.n) {
 		r = match_folded(m, s, name, e);
 		if (r != UNKNOWN_FIELD)
 			return r;
@@ -115,8 +117,10 @@ static int match_field(struct match *m, const struct search *s, struct str name,
 			continue;
 		if (s->folded.n == 0)
 			return 1;
-		if (f->folded.p == NULL)
-			f->folded = arena_str(m->arena, fold_value(m, f->value));
+		if (f->folded.p == NULL || f->folded_by != s->comparator) {
+			f->folded = arena_str(m->arena, fold_value(m, s, f->value));
+			f->folded_by = s->comparator;
+		}
 		if (has_text(m, s, f->folded))
 			return 1;
 	}
@@ -198,13 +202,13 @@ static int match_block(struct match *m, const struct search *s, uint64_t from, u
 		if (is_plain(f.value)) {
 			buf_addc(&lines, '\n');
 		} else {
-			found = has_text(m, s, fold_value(m, str_from(buf_str(&lines), start)));
+			found = has_text(m, s, fold_value(m, s, str_from(buf_str(&lines), start)));
 			buf_truncate(&lines, start);
 		}
 	}
 	if (r == 0 && !found && str_find(s->folded, '\n') == s->folded.n) {
 		buf_reset(&m->folded);
-		charset_fold(&m->folded, buf_str(&lines));
+		charset_fold_by(s->comparator, &m->folded, buf_str(&lines));
 		found = has_text(m, s, buf_str(&m->folded));
 	}
 	buf_free(&lines);
@@ -234,7 +238,7 @@ static bool feed_piece(struct match *m, const struct search *s, struct mime_deco
 			charset_stream_feed(cs, STR_NONE, &m->utf8);
 		piece = buf_str(&m->utf8);
 	}
-	charset_fold(&m->folded, piece);
+	charset_fold_by(s->comparator, &m->folded, piece);
 	if (s->words != NULL)
 		k->found = fuzzy_feed(&m->fuzzy, buf_str(&m->folded)) || (ends && fuzzy_break(&m->fuzzy));
 	else

@@ -47,7 +47,7 @@ static void fold_text(struct search *s, struct arena *a)
 {
 	struct buf b = BUF_INIT;
 
-	charset_fold(&b, s->text);
+	charset_fold_by(s->comparator, &b, s->text);
 	s->folded = arena_str(a, buf_str(&b));
 	s->borders = matcher_borders(a, s->folded);
 	if (s->fuzzy) {
@@ -90,7 +90,7 @@ static void order_children(struct search *s)
 	}
 }
 
-void search_prepare(struct search *s, struct arena *a)
+void search_prepare(struct search *s, enum comparator c, struct arena *a)
 {
 	search_vec all = VEC_INIT;
 	size_t i;
@@ -100,6 +100,7 @@ void search_prepare(struct search *s, struct arena *a)
 		struct search *key = all.v[i];
 
 		key->cost = cost_of(key->key);
+		key->comparator = key->fuzzy ? COMPARATOR_UNICODE_CASEMAP : c;
 		if (key->text.p != NULL)
 			fold_text(key, a);
 		if (key->field.p != NULL)

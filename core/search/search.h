@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "charset/charset.h"
 #include "mime/mime.h"
 #include "mime/source.h"
 
@@ -89,9 +90,10 @@ struct search {
 	struct number_set set;
 	struct str field;
 	struct str text;   /* UTF-8 as given */
-	struct str folded; /* charset_fold of it; filled by search_prepare */
-	bool fuzzy;        /* about the text will do (fuzzy.h) */
+	struct str folded; /* in comparable form; filled by search_prepare */
+	bool fuzzy;        /* about the text will do (fuzzy.h), whatever the comparator */
 	/* Filled by search_prepare too. */
+	enum comparator comparator;
 	struct str name;                 /* `field` in lower case */
 	const uint32_t *borders;         /* of `folded`, for the search in one pass (text.h) */
 	unsigned cost;                   /* the dearest key at or below this one */
@@ -102,7 +104,7 @@ struct search {
  * After parsing, before the first match: folds texts, orders children cheap first. Neither this nor the
  * evaluation recurses: a program may be nested as deeply as its parser allowed.
  */
-void search_prepare(struct search *s, struct arena *a);
+void search_prepare(struct search *s, enum comparator c, struct arena *a);
 bool search_needs_message(const struct search *s); /* any key that reads the message */
 bool search_may_change(const struct search *s); /* a message that matches may cease to, and the other way */
 
@@ -127,7 +129,8 @@ struct search_target {
 	/* Whether the message's EMAILID or THREADID is this one: 1, 0, or a code. */
 	int (*has_object_id)(void *arg, enum search_key key, struct str id, struct err *e);
 	/*
-	 * Optional: the values of a header field (name in lower case), decoded and folded, each with a line
+	 * Optional: the values of a header field (name in lower case), decoded and folded by the default
+	 * comparator, each with a line
 	 * feed behind it; empty when there is no such field. 1, 0 when it is not to be had in this way, or a
 	 * code.
 	 */

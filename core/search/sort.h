@@ -3,8 +3,9 @@
  *
  * What SORT and THREAD compare of a message is brought into comparable form once, when the message is first
  * needed, and packed in a record that can be kept beside the message: base subject, addresses and display
- * names folded (i;unicode-casemap, so comparing is memcmp), the sent date, the message id and the references.
- * Everything comes from the ENVELOPE in its wire form, as RFC 5957 §4 wants it, and the References field.
+ * names in the comparable form of a comparator, so comparing is memcmp, the sent date, the message id and the
+ * references. Everything comes from the ENVELOPE in its wire form, as RFC 5957 §4 wants it, and the
+ * References field.
  *
  * A sorter takes the records in the order of the mailbox, copies what its criteria need into its arena, and
  * sorts an array of small entries: the first eight octets of the first criterion decide most comparisons.
@@ -16,6 +17,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/str.h"
+#include "charset/charset.h"
 
 /* Texts of a record, in its order. */
 enum sort_text {
@@ -38,7 +40,12 @@ struct sort_record {
 };
 
 /* `references`: the unfolded field; empty or p NULL: there is none. */
-void sort_record_write(struct buf *out, struct str envelope, struct str references);
+void sort_record_write_by(enum comparator c, struct buf *out, struct str envelope, struct str references);
+/* By the default comparator: what is kept. */
+static inline void sort_record_write(struct buf *out, struct str envelope, struct str references)
+{
+	sort_record_write_by(COMPARATOR_UNICODE_CASEMAP, out, envelope, references);
+}
 bool sort_record_current(struct str packed); /* of this version */
 /* False: it is damaged or of another version. */
 bool sort_record_read(struct str packed, struct sort_record *out);

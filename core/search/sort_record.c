@@ -121,6 +121,7 @@ struct writing {
 	struct buf *out;
 	size_t start; /* of the record in `out` */
 	struct buf decoded;
+	enum comparator comparator;
 	char bits;
 };
 
@@ -136,7 +137,7 @@ static void add_decoded(struct writing *w, enum sort_text i, struct str raw)
 
 	buf_reset(&w->decoded);
 	charset_decode_header(&w->decoded, raw);
-	charset_fold(w->out, buf_str(&w->decoded));
+	charset_fold_by(w->comparator, w->out, buf_str(&w->decoded));
 	end_text(w, i, from);
 }
 
@@ -149,7 +150,7 @@ static void add_subject(struct writing *w, struct str raw)
 	charset_decode_header(&w->decoded, raw);
 	if (base_subject(&base, buf_str(&w->decoded)))
 		w->bits |= REPLY;
-	charset_fold(w->out, buf_str(&base));
+	charset_fold_by(w->comparator, w->out, buf_str(&base));
 	end_text(w, SORT_TEXT_SUBJECT, from);
 }
 
@@ -168,7 +169,7 @@ static void add_display(struct writing *w, enum sort_text i, const struct addres
 		buf_addc(&whole, '@');
 		buf_addstr(&whole, a->host);
 	}
-	charset_fold(w->out, buf_str(&whole));
+	charset_fold_by(w->comparator, w->out, buf_str(&whole));
 	end_text(w, i, from);
 }
 
@@ -208,10 +209,10 @@ static void add_addresses(struct writing *w, struct str *envelope)
 	add_display(w, SORT_TEXT_DISPLAYTO, &lists[TO]);
 }
 
-void sort_record_write(struct buf *out, struct str envelope, struct str references)
+void sort_record_write_by(enum comparator c, struct buf *out, struct str envelope, struct str references)
 {
 	static const char zeros[HEAD];
-	struct writing w = {.out = out, .start = out->n};
+	struct writing w = {.out = out, .start = out->n, .comparator = c};
 	struct str in_reply_to;
 	int64_t date = 0;
 	int zone;

@@ -75,7 +75,7 @@ static int match(struct search *program, struct subject *s)
 	int r;
 
 	s->target.arg = s;
-	search_prepare(program, a);
+	search_prepare(program, COMPARATOR_UNICODE_CASEMAP, a);
 	r = search_match(program, &s->target, scratch, &e);
 	assert_true(r < 0 ? e.code == r : r <= 1);
 	arena_free(&scratch);
@@ -422,7 +422,7 @@ static void text_03_bounded_memory(void **state UNUSED)
 	m.target.arg = &m;
 	m.piece = 100000;
 	total_read = 0;
-	search_prepare(&key, a);
+	search_prepare(&key, COMPARATOR_UNICODE_CASEMAP, a);
 	assert_int_equal(search_match(&key, &m.target, scratch, &e), 0);
 	assert_true(arena_size(scratch) < 1024 * 1024);
 	/* Twice: the pass that finds parts, the pass that searches them in pieces of 32 KiB of each 100,000.

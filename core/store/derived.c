@@ -44,6 +44,7 @@ int mailbox_header(struct mailbox *m, const struct message *msg, struct buf *out
 
 /* What a record is made with; memory that the next one uses again. */
 struct making {
+	enum comparator comparator;
 	struct arena *arena;
 	struct buf header, envelope, packed;
 };
@@ -71,7 +72,7 @@ static int compute_record(struct mailbox *m, const struct message *msg, struct m
 	arena_clear(w->arena);
 	mime_envelope_of(buf_str(&w->header), NULL, &w->envelope);
 	mime_field_of(buf_str(&w->header), STR("References"), NULL, w->arena, &references);
-	sort_record_write(&w->packed, buf_str(&w->envelope), references);
+	sort_record_write_by(w->comparator, &w->packed, buf_str(&w->envelope), references);
 	return 0;
 }
 
@@ -179,19 +180,27 @@ static int pass(struct scanning *x)
 	return index_wire_scan(x->m->index, x->m->number, INDEX_SORT, STR(""), on_record, x, x->e);
 }
 
-int mailbox_sort_records(struct mailbox *m, const struct message *const *messages, size_t count,
-    sort_record_fn *fn, void *arg, struct err *e)
+int mailbox_sort_records(struct mailbox *m, enum comparator c, const struct message *const *messages,
+    size_t count, sort_record_fn *fn, void *arg, struct err *e)
 {
-	struct scanning x = {.m = m, .messages = messages, .count = count, .fn = fn, .arg = arg, .e = e};
-	int r;
+	struct scanning x = {.m = m,
+	    .messages = messages,
+	    .count = count,
+	    .making.comparator = c,
+	    .fn = fn,
+	    .arg = arg,
+	    .e = e};
+	bool kept = c == COMPARATOR_UNICODE_CASEMAP;
+	int r = 0;
 
 	CHECK_OBJ(m, MAILBOX_MAGIC);
 	if (count == 0)
 		return 0;
-	r = pass(&x);
-	if (r >= 0 && x.told < count)
+	if (kept)
+		r = pass(&x);
+	if (kept && r >= 0 && x.told < count)
 		r = fill(&x);
-	if (r >= 0 && x.told < count)
+	if (kept && r >= 0 && x.told < count)
 		r = pass(&x);
 	if (r >= 0)
 		r = tell_missing(&x, UINT32_MAX);
@@ -202,7 +211,7 @@ int mailbox_sort_records(struct mailbox *m, const struct message *const *message
 static int sort_record_of(
     struct mailbox *m, const struct message *msg, struct sort_record *out, struct err *e)
 {
-	struct making w = {.arena = NULL};
+	struct making w = {.comparator = COMPARATOR_UNICODE_CASEMAP};
 	struct str packed;
 
 	if (wire_find(m, msg->uid, INDEX_SORT, &packed) && sort_record_read(packed, out))

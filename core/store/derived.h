@@ -11,11 +11,12 @@
 
 /*
  * Sort records (search/sort.h) of messages that are given in order of UID, told in that order. A message
- * whose text is gone is told with an empty record. `fn` returning a code ends it with that.
+ * whose text is gone is told with an empty record. `fn` returning a code ends it with that. Kept are the
+ * records of the default comparator; those of another are computed each time.
  */
 typedef int sort_record_fn(void *arg, size_t i, struct str packed);
-int mailbox_sort_records(struct mailbox *m, const struct message *const *messages, size_t count,
-    sort_record_fn *fn, void *arg, struct err *e);
+int mailbox_sort_records(struct mailbox *m, enum comparator c, const struct message *const *messages,
+    size_t count, sort_record_fn *fn, void *arg, struct err *e);
 
 /*
  * The preview (mime/preview.h). `lazy`: only if it is there already, else *out has p NULL (RFC 8970 §4.1). A

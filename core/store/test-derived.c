@@ -48,7 +48,7 @@ static void check_records(struct fixture *f, struct mailbox *m, struct view *v, 
 	const struct message *messages[3] = {view_message(v, 1), view_message(v, 2), view_message(v, 3)};
 	struct told t = {.f = f};
 
-	ok(f, mailbox_sort_records(m, messages, 3, on_record, &t, &f->e));
+	ok(f, mailbox_sort_records(m, COMPARATOR_UNICODE_CASEMAP, messages, 3, on_record, &t, &f->e));
 	assert_string_equal(buf_cstr(&t.text), expected);
 	buf_free(&t.text);
 }
@@ -136,7 +136,9 @@ static void a_callback_ends_it(void **state)
 	const struct message *messages[3] = {view_message(v, 1), view_message(v, 2), view_message(v, 3)};
 	struct told t = {.f = f, .end = MORTISE_E_CANCELLED};
 
-	assert_int_equal(mailbox_sort_records(m, messages, 3, on_record, &t, &f->e), MORTISE_E_CANCELLED);
+	assert_int_equal(
+	    mailbox_sort_records(m, COMPARATOR_UNICODE_CASEMAP, messages, 3, on_record, &t, &f->e),
+	    MORTISE_E_CANCELLED);
 	assert_string_equal(buf_cstr(&t.text), "0=B 1=A ");
 	buf_free(&t.text);
 	view_close(&v);

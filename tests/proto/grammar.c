@@ -863,6 +863,25 @@ static bool enabled_data(struct grammar *g)
 	return true;
 }
 
+/* RFC 5255 §4.10: the list is there only when more than one matched (§4.8). */
+static bool comparator_data(struct grammar *g)
+{
+	unsigned count = 0;
+
+	if (!want(g, ' ') || !astring(g, NULL))
+		return false;
+	if (!take(g, ' '))
+		return true;
+	if (!want(g, '('))
+		return false;
+	do {
+		if (!astring(g, NULL))
+			return false;
+		count++;
+	} while (take(g, ' '));
+	return want(g, ')') && (count > 1 || wanted(g, "several comparators"));
+}
+
 static bool flags_data(struct grammar *g)
 {
 	return want(g, ' ') && flag_list(g, NULL);
@@ -905,8 +924,8 @@ static bool untagged(struct grammar *g)
 	    {"LSUB", mailbox_list}, {"STATUS", status_data}, {"SEARCH", search_data}, {"SORT", search_data},
 	    {"THREAD", thread_data}, {"METADATA", metadata_data}, {"QUOTA", quota_data},
 	    {"QUOTAROOT", quotaroot_data}, {"NAMESPACE", namespace_data}, {"ID", id_data},
-	    {"ENABLED", enabled_data}, {"ESEARCH", esearch_data}, {"VANISHED", vanished_data},
-	    {"UIDBATCHES", uidbatches_data}};
+	    {"ENABLED", enabled_data}, {"COMPARATOR", comparator_data}, {"ESEARCH", esearch_data},
+	    {"VANISHED", vanished_data}, {"UIDBATCHES", uidbatches_data}};
 	size_t i;
 
 	if (ascii_digit(next(g)))

@@ -193,6 +193,7 @@ static const struct {
     {"NOTSAVED", no_argument},
     {"UNKNOWN-CTE", no_argument},
     {"NOUPDATE", quoted_tag},
+    {"BADCOMPARATOR", no_argument},
     {"INPROGRESS", progress},
     {"UNDEFINED-FILTER", filter_name},
 };
