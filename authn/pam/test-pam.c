@@ -288,6 +288,8 @@ static int answer(uint64_t id, const char *arguments, const char *password)
 	pack_cstr(&b, "192.0.2.1");
 	pack_cstr(&b, "");
 	pack_u32(&b, 1);
+	pack_str(&b, STR_NONE);
+	pack_str(&b, STR_NONE);
 	assert_int_equal(io_send(front, b.p, b.n, NULL, 0), 0);
 	while (n < 0 && clock_ms() < until) {
 		(void)auth_pool_turn(pool, -1, clock_ms() + 5);

@@ -85,7 +85,14 @@ struct auth_identity {
 struct auth_facts {
 	const char *service, *remote, *local, *host;
 	bool tls;
+	struct str exporter, endpoint; /* channel bindings (mortise/sasl.h); p NULL: none */
 };
+
+/* A copy that is none when there is none. */
+static inline struct str auth_binding(struct arena *a, struct str s)
+{
+	return s.p != NULL ? arena_str(a, s) : STR_NONE;
+}
 
 struct auth_chain;
 /* unprivileged: every account maps to this process's uid, gid and, unless the record has one, home. */

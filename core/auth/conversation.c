@@ -19,7 +19,7 @@ struct auth_conv {
 	bool started;
 	int outcome; /* the last MORTISE_SASL_… */
 
-	unsigned verifies;
+	unsigned verifies, credentials;
 	int result;                    /* of the last question to the chain; MORTISE_AUTH_OK before any */
 	const char *tried;             /* whom the last question was about, as the client wrote it */
 	const char *verified;          /* whose password was right, as the client wrote it, or NULL */
@@ -97,6 +97,7 @@ static int conv_credential(struct mortise_conversation *pub, struct mortise_call
 
 	(void)call;
 	v->tried = arena_strdup(v->arena, user != NULL ? user : "");
+	v->credentials++;
 	buf_reset(&v->why);
 	split_master(v, v->tried, &target, &name);
 	v->result = auth_credential(v->chain, name, kind, v->deadline, v->arena, text, &v->why);
@@ -120,7 +121,9 @@ static struct auth_conv *conv_new(struct auth_chain *c, const struct auth_facts 
 	    .remote = arena_strdup(a, f->remote != NULL ? f->remote : ""),
 	    .local = arena_strdup(a, f->local != NULL ? f->local : ""),
 	    .host = arena_strdup(a, f->host != NULL ? f->host : "localhost"),
-	    .tls = f->tls};
+	    .tls = f->tls,
+	    .exporter = auth_binding(a, f->exporter),
+	    .endpoint = auth_binding(a, f->endpoint)};
 	v->pub = (struct mortise_conversation){.size = sizeof(v->pub),
 	    .mechanism = m != NULL ? m->name : "",
 	    .service = v->facts.service,
@@ -191,6 +194,17 @@ static int advance(struct auth_conv *v, struct str in, bool first, struct buf *c
 	return r;
 }
 
+/* Whether a mechanism is told of channel bindings: it needs one, or its sibling that does is offered, too. */
+static bool may_bind(const struct mortise_mechanism *m, struct str offer)
+{
+	AUTO_BUF struct buf sibling = BUF_INIT;
+
+	if ((m->flags & MORTISE_MECHANISM_BINDING) != 0)
+		return true;
+	buf_printf(&sibling, "%s-PLUS", m->name);
+	return auth_offered(offer, buf_str(&sibling));
+}
+
 int auth_conv_start(struct auth_chain *c, const struct auth_facts *f, struct str mechanism, struct str in,
     uint64_t deadline, struct auth_conv **out, struct buf *challenge)
 {
@@ -207,6 +221,10 @@ int auth_conv_start(struct auth_chain *c, const struct auth_facts *f, struct str
 		return MORTISE_SASL_BAD;
 	v = *out = conv_new(c, f, owner, m);
 	v->deadline = deadline;
+	if (m != NULL && may_bind(m, buf_str(&offer))) {
+		v->pub.exporter = (struct mortise_octets){v->facts.exporter.p, v->facts.exporter.n};
+		v->pub.endpoint = (struct mortise_octets){v->facts.endpoint.p, v->facts.endpoint.n};
+	}
 	v->outcome = owner == NULL ? direct_login(v, in) : advance(v, in, true, challenge);
 	return v->outcome;
 }
@@ -239,6 +257,11 @@ static int authenticated(struct auth_conv *v, const char *name, struct buf *why)
 			return MORTISE_AUTH_INTERNAL;
 		}
 		return MORTISE_AUTH_OK;
+	}
+	if (v->credentials > 0 &&
+	    (v->result != MORTISE_AUTH_OK || strcmp(v->tried, v->pub.authentication) != 0)) {
+		buf_adds(why, "; the mechanism claims a user whose secret it did not get");
+		return MORTISE_AUTH_INTERNAL;
 	}
 	return auth_lookup(v->chain, name, v->deadline, v->arena, &v->identity, why);
 }

@@ -5,7 +5,8 @@
  * this is disconnected.
  *
  * front -> auth (ids are the front's own, unique among its open conversations)
- *   AUTH_START     u64 id, str mechanism, str initial (absent: none), str service, str remote, str local, u32 tls
+ *   AUTH_START     u64 id, str mechanism, str initial (absent: none), str service, str remote, str local, u32 tls,
+ *                  str tls-exporter (absent: none), str tls-server-end-point (absent: none; AUTH_BINDING_MAX)
  *                  Mechanism "" with initial "user NUL password" is LOGIN (RFC 3501 section 6.2.3).
  *   AUTH_STEP      u64 id, str response (to a challenge; for an id that has ended meanwhile it is ignored)
  *   AUTH_CANCEL    u64 id (no answer)
@@ -34,6 +35,7 @@
 #define MORTISE_AUTH_MESSAGES_H
 
 #define AUTH_GRANT_SIZE 32u
+#define AUTH_BINDING_MAX 64u /* octets of a channel binding */
 
 enum auth_message {
 	AUTH_START = 0x101,

@@ -47,6 +47,8 @@ void auth_offer(struct registry *g, const struct auth_options *o, bool tls, stru
 			continue;
 		if ((m->flags & MORTISE_MECHANISM_PLAINTEXT) != 0 && !tls && !o->plaintext_without_tls)
 			continue;
+		if ((m->flags & MORTISE_MECHANISM_BINDING) != 0 && !tls)
+			continue;
 		if (auth_offered(buf_str(out), str_of(m->name)))
 			continue;
 		if (out->n > 0)

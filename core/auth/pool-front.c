@@ -185,7 +185,7 @@ static size_t share(const struct auth_pool *p, uint64_t whole)
 
 struct start {
 	uint64_t id;
-	struct str mechanism, initial, service, remote, local;
+	struct str mechanism, initial, service, remote, local, exporter, endpoint;
 	uint32_t tls;
 };
 
@@ -199,6 +199,8 @@ static void begin_attempt(struct auth_pool *p, struct front *f, const struct sta
 	t->remote = arena_strndup(t->arena, s->remote.p, s->remote.n);
 	t->local = arena_strndup(t->arena, s->local.p, s->local.n);
 	t->tls = s->tls != 0;
+	t->exporter = auth_binding(t->arena, s->exporter);
+	t->endpoint = auth_binding(t->arena, s->endpoint);
 	t->has_input = s->initial.p != NULL;
 	buf_addstr(&t->input, s->initial);
 	wait = throttle_address(p->throttle, t->remote);
@@ -220,8 +222,12 @@ static bool on_start(struct auth_pool *p, struct front *f, struct unpack *u)
 	s.remote = unpack_str(u);
 	s.local = unpack_str(u);
 	s.tls = unpack_u32(u);
-	if (!unpack_done(u) || s.tls > 1 || s.service.n == 0 || !fact_ok(s.service) || !fact_ok(s.remote) ||
-	    !fact_ok(s.local) || s.mechanism.p == NULL || find_attempt(p, f, s.id) != NULL)
+	s.exporter = unpack_str(u);
+	s.endpoint = unpack_str(u);
+	if (!unpack_done(u) || s.tls > 1 || s.exporter.n > AUTH_BINDING_MAX ||
+	    s.endpoint.n > AUTH_BINDING_MAX || s.service.n == 0 || !fact_ok(s.service) ||
+	    !fact_ok(s.remote) || !fact_ok(s.local) || s.mechanism.p == NULL ||
+	    find_attempt(p, f, s.id) != NULL)
 		return false;
 	offer = s.tls != 0 ? &p->offer_tls : &p->offer_clear;
 	if (!mechanism_ok(s.mechanism) || !auth_offered(buf_str(offer), s.mechanism)) {

@@ -126,6 +126,8 @@ void worker_give(struct auth_pool *p, struct worker *w, struct attempt *t)
 		pack_cstr(&p->out, t->local);
 		pack_cstr(&p->out, p->host);
 		pack_u32(&p->out, t->tls ? 1 : 0);
+		pack_str(&p->out, t->exporter);
+		pack_str(&p->out, t->endpoint);
 	} else {
 		pack_str(&p->out, str_mem(buf_cstr(&t->input), t->input.n));
 	}

@@ -39,6 +39,7 @@ struct attempt {
 	struct arena *arena;   /* secret */
 	const char *mechanism, *service, *remote, *local;
 	bool tls;
+	struct str exporter, endpoint;
 	struct buf input; /* what the worker is to be given; wiped as soon as it was */
 	bool has_input;
 

@@ -175,6 +175,8 @@ static void start_full(int fd, uint64_t id, const char *mechanism, struct str in
 	pack_cstr(&b, remote);
 	pack_cstr(&b, "192.0.2.2");
 	pack_u32(&b, tls);
+	pack_str(&b, STR_NONE);
+	pack_str(&b, STR_NONE);
 	send_to(fd, &b);
 	buf_free(&b);
 }
@@ -727,6 +729,8 @@ static void fronts_that_do_not_read(void **state)
 		pack_cstr(&b, "192.0.2.1");
 		pack_cstr(&b, "192.0.2.2");
 		pack_u32(&b, 1);
+		pack_str(&b, STR_NONE);
+		pack_str(&b, STR_NONE);
 		if (io_send(other, b.p, b.n, NULL, 0) != 0) {
 			gone = errno != EAGAIN;
 			(void)auth_pool_turn(pool, -1, clock_ms() + 1);

@@ -138,6 +138,8 @@ static void login(const char *user, const char *password)
 	pack_cstr(&b, "127.0.0.1");
 	pack_cstr(&b, "127.0.0.1");
 	pack_u32(&b, 1);
+	pack_str(&b, STR_NONE);
+	pack_str(&b, STR_NONE);
 	assert_int_equal(io_send(front, b.p, b.n, NULL, 0), 0);
 	buf_free(&b);
 	buf_free(&initial);

@@ -3,7 +3,8 @@
  *
  * parent → worker (ids are the parent's, never used twice)
  *   WORK_START     u64 id, u64 deadline (monotonic ms), str mechanism, str initial (absent: none),
- *                  str service, str remote, str local, str host, u32 tls
+ *                  str service, str remote, str local, str host, u32 tls,
+ *                  str exporter, str endpoint (absent: none)
  *   WORK_STEP      u64 id, u64 deadline, str response
  *   WORK_CANCEL    u64 id                     (no answer)
  * worker → parent

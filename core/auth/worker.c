@@ -130,6 +130,8 @@ static bool on_start(struct worker_state *w, struct unpack *u)
 	f.local = unpack_cstr(u, w->arena);
 	f.host = unpack_cstr(u, w->arena);
 	f.tls = unpack_u32(u) != 0;
+	f.exporter = unpack_str(u);
+	f.endpoint = unpack_str(u);
 	if (!unpack_done(u) || find_open(w, id) != SIZE_MAX)
 		return false;
 	outcome = auth_conv_start(w->chain, &f, mechanism, initial, deadline, &v, &challenge);

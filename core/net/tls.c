@@ -15,6 +15,8 @@
 #include "net/tls.h"
 #include "base/banned.h"
 
+#define TLS_EXPORTER_OCTETS 32 /* RFC 9266 §2 */
+
 #define TLS_FILE_MAX (1024u * 1024u)
 
 static const struct mortise_enum versions[] = {{"1.2", TLS1_2_VERSION}, {"1.3", TLS1_3_VERSION}, {NULL, 0}};
@@ -224,4 +226,33 @@ int tls_context(const struct tls_options *o, int fd, const char *protocol, SSL_C
 		build_context(o, buf_str(&pem), "tls.certificate", protocol, out, e);
 	buf_wipe(&pem);
 	return e->code;
+}
+
+size_t tls_exporter(const SSL *ssl, unsigned char out[TLS_BINDING_MAX])
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+	SSL *s = (SSL *)ssl; /* OpenSSL 3.0 has no const here; nothing is changed */
+
+	if (SSL_version(ssl) < TLS1_3_VERSION && SSL_get_extms_support(s) != 1)
+		return 0;
+	return SSL_export_keying_material(
+	           s, out, TLS_EXPORTER_OCTETS, label, sizeof(label) - 1, NULL, 0, 0) == 1
+	           ? TLS_EXPORTER_OCTETS
+	           : 0;
+}
+
+size_t tls_endpoint(const SSL *ssl, unsigned char out[TLS_BINDING_MAX])
+{
+	const X509 *certificate = SSL_get_certificate(ssl);
+	int kind = NID_undef;
+	const EVP_MD *md;
+	unsigned n = 0;
+
+	if (certificate == NULL || X509_get_signature_info((X509 *)certificate, &kind, NULL, NULL, NULL) != 1)
+		return 0;
+	/* The signature's own hash, but nothing weaker than SHA-256; Ed25519 and its like have none. */
+	md = kind == NID_md5 || kind == NID_sha1 ? EVP_sha256() : EVP_get_digestbynid(kind);
+	if (md == NULL || X509_digest(certificate, md, out, &n) != 1)
+		return 0;
+	return n;
 }

@@ -34,6 +34,16 @@ extern const struct conf_group tls_conf_group;
 int tls_seal(const struct tls_options *o, int *fd, struct err *e);
 /* A context for one protocol ("imap") from what tls_seal made. The descriptor stays the caller's. */
 int tls_context(const struct tls_options *o, int fd, const char *protocol, SSL_CTX **out, struct err *e);
+
+#define TLS_BINDING_MAX 64u /* octets of a channel binding */
+/*
+ * Channel bindings of an established connection, for SASL: how many octets are in `out`, 0 when there is
+ * none. tls-exporter (RFC 9266) wants TLS 1.3 or the extended master secret; tls-server-end-point (RFC 5929
+ * §4) is the digest of our certificate. tls-unique is not for TLS 1.3 and not safe before (attack-057).
+ */
+size_t tls_exporter(const SSL *ssl, unsigned char out[TLS_BINDING_MAX]);
+size_t tls_endpoint(const SSL *ssl, unsigned char out[TLS_BINDING_MAX]);
+
 /* The first error in OpenSSL's queue as text (which is emptied), for the administrator. */
 const char *tls_reason(void);
 

@@ -10,6 +10,15 @@
 #include "proc/front_int.h"
 #include "base/banned.h"
 
+static void pack_binding(
+    struct buf *b, struct connection *c, size_t (*binding)(const SSL *, unsigned char[TLS_BINDING_MAX]))
+{
+	unsigned char octets[TLS_BINDING_MAX];
+	size_t n = c->tls ? binding(channel_tls(c->client), octets) : 0;
+
+	pack_str(b, n > 0 ? str_mem(octets, n) : STR_NONE);
+}
+
 static bool ask_auth(struct connection *c, enum auth_message type)
 {
 	struct buf b = BUF_INIT;
@@ -26,6 +35,8 @@ static bool ask_auth(struct connection *c, enum auth_message type)
 		pack_cstr(&b, c->remote);
 		pack_cstr(&b, c->local);
 		pack_u32(&b, c->tls);
+		pack_binding(&b, c, tls_exporter);
+		pack_binding(&b, c, tls_endpoint);
 	} else if (type == AUTH_STEP) {
 		pack_str(&b, prelogin_response(c->prelogin));
 	}

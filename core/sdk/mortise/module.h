@@ -29,9 +29,12 @@
  *   driver 0.3     cursors outlive boxes; message.identity_size, append_info.uid; append_commit_refs,
  *                  append_copy, adopt, checkpoint; "#" in own_names
  *   error 0.3      NOTEMPTY
+ *   password 0.2   credential SCRAM_SHA512
+ *   sasl 0.2       mechanism flag BINDING; conversation.exporter, endpoint
  *
- * What a module may not do, anywhere: fork, install signal handlers, change uid, directory, umask or locale,
- * exit, write to stdin/stdout/stderr, register atexit or constructors, start threads before `start`.
+ * What a module may not do, anywhere: fork without exec, install signal handlers, change uid, directory,
+ * umask or locale, exit, write to stdin/stdout/stderr, register atexit or constructors, start threads before
+ * `start`.
  */
 #ifndef MORTISE_MODULE_H
 #define MORTISE_MODULE_H

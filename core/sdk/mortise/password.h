@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 #define MORTISE_PASSWORD_MAJOR 0u
-#define MORTISE_PASSWORD_MINOR 1u
+#define MORTISE_PASSWORD_MINOR 2u
 
 /* Results of verify and lookup. Anything but these (and any error code) counts as INTERNAL. */
 #define MORTISE_AUTH_OK 0
@@ -42,6 +42,7 @@ extern "C" {
 #define MORTISE_CREDENTIAL_PLAIN 0x02u      /* the secret itself */
 #define MORTISE_CREDENTIAL_SCRAM_SHA1 0x04u /* "iterations,salt-base64:StoredKey-base64:ServerKey-base64" */
 #define MORTISE_CREDENTIAL_SCRAM_SHA256 0x08u
+#define MORTISE_CREDENTIAL_SCRAM_SHA512 0x10u /* 0.2 */
 
 #define MORTISE_USER_GROUPS_MAX 64
 

@@ -26,11 +26,12 @@ extern "C" {
 #endif
 
 #define MORTISE_SASL_MAJOR 0u
-#define MORTISE_SASL_MINOR 1u
+#define MORTISE_SASL_MINOR 2u
 
 #define MORTISE_MECHANISM_PLAINTEXT 0x01u    /* shows the password to the peer: offered under TLS only */
 #define MORTISE_MECHANISM_CLIENT_FIRST 0x02u /* the client speaks first */
 #define MORTISE_MECHANISM_SERVER_LAST 0x04u  /* success may carry data */
+#define MORTISE_MECHANISM_BINDING 0x08u /* 0.2: needs a channel binding (…-PLUS): offered under TLS only */
 
 struct mortise_mechanism {
 	const char *name; /* registered name, upper case, ≤ 20 octets; NULL ends the list */
@@ -69,6 +70,14 @@ struct mortise_conversation {
 	    const char *password, size_t password_size);
 	int (*credential)(struct mortise_conversation *conv, struct mortise_call *call, const char *user,
 	    uint32_t kind, const char **text);
+
+	/*
+	 * 0.2: channel bindings of the client's TLS connection, data NULL when there is none: tls-exporter
+	 * (RFC 9266) and tls-server-end-point (RFC 5929). Set for mechanisms with the flag, and for those
+	 * that are also offered with "-PLUS" behind their name, so that they can notice a client that was
+	 * told otherwise.
+	 */
+	struct mortise_octets exporter, endpoint;
 };
 
 struct mortise_sasl_ops {
