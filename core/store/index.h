@@ -29,7 +29,8 @@
  * A new mailbox begins at the ceiling as it was when the first number was given under the present
  * index.cache, so a mailbox that was forgotten never repeats a number either; nor does one whose index.cache
  * was lost between two boots. That first number is not below the clock (microseconds since 1970), so
- * an index.state that was deleted, or came from a backup, repeats none. Mailboxes' numbers and first
+ * an index.state that was deleted, or came from a backup, repeats none, as long as a boot (which costs a step
+ * of a million) takes a second. Mailboxes' numbers and first
  * generations are random: what a session still holds of a file that was replaced never fits another mailbox,
  * or another history, by accident.
  *
