@@ -171,7 +171,8 @@ def we_open():
 
 def at_once():
     """It and several of ours change flags and add messages at the same time. Only one of it: several c-client programs
-    by themselves give each other's messages new UIDs now and then."""
+    by themselves give each other's messages new UIDs now and then. And it gives up when the lock file is removed in the
+    moment in which it looks at it (then no link is a symbolic link to it, and a name that came back an error of open)."""
     box = new_box("busy", 4)
     message = f"{os.path.dirname(box)}/m"
     running = []
@@ -180,6 +181,9 @@ def at_once():
     running.append(start(CCLIENT, box, *(["append", message, "", "", *(w for n in "123" for w in ("set", n, "\\Seen")), "check"] * 5)))
     for p in running:
         _, err = p.communicate(timeout=120)
+        if p is running[-1] and (b"Unable to lock" in err or b"Not a MBX-format mailbox" in err):
+            tap.skip("several programs at once", f"c-client did not get its lock: {err.decode().splitlines()[0]}")
+            return
         tap.ok(p.returncode == 0, "a program among several ends well", err)
     state = agree(box, "both agree afterwards")
     uids = sorted(k for k in state if isinstance(k, int)) if state else []
@@ -223,12 +227,7 @@ for seed in SEEDS:
 c_client_open()
 we_open()
 while_we_wait()
-# c-client by itself loses the lock and renumbers messages when several programs are at one mailbox, so that this fails now and
-# then whoever is right; and once in twenty crowded runs a flag that it set is gone after one of ours, which is not understood.
-if "--at-once" in sys.argv:
-    at_once()
-else:
-    tap.skip("several programs at once", "by hand, with --at-once: c-client does not stand it reliably")
+at_once()
 golden()
 if not tap.failed:
     shutil.rmtree(BASE)
