@@ -40,6 +40,7 @@ static const struct {
     {"ESORT", AFTER},                 /* RFC 5267 */
     {"CONTEXT=SEARCH", AFTER},        /* RFC 5267 */
     {"CONTEXT=SORT", AFTER},          /* RFC 5267 */
+    {"SCAN", AFTER},                  /* of the UW toolkit */
     {"I18NLEVEL=2", AFTER},           /* RFC 5255 */
     {"INPROGRESS", AFTER},            /* RFC 9585 */
     {"SEARCH=FUZZY", AFTER},          /* RFC 6203 */

@@ -14,7 +14,7 @@ core_imap_libimap_a_SOURCES = \
 	core/imap/fetch.h core/imap/fetch.c core/imap/fetch_parse.c core/imap/fetch_body.c core/imap/fetch_binary.c \
 	core/imap/condstore.h core/imap/condstore.c core/imap/qresync.c \
 	core/imap/search_parse.h core/imap/search_parse.c core/imap/search.c core/imap/search_result.h core/imap/search_result.c core/imap/contexts.h core/imap/contexts.c \
-	core/imap/mailbox_filter.h core/imap/mailbox_filter.c core/imap/multisearch.c core/imap/comparator.c \
+	core/imap/mailbox_filter.h core/imap/mailbox_filter.c core/imap/multisearch.c core/imap/comparator.c core/imap/scan.c \
 	core/imap/sort.c
 
 if HAVE_CMOCKA

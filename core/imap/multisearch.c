@@ -110,8 +110,29 @@ static void search_opened(struct multisearch *x, struct search_scope *scope, str
 	vec_free(&found);
 }
 
-/* One that cannot be read does not keep the others from being searched. */
-static void pass_over(struct session *s, struct err *e)
+int search_open(struct session *s, const char *name, struct search_scope *out, struct err *e)
+{
+	*out = search_selected(s);
+	if (is_selected(s, name))
+		return 0;
+	out->mailbox = NULL;
+	out->view = NULL;
+	if (mailbox_open(s->setup->store, name, MAILBOX_READ_ONLY | MAILBOX_KEEP_RECENT, &out->mailbox, e) !=
+	    0)
+		return e->code;
+	view_open(out->mailbox, &out->view, e);
+	return e->code;
+}
+
+void search_close(struct search_scope *scope)
+{
+	if (scope->mailbox == scope->s->mailbox)
+		return;
+	view_close(&scope->view);
+	mailbox_close(&scope->mailbox);
+}
+
+void search_pass_over(struct session *s, struct err *e)
 {
 	switch (e->code) {
 	case 0:
@@ -130,15 +151,13 @@ static void pass_over(struct session *s, struct err *e)
 
 static void search_named(struct multisearch *x, const char *name, struct err *e)
 {
-	struct search_scope scope = {.s = x->s, .uid = true, .named = true};
+	struct search_scope scope;
 
-	if (mailbox_open(
-	        x->s->setup->store, name, MAILBOX_READ_ONLY | MAILBOX_KEEP_RECENT, &scope.mailbox, e) != 0)
-		return;
-	if (view_open(scope.mailbox, &scope.view, e) == 0)
+	if (search_open(x->s, name, &scope, e) == 0) {
+		scope.uid = scope.named = true;
 		search_opened(x, &scope, e);
-	view_close(&scope.view);
-	mailbox_close(&scope.mailbox);
+	}
+	search_close(&scope);
 }
 
 static void search_all(struct multisearch *x, struct err *e)
@@ -156,7 +175,7 @@ static void search_all(struct multisearch *x, struct err *e)
 			search_selected_one(x, e);
 		} else if (!selected) {
 			search_named(x, names[i], e);
-			pass_over(x->s, e);
+			search_pass_over(x->s, e);
 			arena_release(x->s->arena, mark);
 		}
 	}

@@ -28,7 +28,7 @@ static const struct mortise_option table[] = {
         .detail = "Each takes 4 octets of memory for a message it has found, and looks at each message that "
                   "is new or has other flags."),
     IMAP_OPTION(search_mailboxes, UINT, "10000", .min = "1", .max = "1000000",
-        .help = "most mailboxes that one ESEARCH names or searches"),
+        .help = "most mailboxes that one ESEARCH or SCAN names or searches"),
     IMAP_OPTION(uid_batch_size, UINT, "500", .min = "1", .max = "500",
         .help = "fewest messages that a client may ask for in one batch of UIDBATCHES"),
     IMAP_OPTION(uid_batches, UINT, "2000", .min = "200", .max = "1000000",

@@ -47,6 +47,17 @@ int search_messages(const struct search_scope *scope, const struct search_reques
 /* Room for relevancies, if they will be asked for. */
 void search_want_relevancy(struct search_scope *scope, const struct search_request *request);
 
+/* ---- multisearch.c ---- */
+/* A mailbox to be searched: the selected one as it is, another one read-only. To be closed also when it
+ * fails. */
+int search_open(struct session *s, const char *name, struct search_scope *out, struct err *e);
+void search_close(struct search_scope *scope);
+/*
+ * A mailbox that cannot be read does not keep others from being searched: one that is not there, or not the
+ * client's, is passed over without a word, of others "* NO" is said. Only CANCELLED stays.
+ */
+void search_pass_over(struct session *s, struct err *e);
+
 /* ---- sort.c ---- */
 /* Brings what was found in order. Messages whose text is needed and gone are left out. */
 int sort_messages(const struct search_scope *scope, const struct sort_program *order, struct arena *a,

@@ -105,6 +105,7 @@ static void multisearch_limit(void **state)
 	assert_has(talk(c, "ESEARCH IN (mailboxes (box broken)) ALL"), " MAILBOX box UIDVALIDITY ");
 	assert_has(talk(c, "CREATE third"), "T OK");
 	assert_has(talk(c, "ESEARCH IN (personal) ALL"), "T NO [LIMIT] Too many mailboxes\r\n");
+	assert_has(talk(c, "SCAN \"\" * text"), "T NO [LIMIT] ");
 	set_option(w->f, FAIL(w->f), "callback", "open");
 	set_option(w->f, FAIL(w->f), "code", "corrupt");
 	assert_has(talk(c, "SELECT third"), "T OK");
