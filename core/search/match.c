@@ -77,7 +77,7 @@ static struct str fold_value(struct match *m, const struct search *s, struct str
 }
 
 /* Of a fuzzy key: whether looking further is of no use. What was found counts when all has gone by. */
-static bool has_text(struct match *m, const struct search *s, struct str folded)
+static bool has_folded(struct match *m, const struct search *s, struct str folded)
 {
 	struct matcher k;
 
@@ -85,6 +85,25 @@ static bool has_text(struct match *m, const struct search *s, struct str folded)
 		return fuzzy_feed(&m->fuzzy, folded) || fuzzy_break(&m->fuzzy);
 	matcher_start(&k, s->folded, s->borders);
 	return matcher_feed(&k, folded) || k.found;
+}
+
+static bool feed_ascii(struct matcher *k, const struct search *s, struct str plain)
+{
+	return s->comparator == COMPARATOR_OCTET ? matcher_feed(k, plain) : matcher_feed_ascii(k, plain);
+}
+
+/* The same of ASCII that was not folded. */
+static bool has_ascii(struct match *m, const struct search *s, struct str plain)
+{
+	struct matcher k;
+
+	if (s->words != NULL) {
+		buf_reset(&m->folded);
+		charset_fold_by(s->comparator, &m->folded, plain);
+		return has_folded(m, s, buf_str(&m->folded));
+	}
+	matcher_start(&k, s->folded, s->borders);
+	return feed_ascii(&k, s, plain) || k.found;
 }
 
 /* A text with a line end in it could be found across two values. */
@@ -95,7 +114,7 @@ static int match_folded(struct match *m, const struct search *s, struct str name
 
 	if (r <= 0)
 		return r == 0 ? UNKNOWN_FIELD : r;
-	return s->folded.n == 0 ? values.n > 0 : has_text(m, s, values);
+	return s->folded.n == 0 ? values.n > 0 : has_folded(m, s, values);
 }
 
 static int match_field(struct match *m, const struct search *s, struct str name, struct err *e)
@@ -121,7 +140,7 @@ static int match_field(struct match *m, const struct search *s, struct str name,
 			f->folded = arena_str(m->arena, fold_value(m, s, f->value));
 			f->folded_by = s->comparator;
 		}
-		if (has_text(m, s, f->folded))
+		if (has_folded(m, s, f->folded))
 			return 1;
 	}
 	return 0;
@@ -173,9 +192,10 @@ static bool is_plain(struct str value)
 {
 	size_t i;
 
-	for (i = 0; i < value.n; i++)
-		if ((unsigned char)value.p[i] >= 0x80 || value.p[i] == '\x1b' ||
-		    (value.p[i] == '=' && i + 1 < value.n && value.p[i + 1] == '?'))
+	if (!utf8_is_ascii(value) || str_find(value, '\x1b') != value.n)
+		return false;
+	for (i = str_find(value, '='); i + 1 < value.n; i += 1 + str_find(str_from(value, i + 1), '='))
+		if (value.p[i + 1] == '?')
 			return false;
 	return true;
 }
@@ -202,14 +222,12 @@ static int match_block(struct match *m, const struct search *s, uint64_t from, u
 		if (is_plain(f.value)) {
 			buf_addc(&lines, '\n');
 		} else {
-			found = has_text(m, s, fold_value(m, s, str_from(buf_str(&lines), start)));
+			found = has_folded(m, s, fold_value(m, s, str_from(buf_str(&lines), start)));
 			buf_truncate(&lines, start);
 		}
 	}
 	if (r == 0 && !found && str_find(s->folded, '\n') == s->folded.n) {
-		buf_reset(&m->folded);
-		charset_fold_by(s->comparator, &m->folded, buf_str(&lines));
-		found = has_text(m, s, buf_str(&m->folded));
+		found = has_ascii(m, s, buf_str(&lines));
 	}
 	buf_free(&lines);
 	arena_release(m->arena, mark);
@@ -220,7 +238,7 @@ static int match_block(struct match *m, const struct search *s, uint64_t from, u
 static bool feed_piece(struct match *m, const struct search *s, struct mime_decoder *d,
     struct charset_stream *cs, struct matcher *k, struct str piece)
 {
-	bool ends = piece.n == 0;
+	bool ends = piece.n == 0, plain;
 
 	buf_reset(&m->decoded);
 	buf_reset(&m->utf8);
@@ -231,7 +249,10 @@ static bool feed_piece(struct match *m, const struct search *s, struct mime_deco
 		mime_decoder_feed(d, piece, &m->decoded);
 	if (ends || !mime_decoder_copies(d))
 		piece = buf_str(&m->decoded);
-	if (ends || !charset_stream_plain(cs, piece)) {
+	plain = !ends && charset_stream_plain(cs, piece);
+	if (plain && s->words == NULL)
+		return feed_ascii(k, s, piece);
+	if (!plain) {
 		if (piece.n != 0)
 			charset_stream_feed(cs, piece, &m->utf8);
 		if (ends)

@@ -388,6 +388,44 @@ static void matcher_01_against_memmem(void **state UNUSED)
 	arena_free(&a);
 }
 
+/* What was not folded is found as if it had been: in texts of all lengths, in pieces, beside what ASCII's
+ * cases are not. */
+static void matcher_03_ascii(void **state UNUSED)
+{
+	static const char letters[] = "abAB@`{[";
+	struct arena *a = arena_new("test");
+	uint32_t random = 7;
+	size_t round;
+
+	for (round = 0; round < 20000; round++) {
+		char text[100], folded[100], needle[4];
+		struct matcher m, plain;
+		size_t n, k, i, piece;
+
+		random = random * 1664525u + 1013904223u;
+		n = (random >> 8) % sizeof(text);
+		k = (random >> 16 & 3) + 1;
+		for (i = 0; i < n; i++) {
+			text[i] = letters[(random = random * 1664525u + 1013904223u) >> 24 & 7];
+			folded[i] = ascii_upper(text[i]);
+		}
+		for (i = 0; i < k; i++)
+			needle[i] =
+			    ascii_upper(letters[(random = random * 1664525u + 1013904223u) >> 24 & 7]);
+		piece = (random >> 8 & 63) + 1;
+		matcher_start(&m, str_mem(needle, k), matcher_borders(a, str_mem(needle, k)));
+		plain = m;
+		for (i = 0; i < n; i += piece) {
+			matcher_feed(&m, str_sub(str_mem(folded, n), i, piece));
+			matcher_feed_ascii(&plain, str_sub(str_mem(text, n), i, piece));
+			assert_int_equal(m.found, plain.found);
+		}
+		assert_int_equal(m.found, str_search(str_mem(folded, n), str_mem(needle, k)) != SIZE_MAX);
+		arena_clear(a);
+	}
+	arena_free(&a);
+}
+
 /* attack-84: a needle of 50,000 that matches almost everywhere, in 32 MB */
 static void matcher_02_pathological(void **state UNUSED)
 {
@@ -446,6 +484,7 @@ int main(void)
 	    cmocka_unit_test(group_03_reads_little),
 	    cmocka_unit_test(group_04_floods),
 	    cmocka_unit_test(matcher_01_against_memmem),
+	    cmocka_unit_test(matcher_03_ascii),
 	    cmocka_unit_test(matcher_02_pathological),
 	};
 
