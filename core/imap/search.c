@@ -37,7 +37,7 @@ static int open_message(void *arg, struct source **out, struct err *e)
 {
 	const struct searching *x = arg;
 
-	return mailbox_read(x->scope->mailbox, x->message, out, e);
+	return mailbox_read_whole(x->scope->mailbox, x->message, out, e);
 }
 
 static int folded_field(void *arg, struct str field, struct str *values, struct err *e)

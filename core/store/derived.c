@@ -243,7 +243,7 @@ int mailbox_preview(struct mailbox *m, const struct message *msg, bool lazy, str
 		return 0;
 	a = arena_new("preview");
 	buf_reset(&m->wire);
-	if (mailbox_read(m, msg, &s, e) != 0)
+	if (mailbox_read_whole(m, msg, &s, e) != 0)
 		return e->code;
 	if (mime_parse(s, NULL, a, &root, e) == 0 && mime_preview(s, root, &m->wire, e) == 0)
 		*out = wire_keep(m, msg->uid, INDEX_PREVIEW);
@@ -262,7 +262,7 @@ int mailbox_email_id(struct mailbox *m, const struct message *msg, struct str *o
 	CHECK_OBJ(m, MAILBOX_MAGIC);
 	if (wire_find(m, msg->uid, INDEX_EMAILID, out))
 		return 0;
-	if (mailbox_read(m, msg, &s, e) != 0)
+	if (mailbox_read_whole(m, msg, &s, e) != 0)
 		return e->code;
 	d = digest_new();
 	while (source_chunk(s, at, &part, e) == 0 && part.n > 0) {

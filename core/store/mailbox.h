@@ -105,6 +105,8 @@ int store_status(struct store *s, const char *name, unsigned want, struct mailbo
 
 /* Text of a message; EXPUNGED for ghosts whose text is gone. */
 int mailbox_read(struct mailbox *m, const struct message *msg, struct source **out, struct err *e);
+/* The same for who wants more of it than the header. */
+int mailbox_read_whole(struct mailbox *m, const struct message *msg, struct source **out, struct err *e);
 int mailbox_octets(struct mailbox *m, const struct message *msg, uint64_t *octets, struct err *e);
 /*
  * Wire forms; computed and kept on first use. Windows into the mailbox's memory until its next call. *text is

@@ -22,6 +22,14 @@ int mailbox_read(struct mailbox *m, const struct message *msg, struct source **o
 	return source_file(m, &ref, msg->octets, out, e);
 }
 
+int mailbox_read_whole(struct mailbox *m, const struct message *msg, struct source **out, struct err *e)
+{
+	if (mailbox_read(m, msg, out, e) != 0)
+		return e->code;
+	source_file_whole(*out);
+	return 0;
+}
+
 int mailbox_octets(struct mailbox *m, const struct message *msg, uint64_t *octets, struct err *e)
 {
 	struct source *s;
@@ -32,7 +40,7 @@ int mailbox_octets(struct mailbox *m, const struct message *msg, uint64_t *octet
 		*octets = msg->octets;
 		return 0;
 	}
-	if (mailbox_read(m, msg, &s, e) != 0)
+	if (mailbox_read_whole(m, msg, &s, e) != 0)
 		return e->code;
 	if (source_size(s, octets, e) == 0) {
 		r = live(m, msg);
@@ -53,7 +61,7 @@ int mailbox_parts(struct mailbox *m, const struct message *msg, struct source **
 {
 	CHECK_OBJ(m, MAILBOX_MAGIC);
 	*out = NULL;
-	if (*text == NULL && mailbox_read(m, msg, text, e) != 0)
+	if (*text == NULL && mailbox_read_whole(m, msg, text, e) != 0)
 		return e->code;
 	return mime_parse(*text, &mime_limits_default, a, out, e);
 }

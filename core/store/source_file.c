@@ -11,10 +11,14 @@
  * are kept every so often, so that going back starts at a mark; there are at most MARKS_MAX, and their
  * distance doubles when they run out.
  *
- * What is asked for most is a header: the first window is small, those behind it grow.
+ * What is asked for most is a header: the first window is small, those behind it grow, unless it was said
+ * that all will be wanted.
  */
 #include <errno.h>
 #include <unistd.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "base/io.h"
 #include "store/driver.h"
@@ -210,29 +214,50 @@ static void put_mark(struct file_source *f)
 	f->marks[f->mark_count++] = f->here;
 }
 
-/* LF → CRLF, but not after a CR. `to` has room for twice as much. */
+#define PIECE 16u /* octets that are looked at together */
+
+/* Which octets of a piece are LF: a bit each, the first lowest. Elsewhere only the first of them. */
+static unsigned find_lf(const unsigned char *p)
+{
+#ifdef __SSE2__
+	__m128i piece = _mm_loadu_si128((const __m128i *)(const void *)p);
+
+	return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(piece, _mm_set1_epi8('\n')));
+#else
+	const unsigned char *lf = memchr(p, '\n', PIECE);
+
+	return lf != NULL ? 1u << (lf - p) : 0;
+#endif
+}
+
+/*
+ * LF → CRLF, but not after a CR. `to` has room for twice as much, which is why a piece may be put there
+ * before it is known how much of it is wanted.
+ */
 static size_t convert(const unsigned char *from, size_t n, bool *after_cr, unsigned char *to)
 {
 	const unsigned char *end = from + n;
-	size_t out = 0;
+	unsigned char *out = to;
 
 	while (from < end) {
-		const unsigned char *lf = memchr(from, '\n', (size_t)(end - from));
-		size_t part = (size_t)((lf != NULL ? lf : end) - from);
+		if ((size_t)(end - from) >= PIECE) {
+			unsigned lf = find_lf(from);
+			/* A branch, so that the next piece need not wait for the count. */
+			size_t part = lf == 0 ? PIECE : (size_t)__builtin_ctz(lf);
 
-		memcpy(to + out, from, part);
-		out += part;
-		if (part > 0)
-			*after_cr = from[part - 1] == '\r';
-		if (lf == NULL)
-			break;
-		if (!*after_cr)
-			to[out++] = '\r';
-		to[out++] = '\n';
-		*after_cr = false;
-		from = lf + 1;
+			memcpy(out, from, PIECE);
+			from += part;
+			out += part;
+			if (lf == 0)
+				continue;
+		}
+		if (*from == '\n' && !(out > to ? out[-1] == '\r' : *after_cr))
+			*out++ = '\r';
+		*out++ = *from++;
 	}
-	return out;
+	if (out > to)
+		*after_cr = out[-1] == '\r';
+	return (size_t)(out - to);
 }
 
 /* The window behind the present one. Empty at the end. */
@@ -431,6 +456,11 @@ void sources_orphan(struct mailbox *m)
 		f->window = STR_NONE;
 	}
 	m->sources = NULL;
+}
+
+void source_file_whole(struct source *s)
+{
+	self(s)->step = SOURCE_WINDOW;
 }
 
 static const struct source_ops file_ops = {

@@ -8,5 +8,7 @@
  * it into one that answers EXPUNGED. */
 int source_file(
     struct mailbox *m, const struct mortise_ref *ref, uint64_t octets, struct source **out, struct err *e);
+/* All of it will be looked at: large windows from the beginning. */
+void source_file_whole(struct source *s);
 
 #endif
