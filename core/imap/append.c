@@ -1,11 +1,15 @@
 /*
- * append.c: APPEND (RFC 3501 §6.3.11), with APPENDUID (RFC 4315), several messages in one command (RFC 3502)
- * and literal8 (RFC 3516 §4.4).
+ * append.c: APPEND (RFC 3501 §6.3.11), with APPENDUID (RFC 4315), several messages in one command (RFC 3502),
+ * literal8 (RFC 3516 §4.4) and UTF8 (RFC 6855 §4).
  *
  * The messages go from the connection to the driver as they come; none of them is ever in memory. All of them
  * arrive or none: what was begun is aborted when one fails or the client goes away in the middle. A message
  * that cannot be taken is refused before the client is asked for it, if it waits to be asked. Only a literal8
  * is collected first: which of its parts have to be stored in another encoding is known at its end.
+ *
+ * Header fields with octets above 0x7f are taken from every client: mail has them, whoever enabled what, and
+ * what copies mail from server to server would otherwise lose it. imap.refuse_8bit_headers is for those who
+ * want RFC 6855 §4 to the letter.
  */
 #include "base/clock.h"
 #include "imap/session_int.h"
@@ -19,7 +23,12 @@ struct appending {
 	struct append *batch;
 	uint64_t messages;
 	struct spool *spool; /* of a literal8 */
-	bool unknown_cte;    /* [UNKNOWN-CTE] is what err is about */
+	const char *code;    /* instead of that of err, or NULL */
+	bool utf8;           /* UTF8 "(" was said: ")" follows the literal */
+	struct {
+		bool looked_at, over;
+		size_t line; /* octets of the present one */
+	} header;
 	struct err err;
 };
 
@@ -28,10 +37,10 @@ struct announced {
 	int64_t date;
 	int zone;
 	uint64_t octets;
-	bool synchronising, binary;
+	bool synchronising, binary, utf8;
 };
 
-/* [SP flag-list] [SP date-time] SP literal */
+/* [SP flag-list] [SP date-time] SP literal, or SP "UTF8" SP "(" literal8 */
 static bool parse_message(struct session *s, struct parse *p, struct announced *m)
 {
 	*m = (struct announced){.date = clock_seconds()};
@@ -44,6 +53,11 @@ static bool parse_message(struct session *s, struct parse *p, struct announced *
 		return false;
 	if (parse_at(p, '"') && (!parse_date_time(p, &m->date, &m->zone) || !parse_sp(p)))
 		return false;
+	m->utf8 = parse_word(p, "UTF8");
+	if (m->utf8 && (!parse_sp(p) || !parse_char(p, '(')))
+		return false;
+	if (m->utf8 && !m->binary)
+		return parse_fail(p, "UTF8 needs a literal8");
 	return parse_stream_literal(p);
 }
 
@@ -62,6 +76,8 @@ static void begin_message(struct appending *a, const struct announced *m)
 		err_fail(&a->err, MORTISE_E_INVALID, "A message may not be empty");
 	else if (a->messages >= s->o->append_messages)
 		err_fail(&a->err, MORTISE_E_LIMIT, "Too many messages in one APPEND");
+	else if (m->utf8 && !session_utf8(s))
+		err_fail(&a->err, MORTISE_E_UNSUPPORTED, "ENABLE UTF8=ACCEPT comes first");
 	else if (a->batch == NULL)
 		append_begin(s->setup->store, a->mailbox, &a->batch, &a->err);
 	if (a->err.code == 0 && m->binary && append_check(a->batch, m->octets, &a->err) == 0)
@@ -69,6 +85,28 @@ static void begin_message(struct appending *a, const struct announced *m)
 	else if (a->err.code == 0)
 		announce(a, m, m->octets);
 	a->messages++;
+	a->utf8 = m->utf8;
+	a->header.looked_at = s->o->refuse_8bit_headers && !session_utf8(s);
+	a->header.over = false;
+	a->header.line = 0;
+}
+
+/* Whether these octets of the message bring one above 0x7f into its header. */
+static bool eighth_bit_in_header(struct appending *a, struct str octets)
+{
+	size_t i;
+
+	for (i = 0; i < octets.n && !a->header.over; i++) {
+		if (((unsigned char)octets.p[i] & 0x80) != 0)
+			return true;
+		if (octets.p[i] == '\n') {
+			a->header.over = a->header.line == 0;
+			a->header.line = 0;
+		} else if (octets.p[i] != '\r') {
+			a->header.line++;
+		}
+	}
+	return false;
 }
 
 /*
@@ -83,7 +121,10 @@ static void take_octets(struct appending *a, uint64_t left)
 		if (octets.n == 0)
 			return;
 		left -= octets.n;
-		if (a->err.code == 0 && a->spool != NULL)
+		if (a->err.code == 0 && a->header.looked_at && eighth_bit_in_header(a, octets))
+			err_fail(
+			    &a->err, MORTISE_E_UNSUPPORTED, "Header fields in UTF-8 need ENABLE UTF8=ACCEPT");
+		else if (a->err.code == 0 && a->spool != NULL)
 			spool_add(a->spool, octets, &a->err);
 		else if (a->err.code == 0 && memchr(octets.p, '\0', octets.n) != NULL)
 			err_fail(&a->err, MORTISE_E_INVALID, "A message may not contain NUL");
@@ -107,7 +148,7 @@ static void take_spooled(struct appending *a, const struct announced *m)
 	if (spool_source(a->spool, &text, &a->err) != 0)
 		return;
 	if (mime_recode(text, NULL, arena, &recoding, &a->err) == 0 && !recoding.possible) {
-		a->unknown_cte = true;
+		a->code = "UNKNOWN-CTE";
 		err_fail(&a->err, MORTISE_E_UNSUPPORTED,
 		    "NUL can only be stored within a part that is not encoded");
 	}
@@ -151,9 +192,13 @@ static bool more_messages(struct appending *a, struct parse *p)
 	case READER_STREAM:
 		s->at_stream = true;
 		session_parse(s, p);
+		if (a->utf8)
+			parse_char(p, ')');
 		return true;
 	case READER_COMMAND:
 		session_parse(s, p);
+		if (a->utf8)
+			parse_char(p, ')');
 		arguments_end(s, p);
 		return false;
 	case READER_BAD:
@@ -203,8 +248,8 @@ void command_append(struct session *s, struct parse *p)
 	if (a.err.code == 0 && !s->reply.given && !s->ended)
 		conclude(&a);
 	append_abort(&a.batch);
-	if (a.unknown_cte)
-		reply_no(s, "UNKNOWN-CTE", a.err.client);
+	if (a.code != NULL)
+		reply_no(s, a.code, a.err.client);
 	else if (a.err.code == MORTISE_E_NOTFOUND)
 		reply_no(s, "TRYCREATE", a.err.client);
 	else if (a.err.code != 0)

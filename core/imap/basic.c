@@ -2,7 +2,6 @@
  * basic.c: commands that are about the session, not about mail: CAPABILITY, NOOP, LOGOUT, CHECK (RFC 3501
  * §6.1, §6.4.1), ID (RFC 2971), NAMESPACE (RFC 2342).
  */
-#include "imap/capability.h"
 #include "imap/session_int.h"
 #include "mime/mime.h"
 #include "base/banned.h"
@@ -16,7 +15,7 @@ void command_capability(struct session *s, struct parse *p UNUSED)
 	struct buf *out = session_out(s);
 
 	buf_adds(out, "* CAPABILITY ");
-	capability_write(out, &(struct capability_facts){.authenticated = true});
+	session_capabilities(s, out);
 	buf_adds(out, "\r\n");
 	reply_ok(s, NULL, "CAPABILITY completed");
 }

@@ -21,6 +21,7 @@ static const struct {
     {"MULTIAPPEND", AFTER},           /* RFC 3502 */
     {"UNSELECT", AFTER},              /* RFC 3691 */
     {"BINARY", AFTER},                /* RFC 3516 */
+    {"UTF8=ACCEPT", AFTER},           /* RFC 6855 */
     {"WITHIN", AFTER},                /* RFC 5032 */
     {"PARTIAL", AFTER},               /* RFC 9394 */
     {"UIDONLY", AFTER},               /* RFC 9586 */
@@ -76,6 +77,8 @@ void capability_write(struct buf *out, const struct capability_facts *f)
 		buf_adds(out, capabilities[i].name);
 	}
 	buf_adds(out, f->literal_minus ? " LITERAL-" : " LITERAL+"); /* RFC 7888 */
+	if (f->append_limit != 0)
+		buf_printf(out, " APPENDLIMIT=%llu", (unsigned long long)f->append_limit); /* RFC 7889 */
 	if (f->authenticated)
 		return;
 	if (f->starttls)

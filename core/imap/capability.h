@@ -15,6 +15,7 @@ struct capability_facts {
 	bool starttls;          /* may be offered now */
 	bool login_disabled;    /* LOGIN would be refused now */
 	bool literal_minus;     /* LITERAL- instead of LITERAL+ */
+	uint64_t append_limit;  /* largest message; 0: not told */
 	const char *mechanisms; /* "PLAIN LOGIN": what AUTHENTICATE takes now; NULL or "" none */
 };
 

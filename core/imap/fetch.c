@@ -26,7 +26,10 @@ static int write_cached(struct fetch_message *f, const char *label, enum fetch_k
 	if (r != 0)
 		return r;
 	buf_adds(out, label);
-	buf_addstr(out, text);
+	if (kind == FETCH_ENVELOPE || session_utf8(f->s))
+		buf_addstr(out, text);
+	else
+		structure_without_global(out, text);
 	return 0;
 }
 

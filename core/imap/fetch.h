@@ -103,4 +103,8 @@ void fetch_kept_trim(struct session *s);   /* after a command: not more than is 
 void fetch_kept_forget(struct session *s); /* session_deselect */
 void fetch_message_end(struct fetch_message *f);
 
+/* ---- fetch_global.c ---- */
+/* A BODY or BODYSTRUCTURE for clients to whom message/global is no message (RFC 3501 §9). */
+void structure_without_global(struct buf *out, struct str text);
+
 #endif

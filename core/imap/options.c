@@ -41,6 +41,14 @@ static const struct mortise_option table[] = {
         .help = "most different keywords in one STORE or APPEND"),
     IMAP_OPTION(
         append_messages, UINT, "1000", .min = "1", .max = "100000", .help = "most messages in one APPEND"),
+    IMAP_OPTION(refuse_8bit_headers, BOOL, "no",
+        .help = "APPEND refuses header fields that are not US-ASCII from clients that have not enabled UTF-8",
+        .detail = "RFC 6855 asks for that. But such messages exist, and programs that copy mail from one "
+                  "server to another could not store them here."),
+    IMAP_OPTION(literal_plus, BOOL, "yes",
+        .help = "clients may send literals of any size without waiting (LITERAL+)",
+        .detail = "If not, up to 4096 octets (LITERAL-): messages wait for the server, which refuses what is "
+                  "too large before it comes."),
     IMAP_OPTION(idle_timeout, DURATION, "30m", .min = "1s", .max = "7d",
         .help = "time without a command, or in one IDLE, after which a session ends",
         .detail = "RFC 3501 asks for 30 minutes at least; less is for tests."),

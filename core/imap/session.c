@@ -10,7 +10,8 @@
 #include "log/log.h"
 #include "base/banned.h"
 
-#define LOOK_INTERVAL 100u /* ms between two looks of session_stopped */
+#define LITERAL_MINUS 4096u /* octets of a literal that does not wait (RFC 7888 §5) */
+#define LOOK_INTERVAL 100u  /* ms between two looks of session_stopped */
 
 void session_end(struct session *s, int result)
 {
@@ -207,13 +208,20 @@ struct str session_octets(struct session *s, uint64_t most)
 	return in;
 }
 
+void session_capabilities(struct session *s, struct buf *out)
+{
+	capability_write(out, &(struct capability_facts){.authenticated = true,
+	                          .literal_minus = !s->o->literal_plus,
+	                          .append_limit = store_message_size(s->setup->store)});
+}
+
 static void greet(struct session *s)
 {
 	const struct imap_session_setup *setup = s->setup;
 	AUTO_BUF struct buf code = BUF_INIT;
 
 	buf_adds(&code, "CAPABILITY ");
-	capability_write(&code, &(struct capability_facts){.authenticated = true});
+	session_capabilities(s, &code);
 	if (setup->preauth)
 		response_printf(session_out(s), STR(""), RESPONSE_PREAUTH, buf_cstr(&code),
 		    "Mortise ready, logged in as %s", setup->user);
@@ -257,7 +265,7 @@ int imap_session_run(const struct imap_session_setup *setup)
 	    .command = (uint32_t)o->command_size,
 	    .literals = (uint32_t)o->literals,
 	    .tag = 64,
-	    .nonsynchronising = UINT64_MAX,
+	    .nonsynchronising = o->literal_plus ? UINT64_MAX : LITERAL_MINUS,
 	    .stream = true};
 	struct session s = {.magic = SESSION_MAGIC, .setup = setup, .o = o, .stream = setup->stream};
 

@@ -31,6 +31,7 @@ struct imap_options {
 	uint64_t thread_ids;
 	uint64_t keywords;
 	uint64_t append_messages;
+	bool refuse_8bit_headers, literal_plus;
 	uint64_t idle_timeout, input_timeout;
 	uint64_t idle_keepalive, idle_poll;
 	uint64_t progress;
@@ -122,6 +123,8 @@ struct str session_octets(struct session *s, uint64_t most);
  * been quiet for rest_after, the selected mailbox does what it put off.
  */
 enum stream_result session_wait(struct session *s, int other_fd, uint64_t deadline);
+/* What CAPABILITY says. */
+void session_capabilities(struct session *s, struct buf *out);
 void session_end(struct session *s, int result);
 /* The same with "* BYE text" as the last line. */
 void session_bye(struct session *s, int result, const char *text);

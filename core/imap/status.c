@@ -50,7 +50,7 @@ static uint64_t highestmodseq(const struct mailbox_status *s)
 
 static const struct {
 	const char *name;
-	uint64_t (*value)(const struct mailbox_status *status); /* NULL: MAILBOXID, which is no number */
+	uint64_t (*value)(const struct mailbox_status *status); /* NULL: write_other knows */
 	unsigned want;                                          /* STATUS_… */
 } items[] = {
     {"MAILBOXID", NULL, STATUS_MAILBOX_ID}, {"MESSAGES", messages, 0}, {"RECENT", recent, 0},
@@ -58,6 +58,7 @@ static const struct {
     {"UNSEEN", unseen, 0}, {"DELETED", deleted, 0},         /* RFC 9051 */
     {"DELETED-STORAGE", deleted_size, STATUS_DELETED_SIZE}, /* RFC 9208 */
     {"HIGHESTMODSEQ", highestmodseq, 0},                    /* RFC 7162; enables CONDSTORE */
+    {"APPENDLIMIT", NULL, 0},                               /* RFC 7889 */
 };
 
 static bool one_item(struct parse *p, unsigned *item)
@@ -126,7 +127,18 @@ static int status_of_selected(struct session *s, unsigned want, struct mailbox_s
 	return 0;
 }
 
-static void write_items(struct buf *out, const struct status_request *r, const struct mailbox_status *status)
+/* What is no number of the mailbox: its id, and the one limit for all of them. */
+static void write_other(
+    const struct session *s, struct buf *out, unsigned want, const struct mailbox_status *status)
+{
+	if (want == STATUS_MAILBOX_ID)
+		buf_printf(out, "(%s)", status->mailbox_id);
+	else
+		buf_addu(out, store_message_size(s->setup->store));
+}
+
+static void write_items(const struct session *s, struct buf *out, const struct status_request *r,
+    const struct mailbox_status *status)
 {
 	const char *between = " (";
 	size_t i;
@@ -136,7 +148,7 @@ static void write_items(struct buf *out, const struct status_request *r, const s
 		if (items[r->items[i]].value != NULL)
 			buf_addu(out, items[r->items[i]].value(status));
 		else
-			buf_printf(out, "(%s)", status->mailbox_id);
+			write_other(s, out, items[r->items[i]].want, status);
 	}
 }
 
@@ -159,7 +171,7 @@ int status_write(
 		return e->code;
 	buf_adds(out, "* STATUS ");
 	write_mailbox_name(s, out, name);
-	write_items(out, r, &status);
+	write_items(s, out, r, &status);
 	buf_adds(out, ")\r\n");
 	return 0;
 }

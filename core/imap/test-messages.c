@@ -68,7 +68,7 @@ static void bad_appends(void **state)
 	    {"x APPEND\r\n", "x BAD"},
 	    {"x APPEND box {0}\r\n", "x NO [CANNOT] A message may not be empty\r\n"},
 	    {"x APPEND box {0+}\r\n\r\n", "x NO [CANNOT] A message may not be empty\r\n"},
-	    {"x APPEND box UTF8 (~{3+}\r\nabc)\r\n", "x BAD"},
+	    {"x APPEND box UTF8 (~{3+}\r\nabc)\r\n", "x NO [CANNOT] ENABLE UTF8=ACCEPT comes first\r\n"},
 	    {"x APPEND box (\\Bogus) {8+}\r\ny LOGOUT\r\n", "x BAD Unknown system flag\r\n"},
 	    {"x APPEND box (\\*) {3}\r\n", "x BAD \\* is not a flag\r\n"}, /* attack-095 */
 	    {"x APPEND box (\\Recent) {3}\r\n", "x BAD \\Recent cannot be stored\r\n"},

@@ -390,3 +390,9 @@ int store_journals(struct store *s, bool create)
 	}
 	return s->journals;
 }
+
+uint64_t store_message_size(const struct store *s)
+{
+	CHECK_OBJ(s, STORE_MAGIC);
+	return s->o->message_size;
+}

@@ -109,6 +109,9 @@ int store_create(struct store *s, const char *name, struct err *e);
 int store_delete(struct store *s, const char *name, struct err *e);
 int store_rename(struct store *s, const char *from, const char *to, struct err *e);
 
+/* Octets of the largest message that is taken. */
+uint64_t store_message_size(const struct store *s);
+
 struct store_namespace {
 	enum { NAMESPACE_PERSONAL, NAMESPACE_OTHER, NAMESPACE_SHARED } kind;
 	const char *prefix;

@@ -133,8 +133,8 @@ SANITIZED = "flavour sanitizer" in subprocess.run([find_binary("imapd"), "--prin
 
 class Server:
     def __init__(self, users=("alice",), driver="unix", config="", keep=False, root=False, modules=None, settings=None,
-                 crashes=False):
-        """config: text added to imapd.conf. root: started as root, with real privilege separation. crashes: the test
+                 crashes=False, additions=None):
+        """config: text added to imapd.conf. settings: groups of it instead of what is there; additions: added to groups. root: started as root, with real privilege separation. crashes: the test
         makes processes crash, so that reports of deadly signals are no failure."""
         self.crashes = crashes
         self.root = root and os.getuid() == 0
@@ -145,6 +145,7 @@ class Server:
         self.process = None
         self.modules = modules
         self.settings = dict(settings or {})
+        self.additions = dict(additions or {})
         self._make()
 
     # -- files --
@@ -206,6 +207,9 @@ class Server:
             "module_loader": f'module_loader = {{ path = "{self.modules}"; check_owner = false; }};',
         }
         values.update(self.settings)
+        for group, text in self.additions.items():
+            begun = values.get(group) or f"{group} = {{ }};"
+            values[group] = begun[: begun.rindex("}")] + text + " };"
         return "\n".join(v for v in values.values() if v) + "\n" + self.extra + "\n"
 
     def write_config(self):

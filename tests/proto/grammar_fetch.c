@@ -142,6 +142,12 @@ static bool body_fields(struct grammar *g)
 	       number64(g, &octets);
 }
 
+/* RFC 9051 §9, media-message; RFC 3501 has RFC822 alone. */
+static bool is_message(struct grammar *g, struct str subtype)
+{
+	return str_ieqc(subtype, "rfc822") || (str_ieqc(subtype, "global") && (g->mode & GRAMMAR_UTF8) != 0);
+}
+
 static bool body_one_part(struct grammar *g, bool extended)
 {
 	AUTO_BUF struct buf type = BUF_INIT, subtype = BUF_INIT;
@@ -152,7 +158,7 @@ static bool body_one_part(struct grammar *g, bool extended)
 		return false;
 	if (str_ieqc(buf_str(&type), "multipart"))
 		return wanted(g, "no multipart without parts");
-	if (str_ieqc(buf_str(&type), "message") && str_ieqc(buf_str(&subtype), "rfc822") &&
+	if (str_ieqc(buf_str(&type), "message") && is_message(g, buf_str(&subtype)) &&
 	    !(want(g, ' ') && envelope(g) && want(g, ' ') && body(g, extended) && want(g, ' ') &&
 	        number64(g, &lines)))
 		return false;

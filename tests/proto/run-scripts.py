@@ -26,7 +26,7 @@ def text_of(script):
 
 def settings_of(script):
     found = re.findall(r"^# SETTING (\w+): (.*)$", text_of(script), re.M)
-    return tuple((group, f"{group} = {{ {text} }};") for group, text in found)
+    return tuple(found)
 
 
 def run(settings, scripts, first):
@@ -35,7 +35,7 @@ def run(settings, scripts, first):
     administrators = ", ".join(f'"{u}"' for u, script in zip(users, scripts) if "NEEDS administrator\n" in text_of(script))
     quota = f"quota = {{ administrators = [ {administrators} ]; }};"
     count = 0
-    with Server(users=users, driver=driver, settings={"auth": AUTH, "quota": quota, **dict(settings)}) as s:
+    with Server(users=users, driver=driver, settings={"auth": AUTH, "quota": quota}, additions=dict(settings)) as s:
         command = [f"{BUILD}/tests/proto/imap-script", "--port", str(s.port), "--user", ",".join(users), "--password", PASSWORD] + os.environ.get("MORTISE_SCRIPT_OPTIONS", "").split()
         for word in lacks:
             command += ["--lacks", word]
