@@ -175,7 +175,7 @@ static void test_delete(void **state)
 	ok(f, store_create(f->s, "#driver.debug/c", &f->e));
 	fails(f, store_delete(f->s, "INBOX", &f->e), MORTISE_E_INVALID);
 	fails(f, store_delete(f->s, "inbox", &f->e), MORTISE_E_INVALID);
-	fails(f, store_delete(f->s, "a", &f->e), MORTISE_E_INVALID); /* not empty */
+	fails(f, store_delete(f->s, "a", &f->e), MORTISE_E_NOTEMPTY); /* not empty */
 	ok(f, store_delete(f->s, "a/b", &f->e));
 	assert_false(exists(f, "mail/a/b"));
 	ok(f, store_delete(f->s, "a/", &f->e));
@@ -696,7 +696,7 @@ static void test_directory_format(void **state)
 	/* With children, DELETE leaves a level behind. */
 	ok(f, store_delete(f->s, "new/box", &f->e));
 	assert_string_equal(list_text(f, "", "new/box"), "new/box Noselect HasChildren\n");
-	fails(f, store_delete(f->s, "new/box", &f->e), MORTISE_E_INVALID);
+	fails(f, store_delete(f->s, "new/box", &f->e), MORTISE_E_NOTEMPTY);
 	ok(f, store_delete(f->s, "new/box/sub/deep", &f->e));
 	ok(f, store_delete(f->s, "new/box/sub", &f->e));
 	ok(f, store_delete(f->s, "new/box/child", &f->e));
