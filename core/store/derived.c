@@ -315,17 +315,25 @@ static bool has_uidvalidity(struct str value, uint32_t uidvalidity, struct str *
 	return str_u32(str_cut(id, ' '), &n) && n == uidvalidity && id->n > 0;
 }
 
-static void make_id(struct mailbox *m, struct buf *out)
+static void make_id(struct str identity, uint32_t uidvalidity, struct buf *out)
 {
-	AUTO_BUF struct buf identity = BUF_INIT;
+	AUTO_BUF struct buf all = BUF_INIT;
 	struct digest *d = digest_new();
 
-	target_identity(&m->target, &identity);
-	buf_printf(&identity, "%c%u", '\0', m->uidvalidity);
-	digest_add(d, buf_str(&identity));
+	buf_addstr(&all, identity);
+	buf_printf(&all, "%c%u", '\0', uidvalidity);
+	digest_add(d, buf_str(&all));
 	buf_reset(out);
-	buf_printf(out, "%u F", m->uidvalidity);
+	buf_printf(out, "%u F", uidvalidity);
 	digest_name(&d, out);
+}
+
+static void make_own_id(struct mailbox *m, struct buf *out)
+{
+	AUTO_BUF struct buf identity = BUF_INIT;
+
+	target_identity(&m->target, &identity);
+	make_id(buf_str(&identity), m->uidvalidity, out);
 }
 
 /* UIDVALIDITY, SP, id. *durable: it is an attribute. */
@@ -343,7 +351,7 @@ static int find_id(struct mailbox *m, struct buf *out, bool *durable, struct err
 		*durable = r > 0 && has_uidvalidity(buf_str(out), m->uidvalidity, &id);
 	}
 	if (!*durable)
-		make_id(m, out);
+		make_own_id(m, out);
 	return 0;
 }
 
@@ -362,7 +370,7 @@ void mailbox_id(struct mailbox *m, char out[MAILBOX_ID_SIZE])
 	}
 	if (find_id(m, &value, &durable, &e) != 0) {
 		log_err(MSG_STORE_INDEX, &e, mailbox_name(m));
-		make_id(m, &value);
+		make_own_id(m, &value);
 	} else if (m->index != NULL) {
 		index_wire_put(m->index, m->number, NO_UID, INDEX_EMAILID, STR(""), buf_str(&value));
 	}
@@ -371,52 +379,62 @@ void mailbox_id(struct mailbox *m, char out[MAILBOX_ID_SIZE])
 }
 
 /* ---- RENAME: what depended on the place becomes an attribute ---- */
-struct naming {
+
+struct keeping {
 	struct arena *arena;
-	VEC(const char *) names;
+	struct str path;
+	VEC(struct index_value) found; /* value: the identity */
 };
 
-static int on_name(void *arg, const struct list_entry *entry)
+/* At that path, or below it in either way: an id is the same whenever it is written down. */
+static int note_mailbox(void *arg, struct str identity, uint64_t number)
 {
-	struct naming *n = arg;
+	struct keeping *k = arg;
+	struct str path = identity;
 
-	if ((entry->attributes & LIST_NOSELECT) == 0)
-		*vec_push(&n->names) = arena_strdup(n->arena, entry->name);
+	str_cut(&path, '\0');
+	if (path.p != NULL && str_starts(path, k->path) &&
+	    (path.n == k->path.n || path.p[k->path.n] == '/' || path.p[k->path.n] == '.'))
+		*vec_push(&k->found) =
+		    (struct index_value){.mailbox = number, .value = arena_str(k->arena, identity)};
 	return 0;
 }
 
-static void keep_id(struct store *s, const char *name)
+/* Its id in place of its identity: 1, or 0 when it has one, or nobody was told any. */
+static int know_id(struct index *x, struct arena *a, struct index_value *v, struct err *e)
 {
 	AUTO_BUF struct buf value = BUF_INIT;
-	struct mailbox *m = NULL;
-	struct err e = ERR_INIT;
+	struct index_head head;
 	struct str id;
-	bool durable;
 
-	if (mailbox_open(s, name, MAILBOX_READ_ONLY | MAILBOX_KEEP_RECENT, &m, &e) == 0 &&
-	    find_id(m, &value, &durable, &e) == 0 && !durable && m->index != NULL &&
-	    index_persistent(m->index)) {
-		id = buf_str(&value);
-		index_attribute_set(m->index, m->number, MAILBOX_ID, &id, &e);
-	}
-	if (e.code != 0)
-		log_err(MSG_STORE_INDEX, &e, name);
-	if (m != NULL)
-		mailbox_close(&m);
+	if (index_head(x, v->mailbox, a, &head, e) != 0 ||
+	    index_attribute(x, v->mailbox, MAILBOX_ID, &value, e) < 0)
+		return e->code;
+	if (head.uidvalidity == 0 || has_uidvalidity(buf_str(&value), head.uidvalidity, &id))
+		return 0;
+	make_id(v->value, head.uidvalidity, &value);
+	v->value = arena_str(a, buf_str(&value));
+	return 1;
 }
 
-int store_keep_ids(struct store *s, const char *name, struct err *e)
+void store_keep_ids(struct store *s, const char *path)
 {
 	AUTO_ARENA struct arena *a = arena_new("ids");
-	struct naming n = {.arena = a, .names = VEC_INIT};
-	size_t i;
+	struct keeping k = {.arena = a, .path = str_of(path), .found = VEC_INIT};
+	struct err e = ERR_INIT;
+	struct index *x = store_index(s, &e);
+	size_t i, n = 0;
 
-	if (store_list(s, "", name, on_name, &n, e) == 0)
-		store_list(s, "", arena_printf(a, "%s/*", name), on_name, &n, e);
-	for (i = 0; i < n.names.n && e->code == 0; i++)
-		keep_id(s, n.names.v[i]);
-	vec_free(&n.names);
-	return e->code;
+	if (x != NULL && index_persistent(x) && index_mailboxes(x, note_mailbox, &k, &e) == 0) {
+		for (i = 0; i < k.found.n && e.code == 0; i++)
+			if (know_id(x, a, &k.found.v[i], &e) > 0)
+				k.found.v[n++] = k.found.v[i];
+		if (e.code == 0 && n > 0)
+			index_attribute_set_all(x, MAILBOX_ID, k.found.v, n, &e);
+	}
+	if (e.code != 0)
+		log_err(MSG_STORE_INDEX, &e, path);
+	vec_free(&k.found);
 }
 
 bool mailbox_keeps_save_dates(const struct mailbox *m)

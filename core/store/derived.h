@@ -39,8 +39,8 @@ int mailbox_thread_id(struct mailbox *m, const struct message *msg, struct str *
  */
 #define MAILBOX_ID_SIZE 32u
 void mailbox_id(struct mailbox *m, char out[MAILBOX_ID_SIZE]);
-/* Before RENAME: of the mailbox with this name and of those below. */
-int store_keep_ids(struct store *s, const char *name, struct err *e);
+/* Before RENAME: of the mailboxes that the index knows at this path (absolute) and below. One sync. */
+void store_keep_ids(struct store *s, const char *path);
 
 /* Whether save dates are kept (RFC 8514); if not, they are 0 or mean nothing. */
 bool mailbox_keeps_save_dates(const struct mailbox *m);

@@ -245,6 +245,13 @@ int index_attribute(struct index *x, uint64_t mailbox, struct str name, struct b
 /* `value` NULL: removed. */
 int index_attribute_set(
     struct index *x, uint64_t mailbox, struct str name, const struct str *value, struct err *e);
+/* The same attribute of many mailboxes, with one sync. */
+struct index_value {
+	uint64_t mailbox;
+	struct str value; /* p NULL: removed */
+};
+int index_attribute_set_all(
+    struct index *x, struct str name, const struct index_value *v, size_t count, struct err *e);
 typedef int index_attribute_fn(void *arg, struct str name, struct str value);
 /* Those whose names begin with `prefix`. */
 int index_attributes(

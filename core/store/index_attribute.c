@@ -62,46 +62,51 @@ static bool room_left(struct index *x)
 	return environment_octets(&x->state, &octets) != 0 || octets < limit;
 }
 
-static int set_once(struct index *x, uint64_t mailbox, struct key *k, const struct str *value)
+static int put(struct index *x, MDB_txn *txn, struct str name, const struct index_value *v)
+{
+	AUTO_BUF struct buf b = BUF_INIT;
+	struct key k;
+	int rc;
+
+	attribute_key(x, v->mailbox, name, &k);
+	if (v->value.p == NULL)
+		return value_delete(txn, x->state.dbi, &k);
+	buf_addstr(&b, v->value);
+	rc = room_left(x) ? value_put(txn, x->state.dbi, &k, &b) : INDEX_FULL;
+	return rc == 0 && v->mailbox != 0 ? name_keep(x, txn, index_actual(x, v->mailbox)) : rc;
+}
+
+static int set_once(struct index *x, struct str name, const struct index_value *v, size_t count)
 {
 	MDB_txn *txn = NULL;
 	int rc = index_need_state(x);
+	size_t i;
 
 	if (rc == 0)
 		rc = environment_write(x, &x->state, &txn);
-	if (rc != 0)
-		return rc;
-	if (value != NULL) {
-		AUTO_BUF struct buf b = BUF_INIT;
-
-		buf_addstr(&b, *value);
-		rc = room_left(x) ? value_put(txn, x->state.dbi, k, &b) : INDEX_FULL;
-		if (rc == 0 && mailbox != 0)
-			rc = name_keep(x, txn, index_actual(x, mailbox));
-	} else
-		rc = value_delete(txn, x->state.dbi, k);
+	for (i = 0; rc == 0 && i < count; i++)
+		rc = put(x, txn, name, &v[i]);
 	if (rc == 0)
 		rc = environment_commit(&txn);
 	environment_abort(&txn);
 	return rc;
 }
 
-int index_attribute_set(
-    struct index *x, uint64_t mailbox, struct str name, const struct str *value, struct err *e)
+int index_attribute_set_all(
+    struct index *x, struct str name, const struct index_value *v, size_t count, struct err *e)
 {
 	unsigned tries = 0;
+	struct key k;
 	int rc;
 
 	CHECK_OBJ(x, INDEX_MAGIC);
+	if (!attribute_key(x, 0, name, &k))
+		return err_fail(e, MORTISE_E_LIMIT, "The name is too long");
 	for (;;) {
-		struct key k;
-
-		if (!attribute_key(x, mailbox, name, &k))
-			return err_fail(e, MORTISE_E_LIMIT, "The name is too long");
 		if (x->private)
 			return err_fault(e, MORTISE_E_UNAVAILABLE,
 			    "an attribute cannot be kept: the index is in memory only");
-		rc = set_once(x, mailbox, &k, value);
+		rc = set_once(x, name, v, count);
 		if (rc == 0)
 			return 0;
 		if (rc == INDEX_FULL)
@@ -111,6 +116,14 @@ int index_attribute_set(
 		if (!index_recover(x, &x->state, rc, &tries))
 			return index_fault(e, rc, "writing an attribute");
 	}
+}
+
+int index_attribute_set(
+    struct index *x, uint64_t mailbox, struct str name, const struct str *value, struct err *e)
+{
+	const struct index_value v = {.mailbox = mailbox, .value = value != NULL ? *value : STR_NONE};
+
+	return index_attribute_set_all(x, name, &v, 1, e);
 }
 
 struct listing {

@@ -251,7 +251,8 @@ int store_rename(struct store *s, const char *from, const char *to, struct err *
 	n = strlen(old.text);
 	if (strncmp(old.text, new.text, n) == 0 && new.text[n] == '/')
 		return err_fail(e, MORTISE_E_INVALID, "A mailbox cannot be moved below itself");
-	if (store_keep_ids(s, old.text, e) == 0 && rename_other(s, &old, &new, a, e) == 0)
+	store_keep_ids(s, arena_printf(a, "%s/%s", s->root_path, old.path));
+	if (rename_other(s, &old, &new, a, e) == 0)
 		special_use_renamed(s, old.text, new.text);
 	return e->code;
 }
