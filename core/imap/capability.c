@@ -54,6 +54,7 @@ static const struct {
     {"SORT=DISPLAY", AFTER},          /* RFC 5957 */
     {"THREAD=ORDEREDSUBJECT", AFTER}, /* RFC 5256 */
     {"THREAD=REFERENCES", AFTER},     /* RFC 5256 */
+    {"THREAD=REFS", AFTER},           /* draft-ietf-morg-inthread */
 
     /* RFC 9208 */
     {"QUOTA", AFTER},

@@ -1,5 +1,6 @@
 /*
- * sort.c: SORT, THREAD and their UID forms (RFC 5256, RFC 5957), SORT with RETURN (RFC 5267 §3).
+ * sort.c: SORT, THREAD and their UID forms (RFC 5256, RFC 5957), SORT with RETURN (RFC 5267 §3),
+ * THREAD=REFS (draft-ietf-morg-inthread §4).
  */
 #include "imap/contexts.h"
 #include "search/sort.h"
@@ -195,6 +196,8 @@ static bool algorithm(struct parse *p, enum thread_algorithm *out)
 		*out = THREAD_ORDEREDSUBJECT;
 	else if (parse_word(p, "REFERENCES"))
 		*out = THREAD_REFERENCES;
+	else if (parse_word(p, "REFS"))
+		*out = THREAD_REFS;
 	else
 		return parse_fail(p, "Unknown threading algorithm");
 	return true;

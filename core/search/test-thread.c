@@ -206,6 +206,37 @@ static struct hostile hostile(void)
 }
 
 /* attack-084: with a walk up the thread for each link these would not end. */
+/* draft-ietf-morg-inthread §4: threads by their latest arrival, messages in them by sent date, no subjects.
+ */
+static void thread_08_refs(void **state UNUSED)
+{
+	static const struct {
+		const char *id, *references; /* each followed by NUL */
+		int64_t arrival, date;
+	} messages[] = {{"a@", "", 100, 9}, {"b@", "", 50, 8}, {"c@", "a@\0", 90, 7}, {"d@", "b@\0", 300, 1},
+	    {"e@", "b@\0", 10, 6}, {"f@", "gone@\0", 200, 5}, {"g@", "gone@\0", 20, 4}, {"h@", "", 300, 3}};
+	struct threading *t = threading_new(THREAD_REFS, 1000);
+	struct buf out = BUF_INIT;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(messages); i++) {
+		struct sort_record r = {.has_date = true, .date = messages[i].date};
+
+		r.texts[SORT_TEXT_SUBJECT] = STR("the same");
+		r.texts[SORT_TEXT_ID] = str_of(messages[i].id);
+		r.texts[SORT_TEXT_REFERENCES] = str_mem(messages[i].references,
+		    strlen(messages[i].references) + (messages[i].references[0] != '\0'));
+		assert_true(threading_add(
+		    t, &(struct sort_message){
+		           .number = (uint32_t)i + 1, .arrival = messages[i].arrival, .record = &r}));
+	}
+	threading_write(t, &out);
+	assert_string_equal(buf_cstr(&out), "(1 3)((7)(6))(2 (4)(5))(8)");
+	buf_free(&out);
+	threading_free(&t);
+	check(THREAD_REFS, NULL, 0, "");
+}
+
 static void thread_10_long_chains(void **state UNUSED)
 {
 	struct hostile h = hostile();
@@ -351,6 +382,7 @@ int main(void)
 	    cmocka_unit_test(thread_05_ids_that_are_missing_or_twice),
 	    cmocka_unit_test(thread_06_subjects),
 	    cmocka_unit_test(thread_07_dates),
+	    cmocka_unit_test(thread_08_refs),
 	    cmocka_unit_test(thread_10_long_chains),
 	    cmocka_unit_test(thread_11_loops_below_a_long_chain),
 	    cmocka_unit_test(thread_12_all_refer_to_all),

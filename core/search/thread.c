@@ -167,6 +167,7 @@ bool threading_add(struct threading *t, const struct sort_message *m)
 	*message = (struct thread_message){.number = m->number,
 	    .reply = m->record->reply,
 	    .date = sort_sent_date(m),
+	    .arrival = m->arrival,
 	    .subject = arena_str(t->arena, m->record->texts[SORT_TEXT_SUBJECT])};
 	if (t->algorithm == THREAD_ORDEREDSUBJECT)
 		return true;
@@ -213,8 +214,10 @@ void threading_write(struct threading *t, struct buf *out)
 	CHECK_OBJ(t, THREADING_MAGIC);
 	if (t->algorithm == THREAD_ORDEREDSUBJECT)
 		ordered_subject(t);
-	else
+	else if (t->algorithm == THREAD_REFERENCES)
 		references_finish(t);
+	else
+		refs_finish(t);
 	for (i = 0; i < t->roots.n; i++)
 		write_thread(t, t->roots.v[i], out);
 }

@@ -1,5 +1,6 @@
 /*
- * thread.h: THREAD (RFC 5256 §3): ORDEREDSUBJECT and REFERENCES.
+ * thread.h: THREAD: ORDEREDSUBJECT and REFERENCES (RFC 5256 §3), and REFS (draft-ietf-morg-inthread §4),
+ * which is REFERENCES without subjects, the thread with the latest arrival last.
  *
  * Messages come one after the other in the order of the mailbox, each with its sort record; then the threads
  * are written as the THREAD response shows them. Numbers of messages that were only named by others (dummies)
@@ -12,7 +13,7 @@
 
 #include "search/sort.h"
 
-enum thread_algorithm { THREAD_ORDEREDSUBJECT, THREAD_REFERENCES };
+enum thread_algorithm { THREAD_ORDEREDSUBJECT, THREAD_REFERENCES, THREAD_REFS };
 
 struct threading;
 /* `most`: messages and dummies together. */

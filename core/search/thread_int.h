@@ -12,7 +12,7 @@
 struct thread_message {
 	uint32_t number;
 	bool reply;
-	int64_t date; /* sent */
+	int64_t date, arrival; /* sent, and internal */
 	struct str subject;
 };
 
@@ -50,5 +50,6 @@ void thread_sort_roots(struct threading *t);
 /* ---- thread_references.c: steps of RFC 5256 §3 ---- */
 bool references_add(struct threading *t, uint32_t message, const struct sort_record *record); /* 1 */
 void references_finish(struct threading *t);                                                  /* 2 to 6 */
+void refs_finish(struct threading *t);                                                        /* of REFS */
 
 #endif

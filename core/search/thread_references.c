@@ -1,6 +1,8 @@
 /*
- * THREAD=REFERENCES (RFC 5256 §3), step by step.
+ * THREAD=REFERENCES (RFC 5256 §3), step by step, and THREAD=REFS, which is some of them.
  */
+#include <stdlib.h>
+
 #include "search/thread_int.h"
 
 #include "base/object.h"
@@ -213,4 +215,70 @@ void references_finish(struct threading *t)
 	for (node = 1; node < t->nodes.n; node++)
 		thread_sort_children(t, node);
 	thread_sort_roots(t);
+}
+
+/* ---- REFS ---- */
+struct latest {
+	uint32_t root;
+	uint32_t message; /* the one that came last, + 1 */
+	int64_t arrival;
+};
+
+static void look_at(const struct threading *t, uint32_t node, struct latest *l)
+{
+	uint32_t message = t->nodes.v[node].message;
+	int64_t arrival;
+
+	if (message == 0)
+		return;
+	arrival = t->messages.v[message - 1].arrival;
+	if (l->message == 0 || arrival > l->arrival || (arrival == l->arrival && message > l->message)) {
+		l->message = message;
+		l->arrival = arrival;
+	}
+}
+
+/* Through the whole thread, without recursion. */
+static struct latest latest_of(struct threading *t, uint32_t root)
+{
+	const struct thread_node *n = t->nodes.v;
+	struct latest l = {.root = root};
+
+	vec_clear(&t->scratch);
+	*vec_push(&t->scratch) = root;
+	while (t->scratch.n > 0) {
+		uint32_t node = t->scratch.v[--t->scratch.n], child;
+
+		look_at(t, node, &l);
+		for (child = n[node].first; child != 0; child = n[child].next)
+			*vec_push(&t->scratch) = child;
+	}
+	return l;
+}
+
+static int by_latest(const void *x, const void *y)
+{
+	const struct latest *a = x, *b = y;
+
+	if (a->arrival != b->arrival)
+		return a->arrival < b->arrival ? -1 : 1;
+	return a->message < b->message ? -1 : a->message > b->message;
+}
+
+void refs_finish(struct threading *t)
+{
+	VEC(struct latest) threads = VEC_INIT;
+	uint32_t node;
+	size_t i;
+
+	prune(t);
+	for (node = 1; node < t->nodes.n; node++)
+		thread_sort_children(t, node);
+	for (i = 0; i < t->roots.n; i++)
+		*vec_push(&threads) = latest_of(t, t->roots.v[i]);
+	if (threads.n > 0)
+		qsort(threads.v, threads.n, sizeof(*threads.v), by_latest);
+	for (i = 0; i < threads.n; i++)
+		t->roots.v[i] = threads.v[i].root;
+	vec_free(&threads);
 }
