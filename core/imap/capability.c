@@ -56,6 +56,11 @@ static const struct {
     {"THREAD=REFERENCES", AFTER},     /* RFC 5256 */
     {"THREAD=REFS", AFTER},           /* draft-ietf-morg-inthread */
 
+    /* RFC 4314, RFC 8440 */
+    {"ACL", AFTER},
+    {"RIGHTS=texk", AFTER},
+    {"LIST-MYRIGHTS", AFTER},
+
     /* RFC 9208 */
     {"QUOTA", AFTER},
     {"QUOTA=RES-STORAGE", AFTER},

@@ -117,6 +117,8 @@ static void run(struct session *s, const struct command *c, struct parse *p)
 		reply_bad(s, "No mailbox is selected");
 	else if ((c->flags & NUMBERS) != 0 && s->uidonly)
 		reply_bad_code(s, UIDREQUIRED, "Messages are named by UID only");
+	else if (c->state == SELECTED && end_revoked(s))
+		;
 	else if ((c->flags & PLAIN) == 0 || arguments_end(s, p))
 		c->handler(s, p);
 	log_crumb(NULL, NULL);

@@ -60,6 +60,8 @@ static void set_up(void)
 	world.store.inbox = (struct mortise_list){places, 1};
 	world.store.default_driver = "memory";
 	world.imap.bad_commands = 1000;
+	world.store.shared = arena_printf(world.arena, "%s/shared", world.home);
+	ASSERT(mkdir(world.store.shared, 0700) == 0);
 	world.drivers[0] = instance_builtin(world.arena, &memory_LTX_mortise_module, "memory");
 }
 

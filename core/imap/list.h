@@ -2,8 +2,8 @@
  * list.h: LIST in two forms.
  *
  * The old one (RFC 3501 §6.3.8) tells entries as the store finds them. The extended one (RFC 5258, RFC 5819,
- * RFC 6154) first gathers all names that may matter, existing ones and subscribed ones, each once; then it is
- * known which are selected and which have others below them that are (RECURSIVEMATCH).
+ * RFC 6154, RFC 8440) first gathers all names that may matter, existing ones and subscribed ones, each once;
+ * then it is known which are selected and which have others below them that are (RECURSIVEMATCH).
  */
 #ifndef MORTISE_IMAP_LIST_H
 #define MORTISE_IMAP_LIST_H
@@ -19,6 +19,7 @@
 #define LIST_OPTION_REMOTE 0x08u /* there are no remote mailboxes */
 #define LIST_OPTION_CHILDREN 0x10u
 #define LIST_OPTION_STATUS 0x20u
+#define LIST_OPTION_MYRIGHTS 0x40u
 
 struct list_request {
 	bool extended;

@@ -148,6 +148,12 @@ static bool forbids_selecting(int code)
 	       code == MORTISE_E_INVALID || code == MORTISE_E_UNSUPPORTED;
 }
 
+static bool wants(const struct gathering *g, const struct listed *x, unsigned option)
+{
+	return (g->r->wanted & option) != 0 && x->selected &&
+	       (x->entry.attributes & (LIST_NOSELECT | LIST_NONEXISTENT)) == 0;
+}
+
 /* STATUS comes behind its LIST, but what it finds may change that. */
 static void tell(struct gathering *g, struct listed *x)
 {
@@ -155,8 +161,7 @@ static void tell(struct gathering *g, struct listed *x)
 	struct list_line l = {.word = "LIST", .extended = true, .entry = x->entry, .uses = x->uses};
 	struct err e = ERR_INIT;
 
-	if ((g->r->wanted & LIST_OPTION_STATUS) != 0 && x->selected &&
-	    (x->entry.attributes & (LIST_NOSELECT | LIST_NONEXISTENT)) == 0)
+	if (wants(g, x, LIST_OPTION_STATUS))
 		status_write(g->s, &status, x->entry.name, &g->r->status, &e);
 	if (forbids_selecting(e.code))
 		l.entry.attributes = (l.entry.attributes & ~(LIST_MARKED | LIST_UNMARKED)) | LIST_NOSELECT;
@@ -164,6 +169,9 @@ static void tell(struct gathering *g, struct listed *x)
 		l.childinfo = g->r->select;
 	list_write(g->s, session_out(g->s), &l);
 	buf_addstr(session_out(g->s), buf_str(&status));
+	err_clear(&e);
+	if (wants(g, x, LIST_OPTION_MYRIGHTS))
+		myrights_write(g->s, session_out(g->s), x->entry.name, &e); /* RFC 8440 §3: or not at all */
 }
 
 /* The canonical patterns (RFC 5258 §2); an empty one matches nothing. */

@@ -13,6 +13,7 @@ static const struct option {
     {"REMOTE", LIST_OPTION_REMOTE, true, false},
     {"CHILDREN", LIST_OPTION_CHILDREN, false, true},
     {"STATUS", LIST_OPTION_STATUS, false, true},
+    {"MYRIGHTS", LIST_OPTION_MYRIGHTS, false, true},
 };
 
 static const struct option *find(struct str name, bool select)

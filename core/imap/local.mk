@@ -9,7 +9,7 @@ core_imap_libimap_a_SOURCES = \
 	core/imap/session.h core/imap/session_int.h core/imap/session.c core/imap/options.c \
 	core/imap/dispatch.def core/imap/dispatch.c core/imap/update.c \
 	core/imap/basic.c core/imap/enable.c core/imap/uidbatches.c core/imap/select.c core/imap/mailboxes.c core/imap/status.h core/imap/status.c core/imap/list.h core/imap/list.c \
-	core/imap/list_parse.c core/imap/list_extended.c core/imap/metadata.c core/imap/quota.c core/imap/idle.c \
+	core/imap/list_parse.c core/imap/list_extended.c core/imap/metadata.c core/imap/acl.c core/imap/quota.c core/imap/idle.c \
 	core/imap/append.c core/imap/store.c core/imap/copy.c \
 	core/imap/fetch.h core/imap/fetch.c core/imap/fetch_parse.c core/imap/fetch_body.c core/imap/fetch_global.c core/imap/fetch_binary.c \
 	core/imap/condstore.h core/imap/condstore.c core/imap/qresync.c \
@@ -72,7 +72,7 @@ core_imap_fuzz_session_LDFLAGS = $(FUZZ_LINK_FLAGS)
 core_imap_fuzz_session_LDADD = $(FUZZ_MAIN) core/imap/libimap.a core/net/libnet.a core/store/libstore.a \
 	core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a core/module/libmodule.a \
 	core/conf/libconf.a core/log/liblog.a core/base/libbase.a $(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) \
-	$(LMDB_LIBS) $(OPENSSL_LIBS)
+	$(LMDB_LIBS) $(ACL_LIBS) $(OPENSSL_LIBS)
 if !FUZZERS
 TESTS += core/imap/fuzz-session
 endif

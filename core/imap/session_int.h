@@ -167,6 +167,9 @@ bool arguments_end(struct session *s, struct parse *p);
 void update_view(struct session *s, bool may_expunge);
 /* "* n FETCH (", or "* uid UIDFETCH (" after ENABLE UIDONLY. */
 void write_fetch_head(struct session *s, uint32_t sequence, const struct message *msg);
+/* RFC 4314 §5.1.1: a session whose mailbox is another's, who took the right to it back, ends. True: it did.
+ */
+bool end_revoked(struct session *s);
 void write_flags(struct session *s, const struct message *msg); /* (\Seen kw) */
 void write_flag_lists(struct session *s);                       /* FLAGS, PERMANENTFLAGS */
 /*
@@ -181,6 +184,10 @@ bool parse_messages(struct session *s, struct parse *p, struct number_set *uids,
 void write_mailbox_name(const struct session *s, struct buf *out, const char *name);
 /* Likewise as string, for what is no whole name. */
 void write_name_prefix(const struct session *s, struct buf *out, const char *prefix);
+
+/* ---- acl.c ---- */
+/* "* MYRIGHTS name rights"; nothing when there is an error. */
+int myrights_write(struct session *s, struct buf *out, const char *mailbox, struct err *e);
 
 /* ---- quota.c ---- */
 /* After a message was added: the untagged [OVERQUOTA] of a soft quota (RFC 9208 §4.3.1). */

@@ -200,11 +200,20 @@ static void tell_news(struct session *s, struct telling *t, unsigned how)
 	arena_free(&t->arena);
 }
 
+bool end_revoked(struct session *s)
+{
+	if (!mailbox_revoked(s->mailbox))
+		return false;
+	log_msg(MSG_IMAP_REVOKED, "%s", mailbox_name(s->mailbox));
+	session_bye(s, MORTISE_E_PERM, "The selected mailbox is no longer shared with you in this way");
+	return true;
+}
+
 void update_view(struct session *s, bool may_expunge)
 {
 	struct telling t = {.s = s};
 
-	if (s->view == NULL)
+	if (s->view == NULL || end_revoked(s))
 		return;
 	tell_news(s, &t, may_expunge ? VIEW_MAY_EXPUNGE : 0);
 	s->unsettled = view_ghosts(s->view);

@@ -92,6 +92,7 @@ int append_begin(struct store *s, const char *name, struct append **out, struct 
 		release(a);
 		return e->code;
 	}
+	a->exempt = a->m->target.where != NULL; /* it is others' to count */
 	*out = a;
 	return 0;
 }
@@ -381,6 +382,9 @@ int append_copies(
 	size_t i;
 
 	CHECK_OBJ(a, APPEND_MAGIC);
+	/* One file in two mailboxes would have the permissions of one of them. */
+	if (a->m->target.shared || from->target.shared)
+		return err_fail(e, MORTISE_E_UNSUPPORTED, "Shared messages are copied");
 	if (!a->exempt && room_for_copies(a, from, messages, n, e) != 0)
 		return e->code;
 	for (i = 0; i < n; i++) {

@@ -81,7 +81,7 @@ static int copy_chosen(struct mailbox *m, const struct number_set *uids, const c
 		if (set_has(uids, m->records.v[i]->m.uid))
 			*vec_push(&chosen) = &m->records.v[i]->m;
 	if (append_begin(m->store, to, &batch, e) == 0) {
-		if (moved)
+		if (moved && m->target.where == NULL)
 			append_exempt(batch);
 		out->from = arena_array(a, chosen.n + 1, sizeof(*out->from));
 		for (i = 0; i < chosen.n; i++)

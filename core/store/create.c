@@ -2,6 +2,7 @@
 #include "log/log.h"
 #include "store/driver.h"
 #include "store/quota_int.h"
+#include "store/rights_int.h"
 #include "base/banned.h"
 
 int mailbox_make(struct store *s, struct target *t, struct instance *driver, struct err *e)
@@ -25,7 +26,7 @@ static int occupied(const struct target *t, const struct instance *driver, bool 
 /* What "x/" means. */
 static int make_level(struct store *s, const struct target *t, struct err *e)
 {
-	if (path_mkdirs(t->place.root, t->place.path, s->o->directory_mode, false) != 0)
+	if (path_mkdirs(t->place.root, t->place.path, t->place.dir_mode, false) != 0)
 		return err_errno(e, "mkdir %s/%s", t->directory, t->place.path);
 	return target_sync_parent(s, t, e);
 }
@@ -57,11 +58,13 @@ int store_create(struct store *s, const char *name, struct err *e)
 		return e->code;
 	if (n.inbox && n.driver == NULL)
 		return err_fail(e, MORTISE_E_EXISTS, "INBOX is always there");
-	if (!n.inbox && store_root(s, true, e) != 0)
+	if (!n.inbox && n.where == NULL && store_root(s, true, e) != 0)
 		return e->code;
 	if (target_find(s, &n, &t, e) != 0)
 		return e->code;
-	if (t.object == OBJECT_MAILBOX || n.directory || n.inbox || quota_begin(s, &room, &quota, e) == 0)
+	if (n.where != NULL ? target_may_name(s, &t, e) == 0
+	                    : t.object == OBJECT_MAILBOX || n.directory || n.inbox ||
+	                          quota_begin(s, &room, &quota, e) == 0)
 		make(s, &n, &t, e);
 	quota_done(&quota);
 	target_close(&t);

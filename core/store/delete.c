@@ -12,6 +12,7 @@
 #include "base/path.h"
 #include "log/log.h"
 #include "store/driver.h"
+#include "store/rights_int.h"
 #include "store/special_use.h"
 #include "base/banned.h"
 
@@ -96,7 +97,9 @@ int store_delete(struct store *s, const char *name, struct err *e)
 		return err_fail(e, MORTISE_E_INVALID, "INBOX cannot be deleted");
 	if (target_find(s, &n, &t, e) != 0)
 		return e->code;
-	if (t.object == OBJECT_DIRECTORY)
+	if (target_may_name(s, &t, e) != 0)
+		;
+	else if (t.object == OBJECT_DIRECTORY)
 		remove_name(s, &t, AT_REMOVEDIR, e);
 	else if (t.object != OBJECT_MAILBOX)
 		not_a_mailbox(&t, e);

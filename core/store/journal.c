@@ -39,6 +39,8 @@ bool store_journals_waiting(struct store *s)
 	struct timespec now;
 	struct stat st;
 
+	if (s->host != NULL)
+		return store_journals_waiting(s->host);
 	if (store_journals(s, false) < 0)
 		return false;
 	if (fstat(s->journals, &st) != 0)

@@ -22,8 +22,9 @@
 
 struct walk {
 	struct store *s;
-	struct pattern pattern;
-	bool levels; /* the pattern ends in a separator: only levels that can have others below */
+	const char *prefix;     /* of names that are others': "~fred/" */
+	struct pattern pattern; /* behind it */
+	bool levels;            /* the pattern ends in a separator: only levels that can have others below */
 	list_fn *fn;
 	void *arg;
 	struct err *e;
@@ -42,7 +43,8 @@ struct level {
 
 static int give(struct walk *w, const char *name, unsigned attributes)
 {
-	struct list_entry entry = {.name = name, .separator = '/', .attributes = attributes};
+	const char *told = w->prefix[0] != '\0' ? arena_printf(w->a, "%s%s", w->prefix, name) : name;
+	struct list_entry entry = {.name = told, .separator = '/', .attributes = attributes};
 	int r;
 
 	if (w->given++ >= w->s->o->list_entries) {
@@ -247,6 +249,7 @@ static int list_inbox(struct walk *w, bool children)
 	const struct name n = {.text = "INBOX", .inbox = true};
 	struct pattern p = w->pattern;
 	struct err e = ERR_INIT;
+	bool there = false;
 	unsigned bits;
 	struct target t;
 	size_t i;
@@ -257,10 +260,11 @@ static int list_inbox(struct walk *w, bool children)
 		return 0;
 	bits = children ? LIST_HASCHILDREN : LIST_HASNOCHILDREN;
 	if (target_find(w->s, &n, &t, &e) == 0) {
+		there = t.object == OBJECT_MAILBOX;
 		bits |= marks(&t);
 		target_close(&t);
 	}
-	return give(w, "INBOX", bits);
+	return there || w->prefix[0] == '\0' ? give(w, "INBOX", bits) : 0;
 }
 
 static int list_folders(struct walk *w)
@@ -309,17 +313,44 @@ static const char *start_path(struct walk *w, unsigned *depth)
 	return name_parse(w->s, path.p, 0, w->a, &n, &e) == 0 ? path.p : NULL;
 }
 
+/* "~fred/%": the walk is fred's. False: there is nothing to be seen. */
+static bool begin_guest(struct walk *w)
+{
+	struct str text = {w->pattern.text, w->pattern.n};
+	size_t end = str_find(text, '/');
+	struct err e = ERR_INIT;
+	struct store *guest;
+	const char *prefix;
+
+	if (text.n == 0 || (text.p[0] != '~' && text.p[0] != '#'))
+		return true;
+	if (end == text.n || str_find(str_sub(text, 0, end), '*') < end ||
+	    str_find(str_sub(text, 0, end), '%') < end)
+		return false;
+	prefix = arena_str(w->a, str_sub(text, 0, end)).p;
+	if (store_guest(w->s, prefix, &guest, &e) != 0)
+		return false;
+	w->prefix = arena_printf(w->a, "%s/", prefix);
+	w->s = guest != NULL ? guest : w->s;
+	w->pattern.n -= end + 1;
+	memmove(w->pattern.text, w->pattern.text + end + 1, w->pattern.n);
+	return w->pattern.n > 0;
+}
+
 int store_list(
     struct store *s, const char *reference, const char *pattern, list_fn *fn, void *arg, struct err *e)
 {
 	AUTO_ARENA struct arena *a = arena_new("list");
-	struct walk w = {.s = s, .fn = fn, .arg = arg, .e = e, .a = a};
+	struct walk w = {.s = s, .prefix = "", .fn = fn, .arg = arg, .e = e, .a = a};
 	struct err missing = ERR_INIT;
 	const char *path;
 	unsigned depth;
 
 	CHECK_OBJ(s, STORE_MAGIC);
 	pattern_set(&w.pattern, reference, pattern, '/');
+	if (!begin_guest(&w))
+		return 0;
+	s = w.s;
 	w.levels = w.pattern.n > 1 && w.pattern.text[w.pattern.n - 1] == '/';
 	store_root(s, false, &missing);
 	if (s->o->dot_folders && (s->root >= 0 || missing.code == MORTISE_E_NOTFOUND))
@@ -328,7 +359,9 @@ int store_list(
 		return e->code;
 	path = start_path(&w, &depth);
 	if (s->root < 0 || path == NULL || w.pattern.never)
-		return missing.code == MORTISE_E_NOTFOUND || s->root >= 0 ? 0 : err_take(e, &missing);
+		return missing.code == MORTISE_E_NOTFOUND || s->root >= 0 || s->host != NULL
+		           ? 0
+		           : err_take(e, &missing);
 	if (depth > 0) {
 		const struct level above = {.depth = depth - 1, .path = ""};
 

@@ -13,6 +13,7 @@ core_store_libstore_a_SOURCES = \
 	core/store/append.c core/store/copy.c core/store/convert.c core/store/column.h core/store/column.c core/store/status.c core/store/derived.h core/store/derived.c \
 	core/store/special_use.h core/store/special_use.c core/store/metadata.h core/store/metadata.c \
 	core/store/quota.h core/store/quota_int.h core/store/quota.c core/store/usage.c core/store/kernel_quota.c \
+	core/store/rights.h core/store/rights_int.h core/store/rights.c core/store/identifier.c core/store/acl.c core/store/guests.c \
 	core/store/view.c core/store/watch.c core/store/read.c \
 	core/store/source_file.h core/store/source_file.c core/store/cache.c \
 	core/store/spool.h core/store/spool.c \
@@ -29,7 +30,7 @@ store_test_support = \
 store_test_libs = \
 	core/store/libstore.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
 	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
-	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(OPENSSL_LIBS) $(CMOCKA_LIBS)
+	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(ACL_LIBS) $(OPENSSL_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += core/store/test-names core/store/test-mailbox core/store/test-watch core/store/test-fail \
 	core/store/test-source core/store/test-sync core/store/test-model core/store/test-index core/store/test-index-damage \
@@ -76,13 +77,13 @@ endif
 check_PROGRAMS += core/store/fuzz-names core/store/fuzz-index
 core_store_fuzz_index_SOURCES = core/store/fuzz-index.c
 core_store_fuzz_index_LDFLAGS = $(FUZZ_LINK_FLAGS)
-core_store_fuzz_index_LDADD = $(FUZZ_MAIN) core/store/libstore.a core/log/liblog.a core/base/libbase.a $(LMDB_LIBS)
+core_store_fuzz_index_LDADD = $(FUZZ_MAIN) core/store/libstore.a core/log/liblog.a core/base/libbase.a $(LMDB_LIBS) $(ACL_LIBS)
 core_store_fuzz_names_SOURCES = core/store/fuzz-names.c
 core_store_fuzz_names_LDFLAGS = $(FUZZ_LINK_FLAGS)
 core_store_fuzz_names_LDADD = $(FUZZ_MAIN) \
 	core/store/libstore.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
 	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
-	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(OPENSSL_LIBS)
+	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(ACL_LIBS) $(OPENSSL_LIBS)
 if !FUZZERS
 TESTS += core/store/fuzz-names core/store/fuzz-index
 endif
@@ -90,4 +91,4 @@ endif
 # Figures for a human, not a test.
 EXTRA_PROGRAMS = core/store/measure-index
 core_store_measure_index_SOURCES = core/store/measure-index.c
-core_store_measure_index_LDADD = core/store/libstore.a core/log/liblog.a core/base/libbase.a $(LMDB_LIBS)
+core_store_measure_index_LDADD = core/store/libstore.a core/log/liblog.a core/base/libbase.a $(LMDB_LIBS) $(ACL_LIBS)

@@ -10,6 +10,7 @@
 #include "base/io.h"
 #include "log/log.h"
 #include "store/driver.h"
+#include "store/rights_int.h"
 #include "store/sync.h"
 #include "base/banned.h"
 
@@ -323,4 +324,10 @@ bool mailbox_gone(const struct mailbox *m)
 {
 	CHECK_OBJ(m, MAILBOX_MAGIC);
 	return m->gone;
+}
+
+bool mailbox_revoked(const struct mailbox *m)
+{
+	CHECK_OBJ(m, MAILBOX_MAGIC);
+	return target_revoked(m->store, &m->target, !mailbox_read_only(m));
 }

@@ -87,6 +87,8 @@ void mailbox_rest(struct mailbox *m);
 int mailbox_sync(struct mailbox *m, struct err *e);
 /* The same name at another place or format now (deleted, replaced): the session must be told. */
 bool mailbox_gone(const struct mailbox *m);
+/* Of other people's: the right to read it, or to write it as it is open, was taken back. */
+bool mailbox_revoked(const struct mailbox *m);
 
 struct mailbox_status {
 	uint32_t messages, recent, unseen, deleted, uidnext, uidvalidity;

@@ -52,6 +52,25 @@ static int take_driver(const struct store *s, struct str *name, struct name *out
 	return 0;
 }
 
+/* "~fred/rest", "#shared/rest". */
+static int take_guest(struct store *s, struct str *name, struct arena *a, struct name *out, struct err *e)
+{
+	struct str rest = *name, prefix = str_cut(&rest, '/');
+
+	if (rest.p == NULL || rest.n == 0)
+		return err_fail(e, MORTISE_E_NOTFOUND, "No such mailbox");
+	if (store_guest(s, arena_str(a, prefix).p, &out->where, e) != 0)
+		return e->code;
+	*name = rest;
+	return 0;
+}
+
+/* The name that is told: with the prefix of another's. */
+static const char *whole(const struct name *n, const char *path, struct arena *a)
+{
+	return n->where != NULL ? arena_printf(a, "%s/%s", n->where->prefix, path) : path;
+}
+
 static int check_levels(const struct store *s, struct str name, unsigned how, struct err *e)
 {
 	struct str rest = name;
@@ -86,7 +105,7 @@ static bool inbox_twin(struct str name)
 }
 
 int name_parse(
-    const struct store *s, const char *text, unsigned how, struct arena *a, struct name *out, struct err *e)
+    struct store *s, const char *text, unsigned how, struct arena *a, struct name *out, struct err *e)
 {
 	struct str name = str_of(text);
 
@@ -103,17 +122,19 @@ int name_parse(
 	if (str_istarts(name, STR(DRIVER_PREFIX)) && (how & NAME_MAY_CHOOSE) != 0 &&
 	    take_driver(s, &name, out, e) != 0)
 		return e->code;
-	if (name.n > 0 && name.p[0] == '#')
-		return err_fail(e, MORTISE_E_NOTFOUND, "No such namespace");
-	if (name.n > 0 && name.p[0] == '~')
-		return err_fail(e, MORTISE_E_NOTFOUND, "No names of other users here");
+	if (name.n > 0 && (name.p[0] == '#' || name.p[0] == '~')) {
+		if (take_guest(s, &name, a, out, e) != 0)
+			return e->code;
+		if (out->where != NULL)
+			s = out->where;
+	}
 	if (name.n > 1 && name.p[name.n - 1] == '/' && (how & NAME_DIRECTORY) != 0) {
 		out->directory = true;
 		name.n--;
 	}
 	if (str_ieqc(name, "INBOX")) {
 		out->inbox = true;
-		out->text = "INBOX";
+		out->text = whole(out, "INBOX", a);
 		return 0;
 	}
 	if (check_levels(s, name, how, e) != 0)
@@ -129,6 +150,7 @@ int name_parse(
 	if (name_hidden(s, out->path))
 		return (how & NAME_NEW) != 0 ? refuse(e, "the server keeps such names for itself")
 		                             : err_fail(e, MORTISE_E_NOTFOUND, "No such mailbox");
+	out->text = whole(out, out->text, a);
 	return 0;
 }
 

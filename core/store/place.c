@@ -11,7 +11,7 @@
 #include "base/io.h"
 #include "base/path.h"
 #include "log/log.h"
-#include "store/store_int.h"
+#include "store/rights_int.h"
 #include "base/banned.h"
 
 static void start(const struct store *s, struct target *t, int root, const char *directory, const char *path,
@@ -146,14 +146,29 @@ int target_path(struct store *s, const char *name, const char *path, struct targ
 	return 0;
 }
 
+/* What one may not look at is like what is not there. */
+static int out_of_sight(struct err *e)
+{
+	if (e->code != MORTISE_E_PERM && e->code != MORTISE_E_UNAVAILABLE)
+		return e->code;
+	err_clear(e);
+	return err_fail(e, MORTISE_E_NOTFOUND, "No such mailbox");
+}
+
 int target_find(struct store *s, const struct name *n, struct target *out, struct err *e)
 {
+	struct store *at = n->where != NULL ? n->where : s;
+
 	CHECK_OBJ(s, STORE_MAGIC);
 	if (n->inbox)
-		return find_inbox(s, n, out, e);
-	if (store_root(s, false, e) != 0)
-		return e->code;
-	return target_path(s, n->text, n->path, out, e);
+		find_inbox(at, n, out, e);
+	else if (store_root(at, false, e) == 0)
+		target_path(at, n->text, n->path, out, e);
+	if (e->code != 0)
+		return n->where != NULL ? out_of_sight(e) : e->code;
+	out->where = n->where;
+	target_share(at, out);
+	return 0;
 }
 
 int target_mailbox(
@@ -170,7 +185,7 @@ int target_mailbox(
 		}
 		out->driver = n.driver;
 	}
-	if (out->object == OBJECT_MAILBOX || (out->object == OBJECT_MISSING && n.inbox))
+	if (out->object == OBJECT_MAILBOX || (out->object == OBJECT_MISSING && n.inbox && n.where == NULL))
 		return 0;
 	not_a_mailbox(out, e);
 	target_close(out);
@@ -192,9 +207,9 @@ int target_parents(struct store *s, const struct target *t, unsigned *made, stru
 		dir = path_parent(t->place.root, path, &last, store_how(s));
 		if (dir < 0)
 			goto failed;
-		if (mkdirat(dir, last, s->o->directory_mode) == 0) {
+		if (mkdirat(dir, last, t->place.dir_mode) == 0) {
 			++*made;
-			if (fchmodat(dir, last, s->o->directory_mode, 0) != 0 ||
+			if (fchmodat(dir, last, t->place.dir_mode, 0) != 0 ||
 			    path_sync_parent(t->place.root, path, store_how(s)) != 0)
 				goto failed;
 		} else if (errno != EEXIST) {

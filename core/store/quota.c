@@ -235,6 +235,8 @@ int store_quota_roots(struct store *s, const char *mailbox, struct arena *a, con
 	*count = 0;
 	if (name_parse(s, mailbox, NAME_MAY_CHOOSE | NAME_DIRECTORY, a, &n, e) != 0)
 		return e->code;
+	if (n.where != NULL)
+		return 0; /* the owner's quota, which is not this user's business */
 	list[(*count)++] = "";
 	if (n.inbox) {
 		if (target_find(s, &n, &t, e) != 0)

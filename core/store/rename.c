@@ -16,6 +16,7 @@
 #include "store/derived.h"
 #include "store/driver.h"
 #include "store/metadata.h"
+#include "store/rights_int.h"
 #include "store/special_use.h"
 #include "base/banned.h"
 
@@ -100,7 +101,9 @@ static int rename_found(struct store *s, struct target *from, const struct name 
 
 	if (target_find(s, name, &to, e) != 0)
 		return e->code;
-	if (to.object != OBJECT_MISSING)
+	if (target_may_name(s, from, e) != 0 || target_may_name(s, &to, e) != 0)
+		;
+	else if (to.object != OBJECT_MISSING)
 		err_fail(e, MORTISE_E_EXISTS, "Mailbox already exists");
 	else if (target_parents(s, &to, &made, e) == 0) {
 		if (move(s, from, &to, e) != 0)
@@ -222,7 +225,7 @@ static int rename_other(
 {
 	struct target t;
 
-	if (s->o->dot_folders)
+	if (s->o->dot_folders && old->where == NULL)
 		return rename_folders(s, old, new, a, e);
 	if (target_find(s, old, &t, e) != 0)
 		return e->code;
@@ -246,6 +249,8 @@ int store_rename(struct store *s, const char *from, const char *to, struct err *
 		return e->code;
 	if (new.inbox)
 		return err_fail(e, MORTISE_E_EXISTS, "INBOX is always there");
+	if (old.where != new.where || (old.where != NULL && (old.inbox || old.where->o->dot_folders)))
+		return err_fail(e, MORTISE_E_UNSUPPORTED, "This mailbox cannot be moved there");
 	if (old.inbox)
 		return rename_inbox(s, new.text, e);
 	n = strlen(old.text);

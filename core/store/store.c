@@ -74,6 +74,24 @@ static const struct mortise_option store_option_table[] = {
         .help = "largest value of one METADATA entry"),
     MORTISE_OPTION(struct store_options, metadata_entries, UINT, "100", .min = "10", .max = "10000",
         .help = "most METADATA entries of one mailbox, and of an account"),
+    MORTISE_OPTION(struct store_options, other_users, LIST, "", .since = "0.1",
+        .help = "directories that the mail of other users may be in",
+        .detail =
+            "Mailbox `x` of user `fred` is then `~fred/x`, and what fred shares by file permissions or "
+            "SETACL can be used. For example `\"/home\", \"/var/mail\"`: sessions are no longer confined to "
+            "their own user's directories, but also reach these, with no more than file permissions to keep "
+            "them apart there. Empty: there are no such names."),
+    MORTISE_OPTION(struct store_options, shared, PATH, "", .since = "0.1",
+        .help = "directory of the mailboxes `#shared/…`",
+        .detail = "New mailboxes there have mode 0660, directories 0770. Empty: there are no such names."),
+    MORTISE_OPTION(struct store_options, public, PATH, "", .since = "0.1",
+        .help = "directory of the mailboxes `#public/…`",
+        .detail = "New mailboxes there have mode 0666, directories 0777. Empty: there are no such names."),
+    MORTISE_OPTION(struct store_options, ftp, PATH, "", .since = "0.1",
+        .help = "directory of the mailboxes `#ftp/…`",
+        .detail = "New mailboxes there have mode 0644, directories 0755. Empty: there are no such names."),
+    MORTISE_OPTION(struct store_options, guests, UINT, "100", .since = "0.1", .min = "1", .max = "10000",
+        .help = "other users and shared directories that one session reaches at most"),
     MORTISE_OPTION(struct store_options, index_state_size, SIZE, "1G", .min = "1M",
         .help = "largest file of what mailboxes cannot hold (index.state)"),
     MORTISE_OPTION(struct store_options, index_cache_size, SIZE, "4G", .min = "1M",
@@ -208,6 +226,7 @@ int store_open_drivers(const struct store_options *o, const struct store_user *u
 		store_close(&s);
 		return e->code;
 	}
+	store_guest_namespaces(s);
 	*out = s;
 	return 0;
 }
@@ -230,6 +249,7 @@ void store_close(struct store **sp)
 		return;
 	TAKE_OBJ(s, sp, STORE_MAGIC);
 	ASSERT(s->open == NULL);
+	store_close_guests(s);
 	io_close(&s->root);
 	io_close(&s->journals);
 	store_index_close(s);
@@ -240,7 +260,8 @@ void store_close(struct store **sp)
 
 size_t store_directories(const struct store *s, struct arena *a, const char *const **out)
 {
-	const char **list = arena_array(a, s->place_count + 4, sizeof(*list));
+	const char **list =
+	    arena_array(a, s->place_count + 4 + store_guest_directory_limit(s), sizeof(*list));
 	const char *slash = strrchr(s->subscriptions_path, '/');
 	size_t n = 0, i;
 
@@ -250,6 +271,7 @@ size_t store_directories(const struct store *s, struct arena *a, const char *con
 	list[n++] = arena_strndup(a, s->subscriptions_path, (size_t)(slash - s->subscriptions_path) + 1);
 	for (i = 0; i < s->place_count; i++)
 		list[n++] = s->places[i].directory;
+	n += store_guest_directories(s, list + n);
 	*out = list;
 	return n;
 }
@@ -305,11 +327,9 @@ int store_stopped(const struct store *s, struct err *e)
 
 size_t store_namespaces(const struct store *s, const struct store_namespace **out)
 {
-	static const struct store_namespace personal = {NAMESPACE_PERSONAL, "", '/'};
-
 	CHECK_OBJ(s, STORE_MAGIC);
-	*out = &personal;
-	return 1;
+	*out = s->namespaces;
+	return s->namespace_count;
 }
 
 struct instance *store_driver(const struct store *s, struct str name)
@@ -376,6 +396,8 @@ int store_journals(struct store *s, bool create)
 	AUTO_BUF struct buf path = BUF_INIT;
 
 	CHECK_OBJ(s, STORE_MAGIC);
+	if (s->host != NULL)
+		return store_journals(s->host, create);
 	if (s->journals >= 0 || s->journals_tried)
 		return s->journals;
 	buf_printf(&path, "%s/journals", s->state_path);

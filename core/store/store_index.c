@@ -57,6 +57,8 @@ struct index *store_index(struct store *s, struct err *e)
 	bool there;
 
 	CHECK_OBJ(s, STORE_MAGIC);
+	if (s->host != NULL)
+		return store_index(s->host, e);
 	if (s->shared == NULL) {
 		there = store_state(s) == 0 && stat(s->state_path, &st) == 0;
 		s->shared = there ? find(&st) : NULL;

@@ -68,6 +68,13 @@ struct store {
 	const struct quota_options *quota_options; /* NULL: nothing is limited */
 	struct quota_limits *quota;                /* as configured */
 	bool quota_soft;                           /* a warning is due: store_quota_warns */
+	const struct store_namespace *namespaces;
+	size_t namespace_count;
+	struct store *guests, *next_guest; /* mail that is not the user's own: guests.c */
+	size_t guest_count;
+	struct store *host; /* of a guest: whose session it is */
+	const char *prefix; /* of a guest's names, without the separator: "~fred", "#shared" */
+	int kind;           /* NAMESPACE_… */
 	int (*stop)(void *arg);
 	void *stop_arg;
 	void (*tick)(void *arg);
@@ -107,6 +114,7 @@ struct instance *store_default_driver(const struct store *s, struct err *e);
 struct name {
 	const char *text;        /* canonical: INBOX in capitals, without prefix and trailing separator */
 	const char *path;        /* below the mail directory */
+	struct store *where;     /* the guest whose it is, or NULL: the user's own */
 	bool inbox;              /* INBOX itself */
 	bool directory;          /* it ended with the separator */
 	struct instance *driver; /* from "#driver.NAME/", or NULL */
@@ -116,7 +124,7 @@ struct name {
 #define NAME_DIRECTORY 0x04u  /* a trailing separator is allowed */
 /* Checks and takes apart. INVALID, NOTFOUND (no such namespace), LIMIT. */
 int name_parse(
-    const struct store *s, const char *text, unsigned how, struct arena *a, struct name *out, struct err *e);
+    struct store *s, const char *text, unsigned how, struct arena *a, struct name *out, struct err *e);
 /* Whether a file or directory called `path` (below the mail directory) may be seen at all. */
 bool name_hidden(const struct store *s, const char *path);
 
@@ -129,6 +137,8 @@ enum object { OBJECT_MISSING, OBJECT_MAILBOX, OBJECT_DIRECTORY, OBJECT_OTHER };
 struct target {
 	struct mortise_place place;
 	const char *directory; /* absolute path of place.root: for watches and messages */
+	struct store *where;   /* as in struct name */
+	bool shared;           /* what is made in it is for others, too */
 	int own_root;          /* place.root when it is closed with the target, else -1 */
 	enum object object;
 	struct instance *driver; /* of OBJECT_MAILBOX; of a missing INBOX: what would make it */
@@ -155,6 +165,15 @@ static inline unsigned store_how(const struct store *s)
 {
 	return s->o->confine ? 0 : 2u; /* PATH_UNCONFINED */
 }
+
+/* ---- guests.c ---- */
+/* What a prefix without its separator means: a store, NULL for the user's own, or NOTFOUND, LIMIT. */
+int store_guest(struct store *s, const char *prefix, struct store **out, struct err *e);
+void store_guest_namespaces(struct store *s);
+void store_close_guests(struct store *s);
+/* The configured directories; at most store_guest_directory_limit. */
+size_t store_guest_directories(const struct store *s, const char **out);
+size_t store_guest_directory_limit(const struct store *s);
 
 /* ---- folders.c: names and directories of Maildir++ (dot_folders) ---- */
 struct folder {

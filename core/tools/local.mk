@@ -20,13 +20,13 @@ sbin_PROGRAMS += imapctl
 imapctl_SOURCES = core/tools/imapctl.c
 imapctl_LDADD = core/store/libstore.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
 	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
-	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS)
+	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(ACL_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += core/tools/test-imapctl
 TESTS += core/tools/test-imapctl
 core_tools_test_imapctl_SOURCES = core/tools/test-imapctl.c
 core_tools_test_imapctl_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
-core_tools_test_imapctl_LDADD = core/store/libstore.a core/log/liblog.a core/base/libbase.a $(LMDB_LIBS) $(CMOCKA_LIBS)
+core_tools_test_imapctl_LDADD = core/store/libstore.a core/log/liblog.a core/base/libbase.a $(LMDB_LIBS) $(ACL_LIBS) $(CMOCKA_LIBS)
 EXTRA_core_tools_test_imapctl_DEPENDENCIES = imapctl$(EXEEXT)
 endif

@@ -35,7 +35,7 @@ modules_unix_test_store_SOURCES = modules/unix/test-store.c $(UNIX_SOURCES)
 modules_unix_test_store_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 modules_unix_test_store_LDFLAGS = -Wl,--wrap=pread64
 modules_unix_test_store_LDADD = core/store/libstore.a core/search/libsearch.a core/mime/libmime.a \
-	core/charset/libcharset.a $(UNIX_TEST_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(OPENSSL_LIBS)
+	core/charset/libcharset.a $(UNIX_TEST_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(ACL_LIBS) $(OPENSSL_LIBS)
 modules_unix_test_lock_SOURCES = modules/unix/test-lock.c $(UNIX_TEST_SUPPORT)
 modules_unix_test_lock_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 modules_unix_test_lock_LDADD = $(UNIX_TEST_LIBS)

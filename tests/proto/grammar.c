@@ -758,42 +758,6 @@ static bool metadata_data(struct grammar *g)
 	return want(g, ')');
 }
 
-/*
- * RFC 9208 §7; an empty list is in §4.2.1. The usage may be above the limit: a limit can be lowered, and
- * other programs deliver.
- */
-static bool quota_data(struct grammar *g)
-{
-	static const char *const names[] = {"STORAGE", "MESSAGE", "MAILBOX", "ANNOTATION-STORAGE"};
-	unsigned seen = 0, i;
-	uint64_t n;
-
-	if (!want(g, ' ') || !astring(g, NULL) || !want(g, ' ') || !want(g, '('))
-		return false;
-	if (take(g, ')'))
-		return true;
-	do {
-		for (i = 0; i < 4 && !take_word(g, names[i]); i++)
-			;
-		if (i == 4 || (seen & 1u << i) != 0)
-			return wanted(g, "a resource of RFC 9208, each once");
-		seen |= 1u << i;
-		if (!want(g, ' ') || !number64(g, &n) || !want(g, ' ') || !number64(g, &n))
-			return false;
-	} while (take(g, ' '));
-	return want(g, ')');
-}
-
-static bool quotaroot_data(struct grammar *g)
-{
-	if (!want(g, ' ') || !mailbox(g))
-		return false;
-	while (take(g, ' '))
-		if (!astring(g, NULL))
-			return false;
-	return true;
-}
-
 /* RFC 2342 §6: NIL, or one or more (prefix delimiter *(SP string SP "(" strings ")")). */
 static bool namespaces(struct grammar *g)
 {
@@ -923,7 +887,8 @@ static bool untagged(struct grammar *g)
 	} kinds[] = {{"CAPABILITY", capability_data}, {"FLAGS", flags_data}, {"LIST", mailbox_list},
 	    {"LSUB", mailbox_list}, {"STATUS", status_data}, {"SEARCH", search_data}, {"SORT", search_data},
 	    {"THREAD", thread_data}, {"METADATA", metadata_data}, {"QUOTA", quota_data},
-	    {"QUOTAROOT", quotaroot_data}, {"NAMESPACE", namespace_data}, {"ID", id_data},
+	    {"QUOTAROOT", quotaroot_data}, {"ACL", acl_data}, {"MYRIGHTS", myrights_data},
+	    {"LISTRIGHTS", listrights_data}, {"NAMESPACE", namespace_data}, {"ID", id_data},
 	    {"ENABLED", enabled_data}, {"COMPARATOR", comparator_data}, {"ESEARCH", esearch_data},
 	    {"VANISHED", vanished_data}, {"UIDBATCHES", uidbatches_data}};
 	size_t i;

@@ -1,4 +1,4 @@
-/* grammar_int.h: the words of the grammar, used by its three files. */
+/* grammar_int.h: the words of the grammar, used by its files. */
 #ifndef TESTS_PROTO_GRAMMAR_INT_H
 #define TESTS_PROTO_GRAMMAR_INT_H
 
@@ -39,6 +39,12 @@ bool capability_data(struct grammar *g);
 /* "(" [flag *(SP flag)] ")"; `extra` is one more flag that may stand there: \Recent or \*. */
 bool flag_list(struct grammar *g, const char *extra);
 
+/* grammar_acl.c: behind "* QUOTA" and so on */
+bool quota_data(struct grammar *g);
+bool quotaroot_data(struct grammar *g);
+bool acl_data(struct grammar *g);
+bool myrights_data(struct grammar *g);
+bool listrights_data(struct grammar *g);
 /* grammar_code.c: [ code ] SP text */
 bool resp_text(struct grammar *g);
 /* grammar_fetch.c: "(" objectid ")" */

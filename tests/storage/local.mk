@@ -9,7 +9,7 @@ CRASH_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/storage
 CRASH_LDADD = \
 	core/store/libstore.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
 	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
-	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(OPENSSL_LIBS)
+	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(ACL_LIBS) $(OPENSSL_LIBS)
 CRASH_TESTS = tests/storage/crash tests/storage/crash-mbx tests/storage/crash-maildir tests/storage/crash-mh
 check_PROGRAMS += $(CRASH_TESTS)
 TESTS += $(CRASH_TESTS)
