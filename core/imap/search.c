@@ -18,19 +18,26 @@
 struct searching {
 	const struct search_scope *scope;
 	const struct message *message;
-	bool gone; /* a message's text was needed and is not there any more */
+	struct search_target target; /* what is not of one message is there from the beginning */
+	bool gone;                   /* a message's text was needed and is not there any more */
+	struct str keyword;          /* that was asked for last, */
+	size_t keyword_bit;          /* and its place; behind the last: the mailbox does not have it */
 	VEC(struct column *) columns;
 };
 
 static bool has_keyword(void *arg, struct str keyword)
 {
-	const struct searching *x = arg;
-	size_t count = mailbox_keyword_count(x->scope->mailbox), bit;
+	struct searching *x = arg;
+	size_t count = mailbox_keyword_count(x->scope->mailbox), bit = x->keyword_bit;
 
-	for (bit = 0; bit < count; bit++)
-		if (str_ieqc(keyword, mailbox_keyword(x->scope->mailbox, bit)))
-			return (x->message->keywords >> bit & 1) != 0;
-	return false;
+	if (x->keyword.p != keyword.p) {
+		for (bit = 0; bit < count && !str_ieqc(keyword, mailbox_keyword(x->scope->mailbox, bit));
+		     bit++)
+			;
+		x->keyword = keyword;
+		x->keyword_bit = bit;
+	}
+	return bit < count && (x->message->keywords >> bit & 1) != 0;
 }
 
 static int open_message(void *arg, struct source **out, struct err *e)
@@ -75,39 +82,45 @@ static uint8_t relevancy_of(const struct search_target *t)
 	return t->fuzzy_matches > 0 ? (uint8_t)(t->relevancy / t->fuzzy_matches) : 100;
 }
 
+static void prepare_target(struct searching *x)
+{
+	x->target = (struct search_target){.has_keyword = has_keyword,
+	    .save_dates = mailbox_keeps_save_dates(x->scope->mailbox),
+	    .has_object_id = has_object_id,
+	    .folded_field = folded_field,
+	    .open = open_message,
+	    .arg = x,
+	    .now = clock_seconds()};
+}
+
 /* 1, 0, or a code. */
-static int matches(struct searching *x, const struct search_request *request, uint32_t sequence, int64_t now,
+static int matches(struct searching *x, const struct search_request *request, uint32_t sequence,
     struct arena *scratch, struct err *e)
 {
 	const struct message *msg = x->message;
-	struct search_target target = {.sequence = sequence,
-	    .uid = msg->uid,
-	    .flags = msg->flags,
-	    .recent = msg->recent,
-	    .has_keyword = has_keyword,
-	    .internal_date = msg->internal_date,
-	    .zone = msg->zone,
-	    .save_dates = mailbox_keeps_save_dates(x->scope->mailbox),
-	    .save_date = msg->save_date,
-	    .has_object_id = has_object_id,
-	    .folded_field = folded_field,
-	    .octets = msg->octets,
-	    .modseq = msg->modseq,
-	    .open = open_message,
-	    .arg = x,
-	    .now = now};
+	struct search_target *t = &x->target;
 	int r = 0;
 
 	if (message_unknown(msg)) {
 		x->gone = true;
 		return 0;
 	}
-	if (request->sized && mailbox_octets(x->scope->mailbox, msg, &target.octets, e) != 0)
+	t->sequence = sequence;
+	t->uid = msg->uid;
+	t->flags = msg->flags;
+	t->recent = msg->recent;
+	t->internal_date = msg->internal_date;
+	t->zone = msg->zone;
+	t->save_date = msg->save_date;
+	t->octets = msg->octets;
+	t->modseq = msg->modseq;
+	t->relevancy = t->fuzzy_matches = 0;
+	if (request->sized && mailbox_octets(x->scope->mailbox, msg, &t->octets, e) != 0)
 		r = e->code;
 	if (r == 0)
-		r = search_match(request->program, &target, scratch, e);
+		r = search_match(request->program, t, scratch, e);
 	if (r > 0 && x->scope->relevancy != NULL)
-		x->scope->relevancy[sequence - 1] = relevancy_of(&target);
+		x->scope->relevancy[sequence - 1] = relevancy_of(t);
 	if (r == MORTISE_E_EXPUNGED) {
 		x->gone = true;
 		err_clear(e);
@@ -134,9 +147,9 @@ static int look_at_all(
 	AUTO_ARENA struct arena *scratch = arena_new("search");
 	const search_numbers *among = x->scope->among;
 	size_t count = among != NULL ? among->n : view_count(x->scope->view), i;
-	int64_t now = clock_seconds();
 	bool reads = request->sized || search_needs_message(request->program);
 
+	prepare_target(x);
 	for (i = 0; i < count; i++) {
 		size_t at = request->backward ? count - 1 - i : i;
 		uint32_t sequence = among != NULL ? among->v[at] : (uint32_t)at + 1;
@@ -147,12 +160,13 @@ static int look_at_all(
 		if ((reads || i % 256 == 0) && session_stopped(x->scope->s))
 			return err_fail(e, MORTISE_E_CANCELLED, "Interrupted");
 		x->message = view_message(x->scope->view, sequence);
-		r = matches(x, request, sequence, now, scratch, e);
+		r = matches(x, request, sequence, scratch, e);
 		if (r < 0)
 			return r;
 		if (r > 0)
 			*vec_push(found) = sequence;
-		arena_clear(scratch);
+		if (reads)
+			arena_clear(scratch);
 		if (r > 0 && found->n == request->most)
 			break;
 	}

@@ -541,7 +541,28 @@ static int evaluate(struct match *m, const struct search *root, struct err *e)
 	return r;
 }
 
-int search_match(const struct search *s, struct search_target *t, struct arena *scratch, struct err *e)
+#define UNDECIDED 2
+
+/* By keys that look at the record only, which come first: 1, 0, or UNDECIDED. */
+static int decide_by_record(const struct search *root, const struct search_target *t)
+{
+	const struct search *s;
+
+	if (root->key != SEARCH_AND)
+		return is_group(root) || root->cost != 0 ? UNDECIDED : match_record(root, t);
+	for (s = root->child; s != NULL; s = s->next) {
+		const struct search *key = s->key == SEARCH_NOT && s->child != NULL ? s->child : s;
+
+		if (is_group(key) || key->cost != 0)
+			return UNDECIDED;
+		if (match_record(key, t) == (key != s))
+			return 0;
+	}
+	return 1;
+}
+
+static int match_message(
+    const struct search *s, struct search_target *t, struct arena *scratch, struct err *e)
 {
 	struct match m = {.target = t, .arena = scratch};
 	int r = is_list(s) ? evaluate_list(&m, s, e) : evaluate(&m, s, e);
@@ -551,4 +572,11 @@ int search_match(const struct search *s, struct search_target *t, struct arena *
 	buf_free(&m.utf8);
 	buf_free(&m.folded);
 	return r;
+}
+
+int search_match(const struct search *s, struct search_target *t, struct arena *scratch, struct err *e)
+{
+	int r = decide_by_record(s, t);
+
+	return r != UNDECIDED ? r : match_message(s, t, scratch, e);
 }

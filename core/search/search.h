@@ -94,9 +94,9 @@ struct search {
 	bool fuzzy;        /* about the text will do (fuzzy.h), whatever the comparator */
 	/* Filled by search_prepare too. */
 	enum comparator comparator;
-	struct str name;                 /* `field` in lower case */
-	const uint32_t *borders;         /* of `folded`, for the search in one pass (text.h) */
-	unsigned cost;                   /* the dearest key at or below this one */
+	struct str name;         /* `field` in lower case */
+	const uint32_t *borders; /* of `folded`, for the search in one pass (text.h) */
+	unsigned cost;           /* of the dearest key at or below this one; 0: the record is enough */
 	const struct fuzzy_words *words; /* NULL: exactly the text */
 };
 

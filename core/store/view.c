@@ -162,15 +162,21 @@ void views_lost(struct mailbox *m)
 }
 
 /* A view's seats, when somebody looks at one of them. */
-static void need(const struct view *v)
+static void load(const struct view *v)
 {
 	struct err e = ERR_INIT;
 
-	CHECK_OBJ(v, VIEW_MAGIC);
-	if (v->filled || records_load(v->m, &e) == 0)
+	if (records_load(v->m, &e) == 0)
 		return;
 	log_err(MSG_STORE_INDEX, &e, v->m->target.place.name);
 	views_lost(v->m);
+}
+
+static inline void need(const struct view *v)
+{
+	CHECK_OBJ(v, VIEW_MAGIC);
+	if (!v->filled)
+		load(v);
 }
 
 int view_open(struct mailbox *m, struct view **out, struct err *e)
