@@ -26,6 +26,7 @@ include tests/docs/local.mk
 include tests/abi/local.mk
 include tests/modules/local.mk
 include tests/fuzz/local.mk
+include tests/authn/local.mk
 include tests/roles/local.mk
 include tests/storage/local.mk
 include tests/interop/local.mk

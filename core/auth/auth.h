@@ -107,6 +107,13 @@ int auth_lookup(struct auth_chain *c, const char *user, uint64_t deadline, struc
  */
 int auth_credential(struct auth_chain *c, const char *user, uint32_t kind, uint64_t deadline, struct arena *a,
     const char **text, struct buf *why);
+/*
+ * What each backend says by itself, in their order: MORTISE_AUTH_… and why, for who wants to know why
+ * somebody cannot log in. Each has `timeout` ms. password NULL: who it is, without one.
+ */
+typedef void auth_verdict(void *arg, const char *backend, int result, const char *why);
+void auth_verdicts(struct auth_chain *c, const struct auth_facts *f, const char *user, const char *password,
+    size_t password_size, uint64_t timeout, struct arena *a, auth_verdict *tell, void *arg);
 /* A user name before any backend sees it: UTF-8, no controls, 1…255 octets. */
 bool auth_user_name_ok(struct str name);
 /* "ok", "mismatch"…: MORTISE_AUTH_… as text for logs. */

@@ -1,5 +1,6 @@
 #include "auth/auth.h"
 #include "auth/identity.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/banned.h"
 
@@ -229,11 +230,10 @@ static int take_identity(struct auth_chain *c, const struct question *q, const s
 	return identity_resolve(c->options, c->unprivileged, record, q->user, s->a, s->out, why);
 }
 
-int auth_verify(struct auth_chain *c, const struct auth_facts *f, const char *user, const char *password,
-    size_t password_size, uint64_t deadline, struct arena *a, struct auth_identity *out, struct buf *why)
+static struct mortise_attempt attempt_of(
+    const struct auth_facts *f, const char *user, const char *password, size_t password_size)
 {
-	struct identity_sink sink = {a, out};
-	struct mortise_attempt attempt = {.size = sizeof(attempt),
+	return (struct mortise_attempt){.size = sizeof(struct mortise_attempt),
 	    .user = user,
 	    .password = password,
 	    .password_size = password_size,
@@ -241,6 +241,13 @@ int auth_verify(struct auth_chain *c, const struct auth_facts *f, const char *us
 	    .remote = f->remote != NULL ? f->remote : "",
 	    .local = f->local != NULL ? f->local : "",
 	    .tls = f->tls};
+}
+
+int auth_verify(struct auth_chain *c, const struct auth_facts *f, const char *user, const char *password,
+    size_t password_size, uint64_t deadline, struct arena *a, struct auth_identity *out, struct buf *why)
+{
+	struct identity_sink sink = {a, out};
+	struct mortise_attempt attempt = attempt_of(f, user, password, password_size);
 	struct question q = {.op = "verify", .attempt = &attempt, .user = user, .deadline = deadline};
 	const char *lower;
 	int r;
@@ -314,4 +321,37 @@ int auth_credential(struct auth_chain *c, const char *user, uint32_t kind, uint6
 		return MORTISE_AUTH_UNKNOWN;
 	}
 	return run(c, &q, take_credential, &sink, why);
+}
+
+void auth_verdicts(struct auth_chain *c, const struct auth_facts *f, const char *user, const char *password,
+    size_t password_size, uint64_t timeout, struct arena *a, auth_verdict *tell, void *arg)
+{
+	struct mortise_attempt attempt = attempt_of(f, user, password, password_size);
+	struct question q = {.op = password != NULL ? "verify" : "lookup",
+	    .attempt = password != NULL ? &attempt : NULL,
+	    .user = user};
+	struct auth_identity identity;
+	struct identity_sink sink = {a, &identity};
+	size_t count, i;
+	struct instance *const *list;
+
+	CHECK_OBJ(c, CHAIN_MAGIC);
+	list = registry_instances(c->registry, MORTISE_KIND_PASSWORD, &count);
+	for (i = 0; i < count; i++) {
+		struct call_env env = {.deadline = clock_ms() + timeout, .journal_dir = -1};
+		AUTO_BUF struct buf why = BUF_INIT;
+		struct mortise_user record;
+		struct call call;
+		int r;
+
+		if (!can_answer(list[i], &q)) {
+			tell(arg, list[i]->pub.name, MORTISE_AUTH_NEXT, "cannot answer such a question");
+			continue;
+		}
+		r = ask(list[i], &q, &call, &env, &record, &why);
+		if (r == MORTISE_AUTH_OK)
+			r = take_identity(c, &q, &record, &sink, &why);
+		call_clear(&call);
+		tell(arg, list[i]->pub.name, r, buf_cstr(&why));
+	}
 }

@@ -160,11 +160,10 @@ static void warn_about_offer(struct registry *g, const struct auth_options *o)
 			    o->mechanisms.items[i]);
 }
 
-/* Registry and options; NULL when the configuration cannot be used. */
-static struct registry *prepare(struct conf *conf, bool unprivileged, struct arena *a, struct auth_options *o)
+struct registry *auth_prepare(
+    struct conf *conf, bool unprivileged, struct arena *a, struct conf_report *report, struct auth_options *o)
 {
 	static const uint32_t kinds[] = {MORTISE_KIND_PASSWORD, MORTISE_KIND_SASL};
-	struct conf_report *report = conf_report_new(a);
 	struct module_options modules;
 	struct registry *g;
 	struct err e = ERR_INIT;
@@ -172,7 +171,6 @@ static struct registry *prepare(struct conf *conf, bool unprivileged, struct are
 	conf_fill(conf, &auth_conf_group, o, a, report);
 	conf_fill(conf, &module_conf_group, &modules, a, report);
 	g = registry_load(conf, &modules, kinds, ARRAY_LEN(kinds), true, report);
-	conf_report_log(report);
 	if (conf_errors(report) > 0)
 		return NULL;
 	registry_prepare(g, MORTISE_KIND_PASSWORD);
@@ -190,8 +188,10 @@ int auth_role(struct conf *conf, int control, bool unprivileged)
 	struct arena *a = arena_new("auth role");
 	struct role_state s = {.control = control};
 	struct auth_options options;
-	struct registry *g = prepare(conf, unprivileged, a, &options);
+	struct conf_report *report = conf_report_new(a);
+	struct registry *g = auth_prepare(conf, unprivileged, a, report, &options);
 
+	conf_report_log(report);
 	if (g == NULL) {
 		arena_free(&a);
 		return EXIT_CONFIG;

@@ -33,9 +33,18 @@
 #ifndef MORTISE_AUTH_ROLE_H
 #define MORTISE_AUTH_ROLE_H
 
+#include "auth/auth.h"
 #include "conf/conf.h"
 
 /* `unprivileged`: every account maps to this process's own uid. */
 int auth_role(struct conf *conf, int control, bool unprivileged);
+
+/*
+ * How the role begins, for it and for who asks the same backends by hand: reads the options, loads and
+ * prepares backends and mechanisms, becomes auth.run_user. NULL when the configuration cannot be used; the
+ * report says why, or the log.
+ */
+struct registry *auth_prepare(struct conf *conf, bool unprivileged, struct arena *a,
+    struct conf_report *report, struct auth_options *o);
 
 #endif

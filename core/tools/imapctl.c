@@ -1,5 +1,6 @@
 /*
- * imapctl: looks after a running or resting server. So far: the index. See imapctl(8).
+ * imapctl: looks after a running or resting server: the index, and why somebody cannot log in
+ * (imapctl_auth.h). See imapctl(8).
  *
  * It is the user whose index it opens, never root: what lies in a home may be anything.
  */
@@ -19,6 +20,7 @@
 #include "log/log.h"
 #include "store/index.h"
 #include "store/store.h"
+#include "tools/imapctl_auth.h"
 #include "base/banned.h"
 
 #define EXIT_NO 1      /* what was asked for is not there, or damaged */
@@ -30,11 +32,15 @@ static const char usage[] = "usage: imapctl [OPTION]… index COMMAND MAILBOX\n"
                             "  show    print what the index knows\n"
                             "  drop    forget it; the mailbox is read anew when it is next opened\n"
                             "  verify  read all of it and count what is damaged\n"
+                            "       imapctl [OPTION]… auth test USER\n"
+                            "  test    ask each password backend; the password is read from standard input\n"
                             "MAILBOX is INBOX, a name below the mail directory, or an absolute path.\n"
                             "options:\n"
                             "  -a, --all            instead of MAILBOX: all of the user's\n"
-                            "  -c, --config FILE    imapd.conf, for store\n"
+                            "  -c, --config FILE    imapd.conf\n"
                             "  -d, --state-dir DIR  instead of store.state_dir\n"
+                            "  -l, --lookup         auth test: who is it, without a password\n"
+                            "  -s, --service NAME   auth test: instead of imap\n"
                             "  -u, --user USER      whose index; only root may say another's\n"
                             "  -h, --help           this\n";
 
@@ -44,8 +50,8 @@ struct known {
 };
 
 struct imapctl {
-	const char *config, *state, *user;
-	bool all;
+	const char *config, *state, *user, *service;
+	bool all, lookup;
 	struct arena *arena;
 	struct store_options options;
 	struct store *store;
@@ -276,6 +282,12 @@ static int run(struct imapctl *t, int argc, char **argv)
 	} commands[] = {{"show", show}, {"drop", drop}, {"verify", verify}};
 	size_t i;
 
+	if (argc == 3 && strcmp(argv[0], "auth") == 0 && strcmp(argv[1], "test") == 0) {
+		struct auth_test test = {
+		    .config = t->config, .user = argv[2], .service = t->service, .lookup = t->lookup};
+
+		return auth_test(&test);
+	}
 	if (argc != (t->all ? 2 : 3) || strcmp(argv[0], "index") != 0) {
 		fputs(usage, stderr);
 		return EXIT_USAGE;
@@ -296,13 +308,14 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"all", no_argument, NULL, 'a'},
 	    {"config", required_argument, NULL, 'c'}, {"state-dir", required_argument, NULL, 'd'},
+	    {"lookup", no_argument, NULL, 'l'}, {"service", required_argument, NULL, 's'},
 	    {"user", required_argument, NULL, 'u'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	struct imapctl t = {.known = VEC_INIT};
 	int c, status;
 
 	log_start("imapctl");
 	log_catch_crashes();
-	while ((c = getopt_long(argc, argv, "ac:d:u:h", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "ac:d:ls:u:h", options, NULL)) != -1) {
 		switch (c) {
 		case 'a':
 			t.all = true;
@@ -312,6 +325,12 @@ int main(int argc, char **argv)
 			break;
 		case 'd':
 			t.state = optarg;
+			break;
+		case 'l':
+			t.lookup = true;
+			break;
+		case 's':
+			t.service = optarg;
 			break;
 		case 'u':
 			t.user = optarg;

@@ -17,8 +17,10 @@ mortise_module_LDADD = core/module/libmodule.a core/conf/libconf.a core/log/libl
 EXTRA_mortise_module_DEPENDENCIES = $(BUILTIN_DEPS)
 
 sbin_PROGRAMS += imapctl
-imapctl_SOURCES = core/tools/imapctl.c
-imapctl_LDADD = core/store/libstore.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
+imapctl_SOURCES = core/tools/imapctl.c core/tools/imapctl_auth.c core/tools/imapctl_auth.h
+imapctl_LDFLAGS = $(AM_LDFLAGS) $(BUILTIN_LDFLAGS)
+EXTRA_imapctl_DEPENDENCIES = $(BUILTIN_DEPS)
+imapctl_LDADD = core/auth/libauth.a core/store/libstore.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
 	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
 	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(ACL_LIBS)
 

@@ -1,0 +1,4 @@
+# tests/authn: password backends as an administrator asks them, against the real components where they need one.
+AUTHN_TESTS = tests/authn/verdicts.py
+TESTS += $(AUTHN_TESTS)
+EXTRA_DIST += $(AUTHN_TESTS) tests/lib/authn.py
