@@ -81,9 +81,23 @@ static int ask(struct store *s, struct target *t, int fd, struct err *e)
 	return 0;
 }
 
-static struct recognised *memory_of(struct store *s, const struct stat *st)
+/* Where it is remembered; NULL: there is no such block yet. */
+static struct recognised *memory_of(const struct store *s, const struct stat *st)
 {
-	return &s->recognised[(st->st_ino ^ st->st_dev) % ARRAY_LEN(s->recognised)];
+	size_t at = (size_t)((st->st_ino ^ st->st_dev) % (RECOGNISED_BLOCKS * RECOGNISED_BLOCK));
+	struct recognised *block = s->recognised[at / RECOGNISED_BLOCK];
+
+	return block != NULL ? &block[at % RECOGNISED_BLOCK] : NULL;
+}
+
+void recognised_forget(struct store *s)
+{
+	size_t i;
+
+	for (i = 0; i < RECOGNISED_BLOCKS; i++) {
+		mem_free(s->recognised[i]);
+		s->recognised[i] = NULL;
+	}
 }
 
 static bool same_time(const struct timespec *a, const struct timespec *b)
@@ -95,7 +109,7 @@ static bool remembered(struct store *s, struct target *t)
 {
 	const struct recognised *r = memory_of(s, &t->st);
 
-	if (r->dev != t->st.st_dev || r->ino != t->st.st_ino || r->size != t->st.st_size ||
+	if (r == NULL || r->dev != t->st.st_dev || r->ino != t->st.st_ino || r->size != t->st.st_size ||
 	    !same_time(&r->mtime, &t->st.st_mtim) || !same_time(&r->ctime, &t->st.st_ctim))
 		return false;
 	if (r->driver == NULL)
@@ -109,10 +123,14 @@ static void remember(struct store *s, const struct target *t)
 {
 	const struct stat *st = &t->st;
 	int64_t settled = clock_seconds() - SETTLED;
+	struct recognised **block;
 
 	if (t->driver == NULL &&
 	    (t->place.inbox || st->st_mtim.tv_sec >= settled || st->st_ctim.tv_sec >= settled))
 		return;
+	block = &s->recognised[(st->st_ino ^ st->st_dev) / RECOGNISED_BLOCK % RECOGNISED_BLOCKS];
+	if (*block == NULL)
+		*block = mem_array(RECOGNISED_BLOCK, sizeof(**block));
 	*memory_of(s, st) = (struct recognised){.driver = t->driver,
 	    .dev = st->st_dev,
 	    .ino = st->st_ino,

@@ -253,6 +253,7 @@ void store_close(struct store **sp)
 	io_close(&s->root);
 	io_close(&s->journals);
 	store_index_close(s);
+	recognised_forget(s);
 	arena_free(&s->arena);
 	s->magic = 0;
 	mem_free(s);

@@ -44,7 +44,9 @@ struct recognised {
 	off_t size;
 	struct timespec mtime, ctime;
 };
-#define RECOGNISED 1024u
+/* As many as this at most, in blocks that are there when something was found that belongs in them. */
+#define RECOGNISED_BLOCKS 16u
+#define RECOGNISED_BLOCK 64u
 
 struct store {
 	uint32_t magic;
@@ -79,8 +81,8 @@ struct store {
 	void *stop_arg;
 	void (*tick)(void *arg);
 	void *tick_arg;
-	struct mailbox *open; /* open mailboxes, linked */
-	struct recognised recognised[RECOGNISED];
+	struct mailbox *open;                             /* open mailboxes, linked */
+	struct recognised *recognised[RECOGNISED_BLOCKS]; /* or NULL */
 };
 
 /* store_open for code that brings its drivers along (unit tests, tools). The array must outlive the store. */
@@ -193,6 +195,7 @@ bool folder_below(const char *name, const char *above);
 /* ---- recognise.c ---- */
 /* Fills object, driver, st. Errors: PERM, CORRUPT (the driver says damaged), IO… */
 int recognise(struct store *s, struct target *t, struct err *e);
+void recognised_forget(struct store *s); /* what was remembered of that */
 /* Refused with the right words when it is not a mailbox. */
 int not_a_mailbox(const struct target *t, struct err *e);
 

@@ -196,7 +196,7 @@ static void run_case(struct fixture *f, size_t c, size_t code)
 
 		open_scene(f, &s);
 		before = picture(f, s.m);
-		memset(f->s->recognised, 0, sizeof(f->s->recognised));
+		recognised_forget(f->s);
 		arm(f, cases[c].callback, codes[code].name, after);
 		r = cases[c].run(f, &s);
 		said = f->e;
