@@ -22,7 +22,7 @@ imapctl_LDFLAGS = $(AM_LDFLAGS) $(BUILTIN_LDFLAGS)
 EXTRA_imapctl_DEPENDENCIES = $(BUILTIN_DEPS)
 imapctl_LDADD = core/auth/libauth.a core/store/libstore.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
 	core/module/libmodule.a core/conf/libconf.a core/log/liblog.a core/base/libbase.a \
-	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(ACL_LIBS)
+	$(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) $(LMDB_LIBS) $(ACL_LIBS) $(OPENSSL_LIBS)
 
 if HAVE_CMOCKA
 check_PROGRAMS += core/tools/test-imapctl
