@@ -12,7 +12,7 @@
  * want RFC 6855 §4 to the letter.
  */
 #include "base/clock.h"
-#include "imap/session_int.h"
+#include "imap/limits.h"
 #include "mime/recode.h"
 #include "store/spool.h"
 #include "base/banned.h"
@@ -71,10 +71,12 @@ static int announce(struct appending *a, const struct announced *m, uint64_t oct
 static void begin_message(struct appending *a, const struct announced *m)
 {
 	struct session *s = a->s;
+	const char *too_many;
+	uint64_t most = limit_append(s, &too_many);
 
 	if (m->octets == 0)
 		err_fail(&a->err, MORTISE_E_INVALID, "A message may not be empty");
-	else if (a->messages >= s->o->append_messages)
+	else if (a->messages >= most && (a->code = too_many, true))
 		err_fail(&a->err, MORTISE_E_LIMIT, "Too many messages in one APPEND");
 	else if (m->utf8 && !session_utf8(s))
 		err_fail(&a->err, MORTISE_E_UNSUPPORTED, "ENABLE UTF8=ACCEPT comes first");

@@ -85,6 +85,10 @@ void capability_write(struct buf *out, const struct capability_facts *f)
 	buf_adds(out, f->literal_minus ? " LITERAL-" : " LITERAL+"); /* RFC 7888 */
 	if (f->append_limit != 0)
 		buf_printf(out, " APPENDLIMIT=%llu", (unsigned long long)f->append_limit); /* RFC 7889 */
+	if (f->message_limit != 0)                                                         /* RFC 9738 */
+		buf_printf(out, " MESSAGELIMIT=%llu", (unsigned long long)f->message_limit);
+	else if (f->save_limit != 0)
+		buf_printf(out, " SAVELIMIT=%llu", (unsigned long long)f->save_limit);
 	if (f->authenticated)
 		return;
 	if (f->starttls)

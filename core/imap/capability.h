@@ -12,11 +12,12 @@
 
 struct capability_facts {
 	bool authenticated;
-	bool starttls;          /* may be offered now */
-	bool login_disabled;    /* LOGIN would be refused now */
-	bool literal_minus;     /* LITERAL- instead of LITERAL+ */
-	uint64_t append_limit;  /* largest message; 0: not told */
-	const char *mechanisms; /* "PLAIN LOGIN": what AUTHENTICATE takes now; NULL or "" none */
+	bool starttls;                      /* may be offered now */
+	bool login_disabled;                /* LOGIN would be refused now */
+	bool literal_minus;                 /* LITERAL- instead of LITERAL+ */
+	uint64_t append_limit;              /* largest message; 0: not told */
+	uint64_t message_limit, save_limit; /* 0: none */
+	const char *mechanisms;             /* "PLAIN LOGIN": what AUTHENTICATE takes now; NULL or "" none */
 };
 
 /* "IMAP4rev1 LITERAL+ …", without "CAPABILITY" and line end: for the response and for response codes. */

@@ -2,7 +2,7 @@
  * copy.c: COPY and UID COPY (RFC 3501 §6.4.7) with COPYUID (RFC 4315), MOVE and UID MOVE (RFC 6851), and the
  * forms of EXPUNGE.
  */
-#include "imap/session_int.h"
+#include "imap/limits.h"
 #include "base/banned.h"
 
 static void write_uids(struct session *s, struct buf *out, const uint32_t *uids, size_t count)
@@ -73,6 +73,10 @@ static void copy_or_move(struct session *s, struct parse *p, bool move)
 		    s, NULL, move ? "MOVE completed: no such messages" : "COPY completed: no such messages");
 		return;
 	}
+	if (move)
+		limit_messages(s, &uids);
+	else if (limit_copy(s, &uids))
+		return;
 	session_progress(s, 0, 0);
 	if (move)
 		mailbox_move(s->mailbox, &uids, to, s->arena, &result, &e);
@@ -111,10 +115,31 @@ void command_expunge(struct session *s, struct parse *p UNUSED)
 	expunge(s, NULL);
 }
 
+/* What the limit counts. */
+static void only_deleted(struct session *s, struct number_set *uids)
+{
+	struct number_set deleted = {0};
+	uint32_t count = view_count(s->view), i;
+	size_t cap = 0;
+
+	for (i = 1; i <= count; i++) {
+		const struct message *msg = view_message(s->view, i);
+
+		if ((msg->flags & MORTISE_FLAG_DELETED) != 0 && set_has(uids, msg->uid))
+			set_add(s->arena, &deleted, &cap, msg->uid);
+	}
+	*uids = deleted;
+}
+
 void command_uid_expunge(struct session *s, struct parse *p)
 {
 	struct number_set uids;
 
-	if (parse_messages(s, p, &uids, NULL) && arguments_end(s, p))
-		expunge(s, &uids);
+	if (!parse_messages(s, p, &uids, NULL) || !arguments_end(s, p))
+		return;
+	if (s->o->message_limit != 0) {
+		only_deleted(s, &uids);
+		limit_messages(s, &uids);
+	}
+	expunge(s, &uids);
 }

@@ -3,6 +3,7 @@
  */
 #include "base/clock.h"
 #include "imap/condstore.h"
+#include "imap/limits.h"
 #include "log/log.h"
 #include "base/banned.h"
 
@@ -171,6 +172,7 @@ void session_dispatch(struct session *s, bool at_stream)
 	s->reply = (struct reply){0};
 	s->command = "";
 	s->bad_code = NULL;
+	s->limited_to = 0;
 	s->rested = false;
 	s->progress.due = clock_ms_coarse() + s->o->progress;
 	s->tag = arena_str(s->arena, reader_tag(s->reader));
@@ -180,6 +182,7 @@ void session_dispatch(struct session *s, bool at_stream)
 	if (s->broken || (s->ended && !s->reply.given))
 		return;
 	ASSERT(s->reply.given);
+	limit_tell(s);
 	condstore_settle(s);
 	response(session_out(s), s->tag, s->reply.status, s->reply.code, s->reply.text);
 	s->bad = s->reply.status == RESPONSE_BAD ? s->bad + 1 : 0;

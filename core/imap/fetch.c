@@ -3,6 +3,7 @@
  */
 #include "imap/condstore.h"
 #include "imap/fetch.h"
+#include "imap/limits.h"
 #include "store/derived.h"
 #include "base/banned.h"
 
@@ -11,6 +12,7 @@ struct fetching {
 	const struct fetch_request *request;
 	struct number_set seen; /* messages that \Seen is to be set on */
 	size_t seen_room;
+	bool downward;    /* from the highest UID to the lowest (RFC 9738 §3.1) */
 	struct err err;   /* the first item that could not be had */
 	bool unknown_cte; /* and why */
 };
@@ -188,23 +190,28 @@ static uint32_t sequence_of(const struct session *s, uint32_t uid, uint32_t last
 	return view_sequence(s->view, uid);
 }
 
+static void fetch_range(struct fetching *x, const struct set_range *r, uint32_t *sequence)
+{
+	uint64_t since = x->request->changed_since;
+	struct session *s = x->f.s;
+	uint32_t n = r->high - r->low, i;
+
+	for (i = 0; i <= n && !s->broken && !session_stopped(s); i++) {
+		*sequence = sequence_of(s, x->downward ? r->high - i : r->low + i, *sequence);
+		if (since == 0 || view_message(s->view, *sequence)->modseq > since)
+			one_message(x, *sequence);
+	}
+}
+
 static void fetch_messages(struct fetching *x, const struct number_set *uids)
 {
 	struct session *s = x->f.s;
-	uint64_t since = x->request->changed_since;
-	uint32_t uid, sequence = 0;
+	uint32_t sequence = 0;
 	size_t i;
 
-	for (i = 0; i < uids->n; i++)
-		for (uid = uids->v[i].low; uid <= uids->v[i].high; uid++) {
-			if (session_stopped(s))
-				return;
-			sequence = sequence_of(s, uid, sequence);
-			if (since == 0 || view_message(s->view, sequence)->modseq > since)
-				one_message(x, sequence);
-			if (s->broken)
-				return;
-		}
+	for (i = 0; i < uids->n && !s->broken && !s->ended; i++)
+		fetch_range(x, &uids->v[x->downward ? uids->n - 1 - i : i], &sequence);
+	set_sort(&x->seen);
 }
 
 /*
@@ -263,6 +270,9 @@ void command_fetch(struct session *s, struct parse *p)
 		fetch_vanished(s, &request, arguments);
 	if (request.partial)
 		take_range(s, &request.range, &uids);
+	if (request.partial && limit_exceeded(s, set_count(&uids)))
+		return;
+	x.downward = limit_messages(s, &uids);
 	x.request = &request;
 	x.f.arena = arena_new("fetch");
 	fetch_messages(&x, &uids);

@@ -41,6 +41,12 @@ static const struct mortise_option table[] = {
         .help = "most different keywords in one STORE or APPEND"),
     IMAP_OPTION(
         append_messages, UINT, "1000", .min = "1", .max = "100000", .help = "most messages in one APPEND"),
+    IMAP_OPTION(message_limit, UINT, "0", .max = "4294967295",
+        .help = "most messages that one command works on (MESSAGELIMIT, RFC 9738); 0: no limit",
+        .detail = "Clients that do not know this take the newest messages for all. Below 1000 is for tests."),
+    IMAP_OPTION(save_limit, UINT, "0", .max = "4294967295",
+        .help = "most messages in one COPY or APPEND (SAVELIMIT, RFC 9738); 0: no limit",
+        .detail = "With message_limit, that one is meant."),
     IMAP_OPTION(refuse_8bit_headers, BOOL, "no",
         .help = "APPEND refuses header fields that are not US-ASCII from clients that have not enabled UTF-8",
         .detail = "RFC 6855 asks for that. But such messages exist, and programs that copy mail from one "

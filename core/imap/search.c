@@ -3,6 +3,7 @@
  * returned of what was found: search_result.h.
  */
 #include "base/clock.h"
+#include "imap/limits.h"
 #include "imap/condstore.h"
 #include "imap/contexts.h"
 #include "imap/search_result.h"
@@ -147,11 +148,12 @@ static int look_at_all(
 	AUTO_ARENA struct arena *scratch = arena_new("search");
 	const search_numbers *among = x->scope->among;
 	size_t count = among != NULL ? among->n : view_count(x->scope->view), i;
+	size_t first = x->scope->below;
 	bool reads = request->sized || search_needs_message(request->program);
 
 	prepare_target(x);
-	for (i = 0; i < count; i++) {
-		size_t at = request->backward ? count - 1 - i : i;
+	for (i = 0; i < count - first; i++) {
+		size_t at = request->backward ? count - 1 - i : first + i;
 		uint32_t sequence = among != NULL ? among->v[at] : (uint32_t)at + 1;
 		int r;
 
@@ -235,6 +237,7 @@ void search_want_relevancy(struct search_scope *scope, const struct search_reque
 static int find(struct search_scope *scope, const struct search_request *request, search_numbers *found,
     bool *gone, struct err *e)
 {
+	scope->below = limit_search(scope->s, request->program);
 	search_want_relevancy(scope, request);
 	return search_messages(scope, request, found, gone, e);
 }

@@ -35,6 +35,7 @@ enum argument {
 	SECONDS, /* WITHIN: not 0 */
 	MODSEQ,
 	UIDS,
+	UID_BEYOND, /* above or below one: `flag` says which */
 	FILTER,
 	FUZZY_KEY,
 	ONE_KEY, /* NOT */
@@ -87,6 +88,8 @@ static const struct word {
     {"THREADID", OBJECT_ID, SEARCH_THREADID, 0, NULL},
     {"TO", STRING, SEARCH_ADDRESS, 0, "To"},
     {"UID", UIDS, SEARCH_UID, 0, NULL},
+    {"UIDAFTER", UID_BEYOND, SEARCH_UID, 1, NULL},  /* RFC 9738 §3.2 */
+    {"UIDBEFORE", UID_BEYOND, SEARCH_UID, 0, NULL}, /* RFC 9738 §3.2 */
     {"UNANSWERED", NOT_FLAG, SEARCH_FLAG, MORTISE_FLAG_ANSWERED, NULL},
     {"UNDELETED", NOT_FLAG, SEARCH_FLAG, MORTISE_FLAG_DELETED, NULL},
     {"UNDRAFT", NOT_FLAG, SEARCH_FLAG, MORTISE_FLAG_DRAFT, NULL},
@@ -174,6 +177,22 @@ static bool uids(struct parsing *x, struct search *k)
 	if (saved(x, &k->set))
 		return true;
 	return parse_sequence_set(x->p, count > 0 ? view_message(x->view, count)->uid : 0, &k->set);
+}
+
+static bool uid_beyond(struct parsing *x, struct search *k)
+{
+	bool after = k->flag != 0;
+	size_t cap = 0;
+	uint32_t uid;
+
+	k->flag = 0;
+	if (!parse_nz_number(x->p, &uid))
+		return false;
+	if (after && uid < UINT32_MAX)
+		set_add_range(x->p->arena, &k->set, &cap, uid + 1, UINT32_MAX);
+	else if (!after && uid > 1)
+		set_add_range(x->p->arena, &k->set, &cap, 1, uid - 1);
+	return true;
 }
 
 /* objectid (RFC 8474 §7): its octets are compared as they are. */
@@ -342,6 +361,8 @@ static bool argument(struct parsing *x, const struct word *w, struct search *k)
 		return modseq(x, k);
 	case UIDS:
 		return uids(x, k);
+	case UID_BEYOND:
+		return uid_beyond(x, k);
 	case FILTER:
 		return filter(x, k);
 	case FUZZY_KEY:

@@ -23,6 +23,7 @@ struct search_scope {
 	struct session *s;
 	struct mailbox *mailbox;
 	struct view *view;
+	uint32_t below;              /* messages 1 to it are not searched (limits.h); not with `among` */
 	const search_numbers *among; /* sequence numbers that rise, or NULL */
 	uint8_t *relevancy;          /* of message n at n - 1: filled by search_messages; NULL: not wanted */
 	enum comparator comparator;  /* of SORT and THREAD; a program has its own */

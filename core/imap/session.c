@@ -212,6 +212,8 @@ void session_capabilities(struct session *s, struct buf *out)
 {
 	capability_write(out, &(struct capability_facts){.authenticated = true,
 	                          .literal_minus = !s->o->literal_plus,
+	                          .message_limit = s->o->message_limit,
+	                          .save_limit = s->o->save_limit,
 	                          .append_limit = store_message_size(s->setup->store)});
 }
 

@@ -30,7 +30,7 @@ struct imap_options {
 	uint64_t list_patterns;
 	uint64_t thread_ids;
 	uint64_t keywords;
-	uint64_t append_messages;
+	uint64_t append_messages, message_limit, save_limit;
 	bool refuse_8bit_headers, literal_plus;
 	uint64_t idle_timeout, input_timeout;
 	uint64_t idle_keepalive, idle_poll;
@@ -75,6 +75,7 @@ struct session {
 		uint64_t done, of; /* of 0: not known */
 		uint64_t due;
 	} progress;
+	uint32_t limited_to;  /* lowest UID of those that it worked on, or 0: limits.h */
 	const char *bad_code; /* of a BAD that the parser brings about, or NULL */
 
 	/* The selected mailbox, or NULL. */

@@ -2,6 +2,7 @@
  * sort.c: SORT, THREAD and their UID forms (RFC 5256, RFC 5957), SORT with RETURN (RFC 5267 §3),
  * THREAD=REFS (draft-ietf-morg-inthread §4).
  */
+#include "imap/limits.h"
 #include "imap/contexts.h"
 #include "search/sort.h"
 #include "search/thread.h"
@@ -161,6 +162,15 @@ int sort_messages(const struct search_scope *scope, const struct sort_program *o
 	return 0;
 }
 
+/* The order of some of them would be of no use (RFC 9738 §3.3). NO was said. */
+static bool sort_limited(struct session *s, const struct search_request *request)
+{
+	if (limit_search(s, request->program) == 0)
+		return false;
+	saved_failed(s, request);
+	return limit_exceeded(s, UINT64_MAX);
+}
+
 void command_sort(struct session *s, struct parse *p)
 {
 	struct search_scope scope = search_selected(s);
@@ -174,7 +184,7 @@ void command_sort(struct session *s, struct parse *p)
 	    ((request.relevancy = sort_has_key(&order, SORT_RELEVANCY)),
 	        !search_parse_criteria(s, p, &request)))
 		reply_bad(s, p->error);
-	else if (!search_possible(s, &request))
+	else if (!search_possible(s, &request) || sort_limited(s, &request))
 		;
 	else if ((search_want_relevancy(&scope, &request),
 	             search_messages(&scope, &request, &found, &gone, &e)) != 0 ||
@@ -229,7 +239,7 @@ void command_thread(struct session *s, struct parse *p)
 		reply_bad(s, p->error);
 		return;
 	}
-	if (!search_possible(s, &request))
+	if (!search_possible(s, &request) || sort_limited(s, &request))
 		return;
 	x.threading = threading_new(by, (size_t)s->o->thread_ids);
 	if (search_messages(&scope, &request, &found, &x.gone, &e) == 0)

@@ -2,6 +2,7 @@
  * store.c: STORE and UID STORE (RFC 3501 §6.4.6), with UNCHANGEDSINCE (RFC 7162 §3.1.3).
  */
 #include "imap/condstore.h"
+#include "imap/limits.h"
 #include "base/banned.h"
 
 struct change {
@@ -288,6 +289,7 @@ void command_store(struct session *s, struct parse *p)
 		return;
 	if (x.change.conditional)
 		condstore_enable(s);
+	limit_messages(s, &x.uids);
 	if (store_all(&x, &e) != 0) {
 		reply_error(s, &e);
 		return;

@@ -143,6 +143,14 @@ static bool unseen(struct grammar *g)
 	return (g->mode & (GRAMMAR_REV2 | GRAMMAR_UIDONLY)) == 0 ? one_number(g) : wanted(g, "another code");
 }
 
+/* RFC 9738 §5 */
+static bool message_limit(struct grammar *g)
+{
+	uint64_t n;
+
+	return one_number(g) && (!take(g, ' ') || nz_number(g, &n));
+}
+
 static const struct {
 	const char *name;
 	bool (*argument)(struct grammar *g);
@@ -176,6 +184,7 @@ static const struct {
     {"EXPUNGEISSUED", no_argument},
     {"HASCHILDREN", no_argument},
     {"UIDREQUIRED", no_argument},
+    {"MESSAGELIMIT", message_limit},
     {"TOOFEW", no_argument},
     {"TOOMANY", no_argument},
     {"CORRUPTION", no_argument},
