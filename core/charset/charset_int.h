@@ -24,6 +24,8 @@ struct charset_name {
 };
 /* NULL: not known. */
 const struct charset_name *charset_find(struct str name);
+/* The table of names_rare.c. */
+const struct charset_name *charset_rare(size_t *count);
 
 /*
  * One character at the front of s, which is not empty. > 0: its length, *code is set. < 0: minus the number

@@ -1,6 +1,7 @@
 /*
  * The charsets of mail, by every name they go by. Only these are ever opened: a name from a message never
- * reaches iconv, which would take it for options (//IGNORE) or look for converters that no mail needs.
+ * reaches iconv, which would take it for options (//IGNORE) or a path. Those that mail hardly ever is in are
+ * in names_rare.c.
  *
  * Where mail lies as a rule the superset is used: text labelled GB2312 is GB18030, KS C 5601 is UHC,
  * Shift_JIS is CP932, ISO-2022-JP is ISO-2022-JP-2. GB 12345 goes by the same table as GB 2312, as it always
@@ -390,8 +391,8 @@ static const struct charset_name names[] = {
     {"UCS-2BE", "UCS-2BE", CHARSET_ICONV},
     {"UCS-2LE", "UCS-2LE", CHARSET_ICONV},
     {"UCS-4", NULL, CHARSET_BOM32},
-    {"UCS-4BE", "UCS-4BE", CHARSET_ICONV},
-    {"UCS-4LE", "UCS-4LE", CHARSET_ICONV},
+    {"UCS-4BE", "UTF-32BE", CHARSET_ICONV},
+    {"UCS-4LE", "UTF-32LE", CHARSET_ICONV},
     {"UCS2", NULL, CHARSET_BOM16},
     {"UCS4", NULL, CHARSET_BOM32},
     {"UHC", "UHC", CHARSET_ICONV},
@@ -468,8 +469,9 @@ static int by_name(const void *key, const void *row)
 
 const struct charset_name *charset_find(struct str name)
 {
+	const struct charset_name *found, *rare;
 	char key[NAME_MAX_OCTETS + 1];
-	size_t i;
+	size_t i, count;
 
 	if (name.n == 0 || name.n > NAME_MAX_OCTETS)
 		return NULL;
@@ -479,7 +481,12 @@ const struct charset_name *charset_find(struct str name)
 		key[i] = name.p[i] == '_' ? '-' : ascii_upper(name.p[i]);
 	}
 	key[i] = '\0';
-	return bsearch(key, names, ARRAY_LEN(names), sizeof(names[0]), by_name);
+	found = bsearch(key, names, ARRAY_LEN(names), sizeof(names[0]), by_name);
+	if (found == NULL) {
+		rare = charset_rare(&count);
+		found = bsearch(key, rare, count, sizeof(rare[0]), by_name);
+	}
+	return found;
 }
 
 bool charset_known(struct str name)

@@ -59,6 +59,37 @@ static void name_01_all_of_uw(void **state UNUSED)
 	assert_false(charset_known(STR("UTF-8\0x")));
 }
 
+/* What `iconv -l` lists, but for what names_rare.c leaves out. A newer libc may know a few more. */
+static void name_02_all_of_iconv(void **state UNUSED)
+{
+	FILE *list = popen("iconv -l 2>/dev/null", "r");
+	unsigned known = 0, unknown = 0;
+	char line[512];
+
+	assert_non_null(list);
+	while (fgets(line, sizeof(line), list) != NULL) {
+		struct str rest = str_trim(str_of(line));
+
+		while (rest.n > 0) {
+			struct str name = str_trim(str_cut(&rest, ','));
+
+			if (str_ends(name, STR("//")))
+				name.n -= 2;
+			if (name.n == 0 || str_find(name, '/') < name.n || str_eqc(name, "WCHAR_T"))
+				continue;
+			if (charset_known(name))
+				known++;
+			else
+				unknown++;
+		}
+	}
+	pclose(list);
+	if (known == 0)
+		skip(); /* there is no such program */
+	if (unknown > known / 50)
+		fail_msg("%u of %u charsets are not known", unknown, known + unknown);
+}
+
 /* ---- conversion ---- */
 
 /* In every way of cutting it up. */
@@ -150,11 +181,13 @@ static void convert_04_unknown(void **state UNUSED)
 /* attack-120: every table, every octet and pair of octets, long runs; nothing grows more than it may */
 static void convert_05_every_table(void **state UNUSED)
 {
-	static const char *const names[] = {"utf-8", "utf-7", "utf-16", "utf-32", "ucs-2be", "iso-8859-1",
-	    "iso-8859-8", "windows-1258", "tis-620", "viscii", "gb18030", "iso-2022-cn", "iso-2022-cn-ext",
-	    "big5", "big5-hkscs", "euc-tw", "iso-2022-jp", "iso-2022-jp-3", "euc-jp", "shift_jis",
-	    "iso-2022-kr", "euc-kr", "johab", "tscii", "ibm037", "x-mac-roman", "koi8-ru", "us-ascii",
-	    "tcvn"};
+	static const char *const names[] = {"utf-8", "utf-7", "utf-16", "utf-32", "ucs-2be", "ucs-4be",
+	    "ucs-4le", "iso-10646", "iso-8859-1", "iso-8859-8", "windows-1258", "tis-620", "viscii",
+	    "gb18030", "iso-2022-cn", "iso-2022-cn-ext", "big5", "big5-hkscs", "euc-tw", "iso-2022-jp",
+	    "iso-2022-jp-3", "euc-jp", "shift_jis", "iso-2022-kr", "euc-kr", "johab", "tscii", "ibm037",
+	    "x-mac-roman", "koi8-ru", "us-ascii", "tcvn", "ibm500", "ibm930", "ibm1364", "ibm1390", "t.61",
+	    "iso-6937", "iso-ir-156", "ansi-x3.110", "euc-jisx0213", "shift-jisx0213", "iso-11548-1", "brf",
+	    "ebcdic-at-de", "hp-roman9"};
 	struct buf all = BUF_INIT, out = BUF_INIT;
 	size_t i, k;
 
@@ -408,6 +441,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(name_01_all_of_uw),
+	    cmocka_unit_test(name_02_all_of_iconv),
 	    cmocka_unit_test(convert_01_clean),
 	    cmocka_unit_test(convert_02_illegal_and_truncated),
 	    cmocka_unit_test(convert_03_designators),
