@@ -22,6 +22,8 @@ static const struct {
     {"UNSELECT", AFTER},              /* RFC 3691 */
     {"BINARY", AFTER},                /* RFC 3516 */
     {"UTF8=ACCEPT", AFTER},           /* RFC 6855 */
+    {"CATENATE", AFTER},              /* RFC 4469 */
+    {"REPLACE", AFTER},               /* RFC 8508 */
     {"WITHIN", AFTER},                /* RFC 5032 */
     {"PARTIAL", AFTER},               /* RFC 9394 */
     {"UIDONLY", AFTER},               /* RFC 9586 */

@@ -59,6 +59,9 @@ struct fetch_request {
 /* SP items. False: the parse has the error. */
 bool fetch_parse(struct session *s, struct parse *p, struct fetch_request *out);
 
+/* "1.2.MIME" alone. False: it is none. */
+bool fetch_parse_section(struct session *s, struct str text, struct arena *a, struct mime_section *out);
+
 /* One message on its way out. */
 struct fetch_message {
 	struct session *s;

@@ -175,6 +175,19 @@ static bool partial(struct parsing *x, struct fetch_item *item, struct buf *labe
 	return parse_char(x->p, '>');
 }
 
+bool fetch_parse_section(struct session *s, struct str text, struct arena *a, struct mime_section *out)
+{
+	AUTO_BUF struct buf label = BUF_INIT;
+	struct parse p;
+	struct parsing x = {s, &p, NULL};
+	bool text_follows;
+
+	*out = (struct mime_section){.text = MIME_WHOLE};
+	parse_start(&p, str_of(arena_printf(a, "%.*s]", STR_FMT(text))), a);
+	return part_numbers(&x, out, &label, &text_follows) &&
+	       (!text_follows || section_text(&x, out, &label)) && parse_char(&p, ']') && parse_end(&p);
+}
+
 static bool body_section(struct parsing *x, bool peek)
 {
 	AUTO_BUF struct buf label = BUF_INIT;

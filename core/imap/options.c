@@ -55,6 +55,8 @@ static const struct mortise_option table[] = {
         .help = "clients may send literals of any size without waiting (LITERAL+)",
         .detail = "If not, up to 4096 octets (LITERAL-): messages wait for the server, which refuses what is "
                   "too large before it comes."),
+    IMAP_OPTION(catenate_parts, UINT, "1000", .min = "1", .max = "100000",
+        .help = "most pieces of one message in CATENATE"),
     IMAP_OPTION(idle_timeout, DURATION, "30m", .min = "1s", .max = "7d",
         .help = "time without a command, or in one IDLE, after which a session ends",
         .detail = "RFC 3501 asks for 30 minutes at least; less is for tests."),

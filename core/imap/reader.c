@@ -35,7 +35,9 @@ struct reader {
 	uint32_t literals;
 	struct buf tag;
 	const char *error;
-	bool appending, streamed;
+	unsigned
+	    mailbox_after; /* spaces before the mailbox's name, in a command whose literals are messages */
+	bool streamed;
 	char tail[TAIL_MAX]; /* the last octets of a line that is being skipped */
 	size_t tail_size;
 	struct announcement stream;
@@ -88,7 +90,8 @@ static void begin(struct reader *r)
 	r->where = IN_LINE;
 	r->line = 0;
 	r->literals = 0;
-	r->appending = r->streamed = false;
+	r->mailbox_after = 0;
+	r->streamed = false;
 	r->tail_size = 0;
 	r->error = NULL;
 }
@@ -130,17 +133,25 @@ static struct announcement announced(struct str line)
 	return a;
 }
 
-/* The first line is complete: its tag, and whether the command is APPEND. */
+/* Commands whose literals are messages, and the spaces before their mailbox names. */
+static const struct {
+	struct str name;
+	unsigned mailbox_after;
+} streaming[] = {{STR_INIT(" APPEND "), 2}, {STR_INIT(" REPLACE "), 3}, {STR_INIT(" UID REPLACE "), 4}};
+
+/* The first line is complete: its tag, and whether its literals are messages. */
 static void first_line(struct reader *r)
 {
 	struct str s = buf_str(&r->command), tag;
-	size_t space = str_find(s, ' ');
+	size_t space = str_find(s, ' '), i;
 
 	tag = str_sub(s, 0, space);
 	if (tag.n > r->limits.tag || !reader_tag_ok(tag))
 		return;
 	buf_addstr(&r->tag, tag);
-	r->appending = str_istarts(str_from(s, space), STR(" APPEND "));
+	for (i = 0; i < ARRAY_LEN(streaming); i++)
+		if (str_istarts(str_from(s, space), streaming[i].name))
+			r->mailbox_after = streaming[i].mailbox_after;
 }
 
 /* A tag of a line that is refused before its end, if it has come. */
@@ -153,12 +164,18 @@ static void early_tag(struct reader *r)
 		buf_addstr(&r->tag, tag);
 }
 
-/* The literal after "tag APPEND " is the mailbox's name. */
+/* The literal after "tag APPEND " or "tag REPLACE 1 " is the mailbox's name. */
 static bool is_message(const struct reader *r, const struct announcement *a)
 {
 	struct str before = str_sub(buf_str(&r->command), 0, r->command.n - a->start);
+	unsigned spaces = 0;
+	size_t i;
 
-	return r->limits.stream && r->appending && (r->streamed || before.n != r->tag.n + strlen(" APPEND "));
+	if (!r->limits.stream || r->mailbox_after == 0)
+		return false;
+	for (i = 0; i < before.n && spaces < r->mailbox_after; i++)
+		spaces += before.p[i] == ' ';
+	return r->streamed || spaces < r->mailbox_after || i < before.n;
 }
 
 static enum reader_state refuse_literal(struct reader *r, const struct announcement *a, const char *why)

@@ -10,9 +10,9 @@
  * server must agree on what is text and what is a command, even in a command that is wrong. A line may end
  * with a bare LF (people type at netcat); a bare CR or a NUL is left to parse.h, which refuses it.
  *
- * APPEND's message literals are not collected: the reader stops in front of them (READER_STREAM) and the
- * session takes the octets from the connection itself. The mailbox name may be a literal too; that one is
- * collected.
+ * The message literals of APPEND and REPLACE are not collected: the reader stops in front of them
+ * (READER_STREAM) and the session takes the octets from the connection itself. The mailbox name may be a
+ * literal too; that one is collected.
  */
 #ifndef MORTISE_IMAP_READER_H
 #define MORTISE_IMAP_READER_H
@@ -28,7 +28,7 @@ struct reader_limits {
 	uint32_t literals;         /* how many collected literals */
 	uint32_t tag;              /* octets of a tag: 64 */
 	uint64_t nonsynchronising; /* octets of {n+}: 4096 with LITERAL-, UINT64_MAX with LITERAL+ */
-	bool stream; /* APPEND stops with READER_STREAM; false before login, where its literals are collected
+	bool stream; /* message literals: READER_STREAM; false before login, where its literals are collected
 	              */
 };
 

@@ -30,7 +30,7 @@ struct imap_options {
 	uint64_t list_patterns;
 	uint64_t thread_ids;
 	uint64_t keywords;
-	uint64_t append_messages, message_limit, save_limit;
+	uint64_t append_messages, catenate_parts, message_limit, save_limit;
 	bool refuse_8bit_headers, literal_plus;
 	uint64_t idle_timeout, input_timeout;
 	uint64_t idle_keepalive, idle_poll;

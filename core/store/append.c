@@ -30,7 +30,9 @@ struct append {
 	struct arena *arena;
 	const uint32_t *given; /* the UIDs they must get, or NULL */
 	bool exempt;           /* nothing is added to what the user has */
-	struct quota_room room;
+	struct quota_room room, freed;
+	struct mailbox *replaced_in; /* append_replaces */
+	uint32_t replaced;
 	VEC(struct appended) messages;
 };
 
@@ -115,15 +117,49 @@ void append_exempt(struct append *a)
 	a->exempt = true;
 }
 
+int append_replaces(struct append *a, struct mailbox *from, uint32_t uid, struct err *e)
+{
+	struct record *r;
+
+	CHECK_OBJ(a, APPEND_MAGIC);
+	if (mailbox_sync(from, e) < 0 || records_load(from, e) != 0)
+		return e->code;
+	r = record_find(from, uid);
+	if (r == NULL)
+		return err_fail(e, MORTISE_E_EXPUNGED, "The message no longer exists");
+	a->replaced_in = from;
+	a->replaced = uid;
+	if (from->target.where != NULL)
+		return 0; /* others count it */
+	a->freed.more[QUOTA_MESSAGE] = 1;
+	return quota_limits(from->store, QUOTA_STORAGE)
+	           ? mailbox_octets(from, &r->m, &a->freed.more[QUOTA_STORAGE], e)
+	           : 0;
+}
+
+/* What is added, less what goes. */
+static struct quota_room net_room(const struct append *a)
+{
+	struct quota_room net = a->room;
+	size_t i;
+
+	for (i = 0; i < QUOTA_RESOURCES; i++)
+		net.more[i] -= a->freed.more[i] < net.more[i] ? a->freed.more[i] : net.more[i];
+	return net;
+}
+
 /* A message more. What has no room is refused before it comes. */
 static int make_room(struct append *a, uint64_t octets, struct err *e)
 {
+	struct quota_room net;
+
 	if (a->exempt)
 		return 0;
 	a->room.more[QUOTA_MESSAGE]++;
 	if (octets != MORTISE_SIZE_UNKNOWN)
 		a->room.more[QUOTA_STORAGE] += octets;
-	return quota_check(a->m->store, &a->room, e);
+	net = net_room(a);
+	return quota_check(a->m->store, &net, e);
 }
 
 static uint32_t given(const struct append *a)
@@ -303,54 +339,84 @@ static void take_in(const struct append *a, struct mortise_ref *refs, uint32_t *
 		log_err(MSG_STORE_INDEX, &e, m->target.place.name);
 }
 
-/* Under the mailbox's lock, so that it is synced before anybody else changes it. Held when it returns 0. */
-static int commit_locked(struct append *a, uint32_t *uidvalidity, struct mortise_ref *refs, struct err *e)
+/* The mailbox of what is replaced is held as in a change. 0: then it is still there. */
+static int hold_replaced(struct append *a, struct err *e)
 {
-	struct mailbox *m = a->m;
-
-	if (box_lock(m, MORTISE_LOCK_EXCLUSIVE, lock_deadline(m), e) != 0) {
-		box_append_abort(m, a->tx);
+	if (a->replaced_in == NULL)
+		return 0;
+	if (change_begin(a->replaced_in, e) != 0)
 		return e->code;
-	}
+	if (record_find(a->replaced_in, a->replaced) != NULL)
+		return 0;
+	change_end(a->replaced_in);
+	return err_fail(e, MORTISE_E_EXPUNGED, "The message no longer exists");
+}
+
+/* Under the mailbox's lock, so that it is synced before anybody else changes it. Held when it returns 0. */
+static int hold_target(struct append *a, struct err *e)
+{
+	if (hold_replaced(a, e) != 0 || a->replaced_in == a->m)
+		return e->code;
 	/* With the engine's cursor the driver knows the mailbox; without, it would have to read it. */
-	if (sync_now(m, e) < 0)
-		box_append_abort(m, a->tx);
-	else
-		box_append_commit(m, a->tx, uidvalidity, refs, a->messages.n, e);
-	if (e->code != 0)
-		change_end(m);
+	if (box_lock(a->m, MORTISE_LOCK_EXCLUSIVE, lock_deadline(a->m), e) == 0 && sync_now(a->m, e) < 0)
+		change_end(a->m);
+	if (e->code != 0 && a->replaced_in != NULL)
+		change_end(a->replaced_in);
 	return e->code;
+}
+
+/* What was replaced goes when the rest is there, and not before. */
+static void release_target(struct append *a, bool committed, struct err *e)
+{
+	if (a->replaced_in != a->m)
+		change_end(a->m);
+	if (a->replaced_in == NULL)
+		return;
+	if (committed && record_find(a->replaced_in, a->replaced) != NULL)
+		expunge_uids(a->replaced_in, &a->replaced, 1, e);
+	change_end(a->replaced_in);
+}
+
+static size_t commit_held(struct append *a, uint32_t *uidvalidity, uint32_t *uids, struct err *e)
+{
+	struct mortise_ref *refs = arena_array(a->arena, a->messages.n, sizeof(*refs));
+	size_t i;
+
+	if (box_append_commit(a->m, a->tx, uidvalidity, refs, a->messages.n, e) != 0)
+		return 0;
+	for (i = 0; i < a->messages.n; i++)
+		uids[i] = refs[i].uid;
+	take_in(a, refs, uids);
+	if (*uidvalidity == 0)
+		*uidvalidity = a->m->uidvalidity;
+	return a->messages.n;
 }
 
 int append_commit(struct append **ap, uint32_t *uidvalidity, struct arena *arena, uint32_t **uids,
     size_t *count, struct err *e)
 {
 	struct append *a = *ap;
-	struct mortise_ref *refs;
+	struct quota_room net;
 	int quota = -1;
-	size_t i;
 
 	CHECK_OBJ(a, APPEND_MAGIC);
 	*count = 0;
 	*uidvalidity = 0;
 	*uids = NULL;
-	if (end_message(a, e) != 0 || a->messages.n == 0 ||
-	    (!a->exempt && quota_begin(a->m->store, &a->room, &quota, e) != 0)) {
+	if (end_message(a, e) != 0 || a->messages.n == 0) {
+		append_abort(ap);
+		return e->code;
+	}
+	net = net_room(a);
+	if ((!a->exempt && quota_begin(a->m->store, &net, &quota, e) != 0) || hold_target(a, e) != 0) {
+		quota_done(&quota);
 		append_abort(ap);
 		return e->code;
 	}
 	*ap = NULL;
 	*uids = arena_array(arena, a->messages.n, sizeof(**uids));
-	refs = arena_array(a->arena, a->messages.n, sizeof(*refs));
-	if (commit_locked(a, uidvalidity, refs, e) == 0) {
-		for (i = 0; i < a->messages.n; i++)
-			(*uids)[i] = refs[i].uid;
-		take_in(a, refs, *uids);
-		change_end(a->m);
-		if (*uidvalidity == 0)
-			*uidvalidity = a->m->uidvalidity;
-		*count = a->messages.n;
-	}
+	*count = commit_held(a, uidvalidity, *uids, e);
+	release_target(a, *count > 0, e);
 	quota_done(&quota);
 	release(a);
 	return e->code;

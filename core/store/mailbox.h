@@ -151,7 +151,14 @@ int append_message(struct append *a, uint32_t flags, const struct str *keywords,
 int append_write(struct append *a, struct str octets, struct err *e);
 /* Whether a message of this size could be added; for those who will know it only later. */
 int append_check(struct append *a, uint64_t octets, struct err *e);
-/* Commits, frees. uids in order of append_message, in the arena. A UID of 0: not to be had. */
+/*
+ * Message `uid` of `from`, which may be the same mailbox, is expunged when the batch is committed: in one
+ * change where both are one mailbox, else after it. What it takes is free for the batch. Before the first
+ * message.
+ */
+int append_replaces(struct append *a, struct mailbox *from, uint32_t uid, struct err *e);
+/* Commits, frees. A code and a count: all is there, but what it replaces, too. uids in order of
+ * append_message, in the arena. A UID of 0: not to be had. */
 int append_commit(struct append **ap, uint32_t *uidvalidity, struct arena *arena, uint32_t **uids,
     size_t *count, struct err *e);
 void append_abort(struct append **ap);

@@ -151,6 +151,19 @@ static bool message_limit(struct grammar *g)
 	return one_number(g) && (!take(g, ' ') || nz_number(g, &n));
 }
 
+/* RFC 4469 §5: url-resp-text, here of what a URL may be made of. */
+static bool bad_url(struct grammar *g)
+{
+	size_t start;
+
+	if (!want(g, ' '))
+		return false;
+	for (start = g->at;
+	     !at_end(g) && next(g) >= ' ' && next(g) < 0x7f && next(g) != ']' && next(g) != '"'; g->at++)
+		;
+	return g->at > start || wanted(g, "a URL");
+}
+
 static const struct {
 	const char *name;
 	bool (*argument)(struct grammar *g);
@@ -201,6 +214,7 @@ static const struct {
     {"USEATTR", no_argument},
     {"NOTSAVED", no_argument},
     {"UNKNOWN-CTE", no_argument},
+    {"BADURL", bad_url},
     {"NOUPDATE", quoted_tag},
     {"BADCOMPARATOR", no_argument},
     {"INPROGRESS", progress},

@@ -116,6 +116,7 @@ static const char *const right[] = {
     "* 1 FETCH (FLAGS (\\Recent) UID 7 INTERNALDATE \" 1-Feb-2024 10:00:00 +0000\" RFC822.SIZE 0)",
     "* 1 FETCH (BINARY[] NIL BINARY[1.2]<0> \"a\" BINARY[3] {2}\r\n\xc3\xa9 BINARY.SIZE[1] 0)",
     "a NO [UNKNOWN-CTE] no",
+    "a NO [BADURL /Drafts;UIDVALIDITY=385759045/;UID=20/;section=HEADER] no",
     "* 1 FETCH (BODY[] {3}\r\na\r\n BODY[1.2.MIME]<5> \"\" BODY[HEADER.FIELDS (TO {2}\r\nCC)] NIL)",
     "* 1 FETCH (ENVELOPE (NIL NIL ((NIL NIL \"g\" NIL)(\"n\" NIL \"m\" \"h\")(NIL NIL NIL NIL)) NIL NIL NIL "
     "NIL "
@@ -303,6 +304,8 @@ static const char *const wrong[] = {
     "* 1 FETCH (INTERNALDATE \"01-Feb-2024 24:00:00 +0000\")",
     "* 1 FETCH (BODY[] {2}\r\na)",
     "* 1 FETCH (BODY.PEEK[] NIL)",
+    "a NO [BADURL] no",
+    "a NO [BADURL ] no",
     "* 1 FETCH (BINARY[TEXT] NIL)",
     "* 1 FETCH (BINARY[1.] NIL)",
     "* 1 FETCH (BINARY[1] ~{1}\r\na)",
