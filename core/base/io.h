@@ -5,6 +5,7 @@
 #ifndef MORTISE_BASE_IO_H
 #define MORTISE_BASE_IO_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -15,6 +16,7 @@ int io_pwrite(int fd, const void *p, size_t n, uint64_t offset); /* 0 when all n
 ssize_t io_read(int fd, void *p, size_t n);                      /* until n or end of file; octets read */
 ssize_t io_pread(int fd, void *p, size_t n, uint64_t offset);    /* until n or end of file; octets read */
 int io_fsync(int fd);
+int io_sync_all(const int *fds, size_t n, bool data_only); /* all of them, in about the time of one */
 int io_cloexec(int fd, int on);
 int io_nonblock(int fd, int on);
 /* Waits for events (POLLIN…) until deadline (clock_ms; 0: for ever). 1 ready, 0 deadline, -1 error. */

@@ -10,7 +10,7 @@ core_base_libbase_a_SOURCES = \
 	core/base/err.h core/base/err.c \
 	core/base/clock.h core/base/clock.c \
 	core/base/checksum.h core/base/checksum.c \
-	core/base/io.h core/base/io.c \
+	core/base/io.h core/base/io.c core/base/sync.c \
 	core/base/path.h core/base/path.c \
 	core/base/codec.h core/base/codec.c \
 	core/base/digest.h core/base/digest.c \

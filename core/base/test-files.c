@@ -434,6 +434,38 @@ static void whole_reads_and_writes(void **state)
 	assert_int_equal(io_read(fd, back, 1), -1);
 }
 
+/* More than are under way at one time, a directory among them; in a forked process, too. */
+static void files_are_synced_together(void **state)
+{
+	int fds[150], status;
+	char name[16];
+	pid_t pid;
+
+	(void)state;
+	for (int i = 0; i < 149; i++) {
+		snprintf(name, sizeof(name), "s%d", i);
+		fds[i] = openat(root, name, O_RDWR | O_CREAT, 0600);
+		assert_int_equal(io_write(fds[i], name, sizeof(name)), 0);
+	}
+	fds[149] = root;
+	assert_int_equal(io_sync_all(fds, 0, false), 0);
+	assert_int_equal(io_sync_all(fds, 1, false), 0);
+	assert_int_equal(io_sync_all(fds, 150, true), 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(io_sync_all(fds, 150, false) != 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	/* One that cannot be synced is found, wherever it stands. */
+	close(fds[70]);
+	assert_int_equal(io_sync_all(fds, 150, false), -1);
+	assert_int_equal(errno, EBADF);
+	close(fds[0]);
+	assert_int_equal(io_sync_all(fds, 150, false), -1);
+	for (int i = 0; i < 149; i++)
+		close(fds[i]);
+}
+
 static void memory_files_are_sealed(void **state)
 {
 	int fd = io_memfd("test", "abc", 3);
@@ -495,6 +527,7 @@ int main(void)
 	    TEST(unwanted_descriptors_are_closed),
 	    TEST(a_dead_peer_raises_no_signal),
 	    TEST(whole_reads_and_writes),
+	    TEST(files_are_synced_together),
 	    TEST(memory_files_are_sealed),
 	    TEST(waiting_ends),
 	    TEST(without_openat2),

@@ -303,6 +303,12 @@ static int host_journal_recover(struct mortise_call *pub, int target, bool exclu
 	return err_fault(&c->err, MORTISE_E_UNAVAILABLE, "the mailbox is half-written and its journal waits");
 }
 
+static int host_sync_all(struct mortise_call *pub, const int *fds, size_t count, bool data_only)
+{
+	(void)call_of(pub);
+	return io_sync_all(fds, count, data_only);
+}
+
 const struct mortise_host module_host = {
     .size = sizeof(struct mortise_host),
     .major = MORTISE_HOST_MAJOR,
@@ -326,6 +332,7 @@ const struct mortise_host module_host = {
     .journal_apply = host_journal_apply,
     .journal_drop = host_journal_drop,
     .journal_recover = host_journal_recover,
+    .sync_all = host_sync_all,
 };
 
 /* ---- a call ---- */

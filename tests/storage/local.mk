@@ -2,7 +2,7 @@
 if HAVE_CMOCKA
 FAULT_WRAPS = -Wl,--wrap=pwrite64,--wrap=write,--wrap=ftruncate64,--wrap=fallocate64,--wrap=posix_fallocate64 \
 	-Wl,--wrap=fsync,--wrap=fdatasync,--wrap=linkat,--wrap=unlinkat,--wrap=renameat,--wrap=renameat2,--wrap=mkdirat,--wrap=openat64 \
-	-Wl,--wrap=memfd_create,--wrap=futimens,--wrap=copy_file_range
+	-Wl,--wrap=memfd_create,--wrap=futimens,--wrap=copy_file_range,--wrap=io_sync_all
 CRASH_SOURCES = tests/storage/crash.h tests/storage/crash.c tests/storage/crash-world.c tests/storage/crash-do.c \
 	tests/storage/crash-power.c tests/storage/crash-tree.c tests/storage/faults.h tests/storage/faults.c
 CRASH_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/storage

@@ -23,13 +23,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 #define MORTISE_HOST_MAJOR 0u
-#define MORTISE_HOST_MINOR 1u
+#define MORTISE_HOST_MINOR 2u
 
 struct mortise_host;
 
@@ -118,21 +119,39 @@ struct mortise_host {
 	 * descriptor (its position 0 is `offset`; the driver does not close it), -1, or an error code below
 	 * that, recorded, when an older journal still waits to be replayed: return it. apply returns 0 or an
 	 * error code with the fault recorded: UNAVAILABLE when the target may be half-written and the journal
-	 * waits to be replayed (return it, too), any other when nothing was changed. journal_drop gives up and
-	 * touches nothing.
+	 * waits to be replayed (return it, too), any other when nothing was changed. journal_drop gives up
+	 * and touches nothing.
 	 */
 	int (*journal_begin)(struct mortise_call *call, int target, uint64_t offset);
 	int (*journal_apply)(struct mortise_call *call, int journal);
 	void (*journal_drop)(struct mortise_call *call, int journal);
 	/*
-	 * 0.1, drivers: finishes the rewrite of `target` that another process was killed in. The core looks for
-	 * that before it calls a driver; only the driver can look again when it has just taken its lock by
-	 * itself, and must, before it reads. 1 the target was changed, 0 nothing waits, or a code. With
+	 * 0.1, drivers: finishes the rewrite of `target` that another process was killed in. The core looks
+	 * for that before it calls a driver; only the driver can look again when it has just taken its lock
+	 * by itself, and must, before it reads. 1 the target was changed, 0 nothing waits, or a code. With
 	 * `exclusive` false (a shared lock, a target that cannot be written) nothing is done, and UNAVAILABLE
 	 * says that a journal waits.
 	 */
 	int (*journal_recover)(struct mortise_call *call, int target, bool exclusive);
+
+	/*
+	 * 0.2: fsync (with `data_only`: fdatasync) of all these files and directories, in about the time that
+	 * one takes. 0, or -1 with errno; no error is recorded. Called through mortise_sync_all.
+	 */
+	int (*sync_all)(struct mortise_call *call, const int *fds, size_t count, bool data_only);
 };
+
+static inline int mortise_sync_all(struct mortise_call *call, const int *fds, size_t count, bool data_only)
+{
+	size_t i;
+
+	if (call->host->size >= offsetof(struct mortise_host, sync_all) + sizeof(call->host->sync_all))
+		return call->host->sync_all(call, fds, count, data_only);
+	for (i = 0; i < count; i++)
+		if ((data_only ? fdatasync(fds[i]) : fsync(fds[i])) != 0)
+			return -1;
+	return 0;
+}
 
 #ifdef __cplusplus
 }

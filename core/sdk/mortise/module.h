@@ -31,6 +31,7 @@
  *   error 0.3      NOTEMPTY
  *   password 0.2   credential SCRAM_SHA512
  *   sasl 0.2       mechanism flag BINDING; conversation.exporter, endpoint
+ *   host 0.2       sync_all
  *
  * What a module may not do, anywhere: fork without exec, install signal handlers, change uid, directory,
  * umask or locale, exit, write to stdin/stdout/stderr, register atexit or constructors, start threads before
