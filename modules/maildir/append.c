@@ -1,12 +1,12 @@
 /*
  * append.c: new messages.
  *
- * Text is collected in files in tmp, with LF for CRLF, and synced there. A copy of a message that is a file
- * on the same file system is a link to it. commit takes the lock, gives each its UID, adds lines to the list
- * and syncs it (it may name files that are not there yet, and never the other way round: a UID that is not on
- * disk could become another's), then moves the files: into new when nothing is to be said about them, into
- * cur when they have flags. One sync of the directory makes that durable. So a message costs three syncs, a
- * batch two and one a message.
+ * Text is collected in files in tmp, with LF for CRLF. A copy of a message that is a file on the same file
+ * system is a link to it. commit takes the lock, gives each its UID, adds lines to the list (it may name
+ * files that are not there yet, and never the other way round: a UID that is not on disk could become
+ * another's), syncs files and list together, then moves the files: into new when nothing is to be said about
+ * them, into cur when they have flags. One sync of the directory makes that durable. So whoever waits does so
+ * twice, in a batch of up to 64 messages as with one.
  *
  * What has failed is taken back. A crash between two moves leaves the messages that were moved: the format
  * has no way to make several files appear at once.
@@ -28,12 +28,15 @@
 #define BUFFER 65536
 #define LINE_LEAST 8     /* octets of a line of the list, at least, nearly always */
 #define WRITTEN_BACK 120 /* seconds after which the kernel has written a file by itself */
+#define TOGETHER 64      /* files that are synced at one time */
 
 struct transaction {
 	struct maildir_box *box;
 	struct maildir_piece *pieces;
 	size_t count, room;
 	int fd; /* of the last piece, or -1 */
+	int unsynced[TOGETHER];
+	size_t unsynced_count;
 	char *buffer;
 	size_t used;
 	bool cr;              /* a CR waits for what comes next */
@@ -79,7 +82,35 @@ static int store(struct mortise_call *call, struct transaction *t, char c)
 	return t->used == BUFFER ? flush(call, t) : 0;
 }
 
-/* Makes the text of the last piece durable. */
+static void forget_unsynced(struct transaction *t)
+{
+	while (t->unsynced_count > 0)
+		close(t->unsynced[--t->unsynced_count]);
+}
+
+/* All that was written, and `more` unless that is -1, is on disk then. */
+static int sync_texts(struct mortise_call *call, struct transaction *t, int more)
+{
+	int fds[TOGETHER + 1], r = 0;
+	size_t n = t->unsynced_count;
+
+	memcpy(fds, t->unsynced, n * sizeof(fds[0]));
+	if (more >= 0)
+		fds[n++] = more;
+	if (t->box->options->fsync && mortise_sync_all(call, fds, n, false) != 0)
+		r = call->host->fault_errno(call, "%s", t->box->place->path);
+	forget_unsynced(t);
+	return r;
+}
+
+/* The file is synced with the others, and closed. */
+static int sync_later(struct mortise_call *call, struct transaction *t, int fd)
+{
+	t->unsynced[t->unsynced_count++] = fd;
+	return t->unsynced_count == TOGETHER ? sync_texts(call, t, -1) : 0;
+}
+
+/* Ends the text of the last piece. */
 static int finish_piece(struct mortise_call *call, struct transaction *t)
 {
 	struct timespec times[2] = {{0, UTIME_OMIT}, {0, 0}};
@@ -95,9 +126,12 @@ static int finish_piece(struct mortise_call *call, struct transaction *t)
 	t->cr = false;
 	if (r == 0)
 		r = flush(call, t);
-	if (r == 0 && (futimens(t->fd, times) != 0 || maildir_fsync(t->box, t->fd) != 0))
+	if (r == 0 && futimens(t->fd, times) != 0)
 		r = call->host->fault_errno(call, "%s/tmp/%s", t->box->place->path, p->base);
-	close(t->fd);
+	if (r == 0)
+		r = sync_later(call, t, t->fd);
+	else
+		close(t->fd);
 	t->fd = -1;
 	return r;
 }
@@ -204,6 +238,7 @@ void maildir_append_abort(struct mortise_call *call, void *tx)
 	(void)call;
 	if (t->fd >= 0)
 		close(t->fd);
+	forget_unsynced(t);
 	for (i = 0; i < t->count; i++)
 		if (!t->pieces[i].moved)
 			unlinkat(t->box->tmp, t->pieces[i].base, 0);
@@ -249,36 +284,73 @@ static uint64_t wire_size(const struct maildir_file *f, uint64_t size)
 	return n.wire;
 }
 
+/*
+ * Who delivered a file may not have synced it. Nobody has to when the kernel has come to it by itself, which
+ * it does half a minute after the octets were written; that is no sooner than the file was made, and no
+ * later than both that and its time.
+ */
+static bool written_back(int part, const char *name)
+{
+	int64_t then = time(NULL) - WRITTEN_BACK;
+	struct statx st;
+
+	return statx(part, name, AT_SYMLINK_NOFOLLOW, STATX_BTIME | STATX_MTIME, &st) == 0 &&
+	       (st.stx_mask & STATX_BTIME) != 0 && st.stx_btime.tv_sec < then && st.stx_mtime.tv_sec < then;
+}
+
+/* A link is all there is to it. 1: it cannot be one; -1: the file is not there. */
+static int link_file(struct mortise_call *call, struct transaction *t, int part, const char *name)
+{
+	struct maildir_piece *p = &t->pieces[t->count];
+	struct stat st;
+	int fd;
+
+	if (fstatat(part, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno == ENOENT ? -1 : call->host->fault_errno(call, "%s", name);
+	if (!S_ISREG(st.st_mode) || st.st_mtim.tv_sec != p->date ||
+	    linkat(part, name, t->box->tmp, p->base, 0) != 0)
+		return 1;
+	t->count++;
+	p->size = (uint64_t)st.st_size;
+	if (!t->box->options->fsync || written_back(part, name))
+		return 0;
+	fd = openat(t->box->tmp, p->base, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	return fd >= 0 ? sync_later(call, t, fd) : call->host->fault_errno(call, "%s", name);
+}
+
+static int copy_file(struct mortise_call *call, struct transaction *t, int part, const char *name)
+{
+	int fd = openat(part, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), r;
+	struct stat st;
+
+	if (fd < 0)
+		return errno == ENOENT ? -1 : call->host->fault_errno(call, "%s", name);
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		r = call->host->fault(call, MORTISE_E_CORRUPT, "%s is no regular file", name);
+	else
+		r = create_file(call, t);
+	if (r == 0)
+		r = copy_octets(call, t, fd, (uint64_t)st.st_size);
+	if (r == 0)
+		r = finish_piece(call, t);
+	close(fd);
+	return r;
+}
+
 /* The new piece is a link to the file, or has its octets. 0 done, 1 the file is not there, or a code. */
 static int take_file(struct mortise_call *call, struct transaction *t, struct maildir_box *source,
     const struct maildir_file *f)
 {
-	struct maildir_piece *p = &t->pieces[t->count];
-	struct stat st;
 	int part, r = maildir_part(call, source, f->in_new, &part);
-	int fd = r == 0 ? openat(part, f->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
 
-	if (fd < 0)
-		return r != 0 ? r : errno == ENOENT ? 1 : call->host->fault_errno(call, "%s", f->name);
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-		r = call->host->fault(call, MORTISE_E_CORRUPT, "%s is no regular file", f->name);
-	} else if (st.st_mtim.tv_sec == p->date && linkat(part, f->name, t->box->tmp, p->base, 0) == 0) {
-		t->count++;
-		p->size = (uint64_t)st.st_size;
-		/* Who delivered it may not have synced it, and the kernel not have come to it yet. */
-		if (st.st_ctim.tv_sec > time(NULL) - WRITTEN_BACK && t->box->options->fsync &&
-		    fdatasync(fd) != 0)
-			r = call->host->fault_errno(call, "%s", f->name);
-	} else {
-		r = create_file(call, t);
-		if (r == 0)
-			r = copy_octets(call, t, fd, (uint64_t)st.st_size);
-		if (r == 0)
-			r = finish_piece(call, t);
-	}
-	close(fd);
-	p->wire = wire_size(f, p->size);
-	return r;
+	if (r != 0)
+		return r;
+	r = link_file(call, t, part, f->name);
+	if (r == 1)
+		r = copy_file(call, t, part, f->name);
+	if (r == 0)
+		t->pieces[t->count - 1].wire = wire_size(f, t->pieces[t->count - 1].size);
+	return r == -1 ? 1 : r;
 }
 
 int maildir_append_copy(struct mortise_call *call, void *tx, void *box, const struct mortise_ref *refs,
@@ -422,6 +494,7 @@ static int announce(struct mortise_call *call, struct transaction *t)
 {
 	struct maildir_text lines = {0};
 	uint32_t uidnext = 0;
+	off_t before;
 	size_t i;
 	int fd, r = ready_list(call, t->box, &fd);
 
@@ -442,7 +515,12 @@ static int announce(struct mortise_call *call, struct transaction *t)
 		maildir_text_line(&lines, p->uid, zone, p->final);
 	}
 	if (r == 0)
-		r = maildir_list_append(call, t->box, fd, &lines, 0);
+		r = maildir_list_put(call, t->box, fd, &lines, &before);
+	if (r == 0) {
+		r = sync_texts(call, t, fd);
+		if (r != 0)
+			(void)!ftruncate(fd, before);
+	}
 	if (r == 0)
 		r = follow_list(call, t, fd);
 	if (r != 0)

@@ -78,6 +78,7 @@ struct maildir_part {
 	struct maildir_print print; /* when it was last read */
 	bool read;                  /* it was, and the entries say what was found */
 	bool racy;                  /* it may have changed since without another time */
+	int64_t stamp;              /* the time that this box gave it last, which nobody else's change has */
 };
 
 struct maildir_block;
@@ -220,6 +221,9 @@ int maildir_list_save(struct mortise_call *call, struct maildir_box *b);
  * lines can be added; load, scan and save first. Lock held.
  */
 int maildir_list_end(struct mortise_call *call, struct maildir_box *b, int *fd);
+/* Adds lines; the caller syncs them, or cuts the file off at *before. Lock held. */
+int maildir_list_put(struct mortise_call *call, struct maildir_box *b, int fd,
+    const struct maildir_text *lines, off_t *before);
 /* Adds lines, durably. Lock held. known: their number when the entries, which are the list's, have them. */
 int maildir_list_append(
     struct mortise_call *call, struct maildir_box *b, int fd, const struct maildir_text *lines, size_t known);

@@ -21,6 +21,7 @@ struct batch {
 	struct mortise_call *call;
 	struct maildir_box *b;
 	unsigned searches; /* that were needed */
+	bool current;      /* the entries say what is there */
 	struct maildir_own own;
 	struct maildir_quota quota;
 };
@@ -28,6 +29,7 @@ struct batch {
 static void begin(struct batch *c)
 {
 	maildir_own_begin(c->call, c->b, &c->own);
+	c->current = c->own.loaded[CUR] && c->own.loaded[NEW];
 	/* The engine must be told of the names that change. */
 	memset(&c->own.agreed, 0, sizeof(c->own.agreed));
 }
@@ -38,12 +40,15 @@ typedef int act_fn(struct batch *c, struct maildir_file *f, const void *arg);
 static int act(struct batch *c, const struct mortise_ref *ref, act_fn *fn, const void *arg)
 {
 	struct maildir_file f;
-	bool there = maildir_file_of(c->b, ref, &f);
+	/* What another session changed since the entries were made the engine knows, and they do not. */
+	bool there = c->current ? maildir_file_of(c->b, ref, &f)
+	                        : maildir_locator_read(ref->locator, ref->locator_size, &f);
 	int r = there ? fn(c, &f, arg) : 1;
 
 	while (r == 1 && c->searches < SEARCHES) {
 		c->searches++;
 		memset(&c->own.loaded, 0, sizeof(c->own.loaded));
+		c->current = true;
 		r = maildir_file_search(c->call, c->b, ref, &f, &there);
 		if (r != 0 || !there)
 			return r;

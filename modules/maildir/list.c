@@ -528,8 +528,8 @@ int maildir_list_end(struct mortise_call *call, struct maildir_box *b, int *fd)
 	return r;
 }
 
-int maildir_list_append(
-    struct mortise_call *call, struct maildir_box *b, int fd, const struct maildir_text *lines, size_t known)
+int maildir_list_put(
+    struct mortise_call *call, struct maildir_box *b, int fd, const struct maildir_text *lines, off_t *before)
 {
 	struct stat st;
 	int r;
@@ -538,11 +538,25 @@ int maildir_list_append(
 		return call->host->fault_errno(call, "%s/" UIDLIST, b->place->path);
 	if ((uint64_t)st.st_size + lines->n > b->options->list_limit)
 		return call->host->fail(call, MORTISE_E_LIMIT, "The mailbox's list of messages is full");
+	*before = st.st_size;
 	r = maildir_put(call, fd, UIDLIST, lines->p, lines->n);
-	if (r == 0 && b->options->fsync && fdatasync(fd) != 0)
-		r = call->host->fault_errno(call, "%s/" UIDLIST, b->place->path);
-	if (r != 0) {
+	if (r != 0)
 		(void)!ftruncate(fd, st.st_size);
+	return r;
+}
+
+int maildir_list_append(
+    struct mortise_call *call, struct maildir_box *b, int fd, const struct maildir_text *lines, size_t known)
+{
+	struct stat st;
+	off_t before;
+	int r = maildir_list_put(call, b, fd, lines, &before);
+
+	if (r != 0)
+		return r;
+	if (b->options->fsync && fdatasync(fd) != 0) {
+		r = call->host->fault_errno(call, "%s/" UIDLIST, b->place->path);
+		(void)!ftruncate(fd, before);
 		return r;
 	}
 	if (known > 0 && fstat(fd, &st) == 0) {

@@ -7,7 +7,8 @@
  *
  * Somebody without the lock may have renamed a file between these two looks, microseconds apart. So such a
  * directory is in doubt (`due`), and is read again by the first sync that comes a second later. Until then a
- * cursor is believed; whatever happens after the second look shows in the time at once.
+ * cursor is believed; whatever happens after the second look shows in the time at once. One whose time was
+ * too young to be trusted before is read again sooner.
  *
  * What was appended through a box that has loaded nothing is kept apart (`trail`) and told from there.
  */
@@ -20,6 +21,7 @@
 #include "box.h"
 
 #define DOUBT 1000 /* ms */
+#define CALM 60    /* ms after which a time is not racy any more */
 
 int64_t maildir_clock(void)
 {
@@ -49,8 +51,7 @@ void maildir_own_begin(struct mortise_call *call, struct maildir_box *b, struct 
 		const struct maildir_part *part = &b->part[p];
 
 		o->touched[p] = false;
-		o->loaded[p] =
-		    looked && part->read && !part->racy && maildir_print_same(&now[p], &part->print);
+		o->loaded[p] = looked && part->read && maildir_print_same(&now[p], &part->print);
 		o->agreed[p] = looked && b->agreed && maildir_print_same(&now[p], &b->agreed_part[p]);
 	}
 }
@@ -67,6 +68,14 @@ static bool stamp(int fd, struct maildir_print *print)
 	*print = maildir_print_of(&st);
 	/* Where only seconds are kept it is a time like any other. */
 	return st.st_mtim.tv_nsec == times[1].tv_nsec && st.st_mtim.tv_sec == times[1].tv_sec;
+}
+
+static void doubt(struct maildir_box *b, int64_t length)
+{
+	int64_t due = maildir_clock() + length;
+
+	if (b->due == 0 || due < b->due)
+		b->due = due;
 }
 
 void maildir_own_end(struct maildir_box *b, struct maildir_own *o)
@@ -87,12 +96,14 @@ void maildir_own_end(struct maildir_box *b, struct maildir_own *o)
 		b->agreed = b->agreed && good;
 		if (!good)
 			continue;
-		if (o->loaded[p])
+		part->stamp = print.mtime;
+		doubt(b, o->loaded[p] && part->racy ? CALM : DOUBT);
+		if (o->loaded[p]) {
 			part->print = print;
+			part->racy = false;
+		}
 		if (o->agreed[p])
 			b->agreed_part[p] = print;
-		if (b->due == 0)
-			b->due = maildir_clock() + DOUBT;
 	}
 }
 

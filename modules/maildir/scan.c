@@ -253,7 +253,7 @@ static int passes(struct mortise_call *call, struct scan *s)
 	for (p = 0; p < PARTS; p++) {
 		struct maildir_part *part = &b->part[p];
 
-		racy[p] = maildir_racy(now[p].mtime);
+		racy[p] = now[p].mtime != part->stamp && maildir_racy(now[p].mtime);
 		read[p] = due || !part->read || part->racy || !maildir_print_same(&now[p], &part->print);
 		part->read = part->read && !read[p];
 	}
