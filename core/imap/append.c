@@ -3,6 +3,7 @@
  * 3502), REPLACE and UID REPLACE (RFC 8508).
  */
 #include "imap/append.h"
+#include "imap/notify.h"
 #include "base/banned.h"
 
 /* Everything of the command is there. */
@@ -39,6 +40,7 @@ static void conclude(struct appending *a)
 
 	append_commit(&a->batch, &uidvalidity, s->arena, &uids, &count, &a->err);
 	code = append_uid(a, uidvalidity, uids, count);
+	notify_put_messages(s, a->mailbox, uids, count);
 	if (count > 0)
 		write_quota_warning(s);
 	if (a->replaced.n > 0 && code != NULL)

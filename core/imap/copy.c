@@ -3,6 +3,7 @@
  * forms of EXPUNGE.
  */
 #include "imap/limits.h"
+#include "imap/notify.h"
 #include "base/banned.h"
 
 static void write_uids(struct session *s, struct buf *out, const uint32_t *uids, size_t count)
@@ -83,6 +84,7 @@ static void copy_or_move(struct session *s, struct parse *p, bool move)
 	else
 		mailbox_copy(s->mailbox, &uids, to, s->arena, &result, &e);
 	session_progress_end(s);
+	notify_put_messages(s, to, result.to, result.count);
 	concluded(s, &result, move, &e);
 }
 

@@ -186,4 +186,5 @@ void session_dispatch(struct session *s, bool at_stream)
 	condstore_settle(s);
 	response(session_out(s), s->tag, s->reply.status, s->reply.code, s->reply.text);
 	s->bad = s->reply.status == RESPONSE_BAD ? s->bad + 1 : 0;
+	s->command = "";
 }

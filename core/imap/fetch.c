@@ -182,6 +182,16 @@ static void one_message(struct fetching *x, uint32_t sequence)
 	session_written(s);
 }
 
+void fetch_unasked(struct session *s, const struct fetch_request *r, uint32_t sequence)
+{
+	struct fetch_request quiet = *r;
+	struct fetching x = {.f = {.s = s, .arena = arena_new("fetch")}, .request = &quiet, .err = ERR_INIT};
+
+	quiet.sets_seen = false;
+	one_message(&x, sequence);
+	arena_free(&x.f.arena);
+}
+
 /* Number of the message with this UID, which is there: most often the one behind the last one. */
 static uint32_t sequence_of(const struct session *s, uint32_t uid, uint32_t last)
 {

@@ -61,6 +61,10 @@ bool fetch_parse(struct session *s, struct parse *p, struct fetch_request *out);
 
 /* "1.2.MIME" alone. False: it is none. */
 bool fetch_parse_section(struct session *s, struct str text, struct arena *a, struct mime_section *out);
+/* "(" items ")" */
+bool fetch_parse_items(struct session *s, struct parse *p, struct fetch_request *out);
+/* "* n FETCH (…)" that no command asks for, as far as it can be had. \Seen is not set. */
+void fetch_unasked(struct session *s, const struct fetch_request *r, uint32_t sequence);
 
 /* One message on its way out. */
 struct fetch_message {

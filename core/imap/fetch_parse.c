@@ -364,6 +364,15 @@ static bool modifiers(struct parsing *x)
 	return !x->out->vanished || parse_fail(x->p, "VANISHED needs CHANGEDSINCE");
 }
 
+bool fetch_parse_items(struct session *s, struct parse *p, struct fetch_request *out)
+{
+	struct parsing x = {s, p, out};
+
+	*out = (struct fetch_request){0};
+	out->items = arena_array(p->arena, (size_t)s->o->fetch_items, sizeof(*out->items));
+	return parse_char(p, '(') && item_list(&x);
+}
+
 bool fetch_parse(struct session *s, struct parse *p, struct fetch_request *out)
 {
 	struct parsing x = {s, p, out};

@@ -5,7 +5,7 @@
  * every idle_poll; a line now and then keeps NATs open and finds out that a client is gone.
  */
 #include "base/clock.h"
-#include "imap/session_int.h"
+#include "imap/notify.h"
 #include "log/log.h"
 #include "base/banned.h"
 
@@ -41,6 +41,10 @@ static bool client_spoke(struct session *s)
 
 static void hear_news(struct session *s)
 {
+	if (s->notify != NULL) {
+		notify_hear(s, true);
+		return;
+	}
 	if (s->view == NULL)
 		return;
 	mailbox_watch_read(s->mailbox);
@@ -72,6 +76,8 @@ static int watch(struct session *s)
 	struct err e = ERR_INIT;
 	int fd;
 
+	if (s->notify != NULL)
+		return notify_fd(s);
 	if (s->view == NULL)
 		return -1;
 	fd = mailbox_watch(s->mailbox, &e);

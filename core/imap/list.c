@@ -39,6 +39,8 @@ static void write_attributes(struct buf *out, const struct list_line *l)
 		if ((l->entry.attributes & attributes[i].attribute) != 0 && text != NULL)
 			word(out, &between, text);
 	}
+	if (l->no_access)
+		word(out, &between, "\\NoAccess");
 	for (i = 0; i < SPECIAL_USES; i++)
 		if ((l->uses & 1u << i) != 0)
 			word(out, &between, special_use_names[i]);

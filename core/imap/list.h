@@ -39,7 +39,8 @@ struct list_line {
 	struct list_entry entry;
 	unsigned uses;       /* SPECIAL_USE_… */
 	unsigned childinfo;  /* selection options; 0: no CHILDINFO */
-	const char *oldname; /* another spelling that was meant (RFC 9051 §6.3.9.7), or NULL */
+	const char *oldname; /* another spelling that was meant (RFC 9051 §6.3.9.7), the name before (RFC 5465 §5.4), or NULL */
+	bool no_access;      /* it may be listed, not read (RFC 5465 §3.1) */
 };
 void list_write(const struct session *s, struct buf *out, const struct list_line *l);
 

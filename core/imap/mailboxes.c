@@ -3,6 +3,7 @@
  */
 #include "charset/charset.h"
 #include "imap/list.h"
+#include "imap/notify.h"
 #include "store/special_use.h"
 #include "base/banned.h"
 
@@ -117,7 +118,10 @@ static void create(struct session *s, const struct creation *c, struct mailbox_s
 	struct store *store = s->setup->store;
 	struct err ignored = ERR_INIT; /* what was asked for is done, or not, all the same */
 
-	if (store_create(store, c->name, e) != 0 || is_level(c->name))
+	if (store_create(store, c->name, e) != 0)
+		return;
+	notify_did(s, EVENT_NAME, plain_name(c->name));
+	if (is_level(c->name))
 		return;
 	if (c->uses != 0 && store_special_use_set(store, plain_name(c->name), c->uses, e) != 0)
 		store_delete(store, plain_name(c->name), &ignored);
@@ -159,7 +163,8 @@ void command_delete(struct session *s, struct parse *p)
 
 	if (!one_name(s, p, &name) || refuse_selected(s, name))
 		return;
-	store_delete(s->setup->store, name, &e);
+	if (store_delete(s->setup->store, name, &e) == 0)
+		notify_did(s, EVENT_NAME, name);
 	conclude(s, &e, "DELETE completed");
 }
 
@@ -175,7 +180,10 @@ void command_rename(struct session *s, struct parse *p)
 	if (!one_name(s, p, &given) || refuse_selected(s, from))
 		return;
 	to = net_unicode(s, given);
-	store_rename(s->setup->store, from, to, &e);
+	if (store_rename(s->setup->store, from, to, &e) == 0) {
+		notify_did(s, EVENT_NAME, from);
+		notify_did(s, EVENT_NAME, to);
+	}
 	if (e.code == 0 && strcmp(to, given) != 0)
 		tell_name(s, to, from);
 	conclude(s, &e, "RENAME completed");
@@ -188,7 +196,8 @@ void command_subscribe(struct session *s, struct parse *p)
 
 	if (!one_name(s, p, &name))
 		return;
-	store_subscribe(s->setup->store, name, true, &e);
+	if (store_subscribe(s->setup->store, name, true, &e) == 0)
+		notify_did(s, EVENT_SUBSCRIPTION, name);
 	conclude(s, &e, "SUBSCRIBE completed");
 }
 
@@ -199,6 +208,7 @@ void command_unsubscribe(struct session *s, struct parse *p)
 
 	if (!one_name(s, p, &name))
 		return;
-	store_subscribe(s->setup->store, name, false, &e);
+	if (store_subscribe(s->setup->store, name, false, &e) == 0)
+		notify_did(s, EVENT_SUBSCRIPTION, name);
 	conclude(s, &e, "UNSUBSCRIBE completed");
 }

@@ -8,6 +8,7 @@
 
 #include "base/vec.h"
 #include "imap/search_parse.h"
+#include "imap/notify.h"
 #include "mime/mime.h"
 #include "base/banned.h"
 
@@ -238,6 +239,12 @@ static bool filters_ok(struct session *s, const struct request *r)
 	return true;
 }
 
+static void set_done(struct session *s, const char *mailbox)
+{
+	notify_did(s, mailbox[0] != '\0' ? EVENT_METADATA : EVENT_SERVER_METADATA, mailbox);
+	reply_ok(s, NULL, "SETMETADATA completed");
+}
+
 void command_setmetadata(struct session *s, struct parse *p)
 {
 	struct request r = {.entries = VEC_INIT};
@@ -251,6 +258,6 @@ void command_setmetadata(struct session *s, struct parse *p)
 	else if (store_metadata_set(s->setup->store, mailbox_of(&r), r.entries.v, r.entries.n, &why, &e) != 0)
 		refuse(s, why, &e);
 	else
-		reply_ok(s, NULL, "SETMETADATA completed");
+		set_done(s, r.mailbox);
 	vec_free(&r.entries);
 }

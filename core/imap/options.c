@@ -69,6 +69,11 @@ static const struct mortise_option table[] = {
         .detail = "Changes on local file systems are told at once by the kernel."),
     IMAP_OPTION(progress, DURATION, "10s", .min = "1s", .max = "1h",
         .help = "how often a client hears how far a long SEARCH, SORT, THREAD, COPY or MOVE is"),
+    IMAP_OPTION(notify_watches, UINT, "2000", .min = "10", .max = "1000000",
+        .help = "most files and directories that one session watches for NOTIFY",
+        .detail =
+            "Each mailbox takes one to three, each directory with mailboxes in it one. The kernel has a "
+            "limit for each user as well (fs.inotify.max_user_watches)."),
     IMAP_OPTION(rest_after, DURATION, "5s", .min = "100ms", .max = "1h",
         .help = "quiet time after which a session does what it put off for its mailbox",
         .detail = "Expunged messages are taken out of the file, the index gets its checkpoint."),

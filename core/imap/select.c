@@ -7,6 +7,7 @@
 #include "imap/list.h"
 #include "imap/search_result.h"
 #include "imap/fetch.h"
+#include "imap/notify.h"
 #include "log/log.h"
 #include "store/derived.h"
 #include "base/banned.h"
@@ -19,6 +20,7 @@ void session_deselect(struct session *s)
 	saved_clear(s);
 	fetch_kept_forget(s);
 	contexts_clear(s);
+	notify_left(s);
 	view_close(&s->view);
 	mailbox_close(&s->mailbox);
 	log_set_mailbox(NULL);
@@ -96,6 +98,7 @@ static void select_mailbox(struct session *s, struct parse *p, unsigned flags)
 		reply_error(s, &e);
 		return;
 	}
+	notify_entered(s);
 	describe(s);
 	if (parameters.qresync)
 		resynchronise(s, &parameters);

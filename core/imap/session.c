@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "imap/capability.h"
+#include "imap/notify.h"
 #include "imap/session_int.h"
 #include "log/log.h"
 #include "base/banned.h"
@@ -127,6 +128,28 @@ enum stream_result session_wait(struct session *s, int other_fd, uint64_t deadli
 	return stream_wait(s->stream, s->setup->stop_fd, other_fd, deadline);
 }
 
+/*
+ * Between commands NOTIFY's news go out as they come. The time that a client may be silent goes on meanwhile.
+ */
+static enum stream_result wait_for_input(struct session *s, uint64_t timeout)
+{
+	uint64_t end = clock_ms() + timeout;
+
+	for (;;) {
+		bool between = reader_idle(s->reader);
+		uint64_t due = between ? notify_due(s) : end;
+		enum stream_result r = session_wait(s, between ? notify_fd(s) : -1, due < end ? due : end);
+
+		if (!between || stream_input(s->stream).n > 0 || (r != STREAM_OK && r != STREAM_TIMEOUT) ||
+		    (r == STREAM_TIMEOUT && clock_ms() >= end) || session_stopping(s))
+			return r;
+		arena_clear(s->arena);
+		notify_hear(s, false);
+		if (!stream_flush(s->stream) || s->ended)
+			return STREAM_ERROR;
+	}
+}
+
 /* Waits for octets; what is due to the client goes out first. False: the session has ended. */
 static bool more_input(struct session *s, uint64_t timeout, const char *bye)
 {
@@ -134,7 +157,7 @@ static bool more_input(struct session *s, uint64_t timeout, const char *bye)
 		session_end(s, MORTISE_E_IO);
 		return false;
 	}
-	switch (session_wait(s, -1, clock_ms() + timeout)) {
+	switch (wait_for_input(s, timeout)) {
 	case STREAM_OK:
 		if (stream_input(s->stream).n == 0)
 			session_stopping(s);
@@ -276,6 +299,7 @@ int imap_session_run(const struct imap_session_setup *setup)
 	store_set_tick(setup->store, tick, &s);
 	greet(&s);
 	run(&s);
+	notify_end(&s);
 	session_deselect(&s);
 	if (s.bye != NULL && !s.broken)
 		response(session_out(&s), STR(""), RESPONSE_BYE, NULL, s.bye);

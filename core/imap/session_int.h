@@ -36,6 +36,7 @@ struct imap_options {
 	uint64_t idle_keepalive, idle_poll;
 	uint64_t progress;
 	uint64_t rest_after;
+	uint64_t notify_watches;
 };
 
 /* Code of a command that names messages by number after ENABLE UIDONLY (RFC 9586 §3). */
@@ -103,6 +104,8 @@ struct session {
 	bool told_modseq, told_vanished; /* in this command */
 	bool holds_expunges;             /* UID SEARCH with message numbers: no expunges in its update */
 	bool rested;                     /* mailbox_rest was called since the last command */
+
+	struct notify *notify; /* notify.h; NULL until NOTIFY was used */
 };
 
 /* The client has enabled UTF-8 in names and quoted strings. */

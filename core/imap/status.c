@@ -152,6 +152,24 @@ static void write_items(const struct session *s, struct buf *out, const struct s
 	}
 }
 
+void status_item(struct status_request *r, const char *name)
+{
+	unsigned item;
+
+	for (item = 0; strcmp(items[item].name, name) != 0; item++)
+		ASSERT(item + 1 < ARRAY_LEN(items));
+	r->items[r->count++] = item;
+}
+
+void status_say(struct session *s, struct buf *out, const char *name, const struct status_request *r,
+    const struct mailbox_status *status)
+{
+	buf_adds(out, "* STATUS ");
+	write_mailbox_name(s, out, name);
+	write_items(s, out, r, status);
+	buf_adds(out, ")\r\n");
+}
+
 int status_write(
     struct session *s, struct buf *out, const char *name, const struct status_request *r, struct err *e)
 {
@@ -169,10 +187,7 @@ int status_write(
 		store_status(s->setup->store, name, want, &status, e);
 	if (e->code != 0)
 		return e->code;
-	buf_adds(out, "* STATUS ");
-	write_mailbox_name(s, out, name);
-	write_items(s, out, r, &status);
-	buf_adds(out, ")\r\n");
+	status_say(s, out, name, r, &status);
 	return 0;
 }
 

@@ -16,6 +16,11 @@ struct status_request {
 
 /* "(" items ")" */
 bool status_parse(struct parse *p, struct status_request *out);
+/* One more item, by its name in the table. */
+void status_item(struct status_request *r, const char *name);
+/* "* STATUS name (…)" of what is known. */
+void status_say(struct session *s, struct buf *out, const char *name, const struct status_request *r,
+    const struct mailbox_status *status);
 /* "* STATUS name (…)" to `out`; of the selected mailbox what this session sees. 0, or a code: nothing is
  * written.
  */

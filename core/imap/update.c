@@ -5,6 +5,7 @@
 #include "charset/charset.h"
 #include "imap/condstore.h"
 #include "imap/contexts.h"
+#include "imap/notify.h"
 #include "log/log.h"
 #include "mime/mime.h"
 #include "base/banned.h"
@@ -91,7 +92,8 @@ void write_fetch_news(struct session *s, uint32_t sequence, const struct message
 	struct word_list l = {out, ""};
 
 	write_fetch_head(s, sequence, msg);
-	if (!s->uidonly && (s->uid || s->condstore || s->rev2)) { /* RFC 9051 §7.5.2: news has the UID */
+	if (!s->uidonly && (s->uid || s->condstore || s->rev2 ||
+	                       s->notify != NULL)) { /* RFC 9051 §7.5.2: news has the UID */
 		word(&l, "UID ");
 		buf_addu(out, msg->uid);
 	}
@@ -209,14 +211,27 @@ bool end_revoked(struct session *s)
 	return true;
 }
 
+/* Of the messages the client knows; 0 when nobody wants to tell old ones from new ones. */
+static uint32_t last_uid(const struct session *s)
+{
+	uint32_t count = s->notify != NULL ? view_count(s->view) : 0;
+
+	return count > 0 ? view_message(s->view, count)->uid : 0;
+}
+
 void update_view(struct session *s, bool may_expunge)
 {
 	struct telling t = {.s = s};
+	unsigned how = may_expunge ? VIEW_MAY_EXPUNGE : 0;
+	uint32_t last;
 
-	if (s->view == NULL || end_revoked(s))
+	if (s->view == NULL || end_revoked(s) || !notify_filters(s, &how))
 		return;
-	tell_news(s, &t, may_expunge ? VIEW_MAY_EXPUNGE : 0);
-	s->unsettled = view_ghosts(s->view);
+	last = last_uid(s);
+	tell_news(s, &t, how);
+	if ((how & VIEW_NO_NEW) == 0)
+		notify_fetch_new(s, last);
+	s->unsettled = view_ghosts(s->view) || view_changed(s->view);
 	if (!s->unsettled)
 		s->settled = mailbox_highestmodseq(s->mailbox);
 	if (mailbox_gone(s->mailbox)) {

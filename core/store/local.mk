@@ -14,7 +14,7 @@ core_store_libstore_a_SOURCES = \
 	core/store/special_use.h core/store/special_use.c core/store/metadata.h core/store/metadata.c \
 	core/store/quota.h core/store/quota_int.h core/store/quota.c core/store/usage.c core/store/kernel_quota.c \
 	core/store/rights.h core/store/rights_int.h core/store/rights.c core/store/identifier.c core/store/acl.c core/store/guests.c \
-	core/store/view.c core/store/watch.c core/store/read.c \
+	core/store/view.c core/store/watch.c core/store/observe.h core/store/observe.c core/store/read.c \
 	core/store/source_file.h core/store/source_file.c core/store/cache.c \
 	core/store/spool.h core/store/spool.c \
 	core/store/index.h core/store/index_int.h core/store/index.c core/store/index_names.c \

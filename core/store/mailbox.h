@@ -206,7 +206,9 @@ struct view_events {
 	void *arg;
 };
 #define VIEW_MAY_EXPUNGE 0x01u
-#define VIEW_NO_SYNC 0x02u /* only report what the mailbox already knows */
+#define VIEW_NO_SYNC 0x02u  /* only report what the mailbox already knows */
+#define VIEW_NO_NEW 0x04u   /* new messages wait, */
+#define VIEW_NO_FLAGS 0x08u /* changes of flags wait */
 int view_update(struct view *v, unsigned how, const struct view_events *ev, struct err *e);
 /* Flags of these UIDs were just told in another way (STORE.SILENT): do not repeat unless they differ. */
 void view_told_flags(struct view *v, const struct number_set *uids);

@@ -124,6 +124,8 @@ struct mailbox *mailbox_already(struct store *s, const struct target *t);
 int mailbox_appeared(struct mailbox *m, struct err *e);
 /* Closes the box of an absent INBOX's target and makes the mailbox there. */
 int mailbox_bring_about(struct mailbox *m, struct err *e);
+/* How it is as last synced. `want`: STATUS_… */
+int mailbox_status_now(struct mailbox *m, unsigned want, struct mailbox_status *out, struct err *e);
 int mailbox_must_live(const struct mailbox *m, struct err *e); /* NOTFOUND when gone */
 
 /* ---- sync.c, records.c, rows.c ---- */

@@ -44,7 +44,7 @@ static int total_deleted(struct mailbox *m, uint64_t *out, struct err *e)
 	return 0;
 }
 
-static int count(struct mailbox *m, unsigned want, struct mailbox_status *out, struct err *e)
+int mailbox_status_now(struct mailbox *m, unsigned want, struct mailbox_status *out, struct err *e)
 {
 	*out = (struct mailbox_status){.messages = m->counts.messages,
 	    .recent = m->counts.recent,
@@ -68,7 +68,7 @@ int store_status(struct store *s, const char *name, unsigned want, struct mailbo
 	*out = (struct mailbox_status){0};
 	if (mailbox_open(s, name, MAILBOX_READ_ONLY | MAILBOX_KEEP_RECENT, &m, e) != 0)
 		return e->code;
-	count(m, want, out, e);
+	mailbox_status_now(m, want, out, e);
 	mailbox_close(&m);
 	return e->code;
 }

@@ -166,8 +166,10 @@ static void load(const struct view *v)
 {
 	struct err e = ERR_INIT;
 
-	if (records_load(v->m, &e) == 0)
+	if (records_load(v->m, &e) == 0) {
+		views_fill(v->m); /* a mailbox that came into being under a view was loaded without */
 		return;
+	}
 	log_err(MSG_STORE_INDEX, &e, v->m->target.place.name);
 	views_lost(v->m);
 }
@@ -413,7 +415,7 @@ int view_update(struct view *v, unsigned how, const struct view_events *ev, stru
 		tell_expunged(v, ev);
 	else
 		find_ghosts(v);
-	more = take_new(v) > 0;
+	more = (how & VIEW_NO_NEW) == 0 && take_new(v) > 0;
 	now = count_recent(v);
 	if (more && ev->exists != NULL)
 		ev->exists(ev->arg, (uint32_t)v->seats.n);
@@ -422,8 +424,10 @@ int view_update(struct view *v, unsigned how, const struct view_events *ev, stru
 	v->recent = now;
 	if (view_new_keywords(v) && ev->keywords != NULL)
 		ev->keywords(ev->arg);
-	tell_flags(v, ev);
-	v->changes = v->m->changes;
+	if ((how & VIEW_NO_FLAGS) == 0)
+		tell_flags(v, ev);
+	if ((how & (VIEW_NO_NEW | VIEW_NO_FLAGS)) == 0)
+		v->changes = v->m->changes;
 	return 0;
 }
 

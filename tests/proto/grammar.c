@@ -350,7 +350,8 @@ enum {
 	NONEXISTENT = 64,
 	SUBSCRIBED = 128,
 	REMOTE = 256,
-	FIRST_USE = 512
+	NO_ACCESS = 512,
+	FIRST_USE = 1024
 };
 
 static bool list_attribute(struct grammar *g, unsigned *seen)
@@ -360,9 +361,10 @@ static bool list_attribute(struct grammar *g, unsigned *seen)
 		unsigned bit;
 	} names[] = {{"Noselect", NOSELECT}, {"Marked", MARKED}, {"Unmarked", UNMARKED},
 	    {"Noinferiors", NOINFERIORS}, {"HasChildren", CHILDREN}, {"HasNoChildren", NO_CHILDREN},
-	    {"NonExistent", NONEXISTENT}, {"Subscribed", SUBSCRIBED}, {"Remote", REMOTE}, {"All", FIRST_USE},
-	    {"Archive", FIRST_USE << 1}, {"Drafts", FIRST_USE << 2}, {"Flagged", FIRST_USE << 3},
-	    {"Junk", FIRST_USE << 4}, {"Sent", FIRST_USE << 5}, {"Trash", FIRST_USE << 6}};
+	    {"NonExistent", NONEXISTENT}, {"Subscribed", SUBSCRIBED}, {"Remote", REMOTE},
+	    {"NoAccess", NO_ACCESS}, {"All", FIRST_USE}, {"Archive", FIRST_USE << 1},
+	    {"Drafts", FIRST_USE << 2}, {"Flagged", FIRST_USE << 3}, {"Junk", FIRST_USE << 4},
+	    {"Sent", FIRST_USE << 5}, {"Trash", FIRST_USE << 6}};
 	struct str s;
 	size_t i;
 
@@ -413,7 +415,7 @@ static bool mbox_list_extended(struct grammar *g)
 	if (take_word(g, "OLDNAME")) /* RFC 9051 §6.3.9.7 */
 		return want(g, ' ') && want(g, '(') && mailbox(g) && want(g, ')') && want(g, ')');
 	if (!take_word(g, "CHILDINFO"))
-		return wanted(g, "an extended data item of RFC 5258 or RFC 9051");
+		return wanted(g, "an extended data item of RFC 5258, 5465 or 9051");
 	return childinfo(g) && want(g, ')');
 }
 
@@ -746,11 +748,18 @@ static bool metadata_entry(struct grammar *g)
 	return true;
 }
 
-/* With values; this server does not send the unsolicited form. An empty mailbox name is the server. */
+/* With values, or unsolicited: names only (RFC 5464 §4.4). An empty mailbox name is the server. */
 static bool metadata_data(struct grammar *g)
 {
-	if (!want(g, ' ') || !mailbox(g) || !want(g, ' ') || !want(g, '('))
+	if (!want(g, ' ') || !mailbox(g) || !want(g, ' '))
 		return false;
+	if (!take(g, '(')) {
+		do
+			if (!metadata_entry(g))
+				return false;
+		while (take(g, ' '));
+		return true;
+	}
 	do
 		if (!metadata_entry(g) || !want(g, ' ') || !metadata_value(g))
 			return false;

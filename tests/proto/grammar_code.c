@@ -164,6 +164,24 @@ static bool bad_url(struct grammar *g)
 	return g->at > start || wanted(g, "a URL");
 }
 
+/* RFC 5465 §8 */
+static bool bad_event(struct grammar *g)
+{
+	static const char *const names[] = {"MessageNew", "MessageExpunge", "FlagChange", "AnnotationChange",
+	    "MailboxName", "SubscriptionChange", "MailboxMetadataChange", "ServerMetadataChange"};
+	size_t i;
+
+	if (!want(g, ' ') || !want(g, '('))
+		return false;
+	do {
+		for (i = 0; i < sizeof(names) / sizeof(names[0]) && !take_word(g, names[i]); i++)
+			;
+		if (i == sizeof(names) / sizeof(names[0]))
+			return wanted(g, "an event of RFC 5465 §8");
+	} while (take(g, ' '));
+	return want(g, ')');
+}
+
 static const struct {
 	const char *name;
 	bool (*argument)(struct grammar *g);
@@ -219,6 +237,8 @@ static const struct {
     {"BADCOMPARATOR", no_argument},
     {"INPROGRESS", progress},
     {"UNDEFINED-FILTER", filter_name},
+    {"NOTIFICATIONOVERFLOW", no_argument},
+    {"BADEVENT", bad_event},
 };
 
 static bool code(struct grammar *g)
