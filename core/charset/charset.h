@@ -14,6 +14,8 @@
 #include "base/str.h"
 
 bool charset_known(struct str name);
+/* Names with spaces between, for [BADCHARSET]; not all that are known. */
+void charset_list(struct buf *out);
 /* Appends `in` as UTF-8. False when the charset is unknown or something had to be replaced. */
 bool charset_to_utf8(struct buf *out, struct str charset, struct str in);
 bool utf8_valid(struct str s);

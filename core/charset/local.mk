@@ -2,7 +2,7 @@
 noinst_LIBRARIES += core/charset/libcharset.a
 core_charset_libcharset_a_SOURCES = \
 	core/charset/charset.h core/charset/charset_int.h \
-	core/charset/names.c core/charset/names_rare.c core/charset/stream.c core/charset/utf8.c \
+	core/charset/names.c core/charset/names_rare.c core/charset/list.c core/charset/stream.c core/charset/utf8.c \
 	core/charset/fold.c core/charset/word.c core/charset/mutf7.c
 core_charset_libcharset_a_CPPFLAGS = $(AM_CPPFLAGS) $(UTF8PROC_CFLAGS)
 

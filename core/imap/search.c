@@ -14,8 +14,6 @@
 
 #define COLUMNS 16u /* header fields of one search that are looked at in columns */
 
-#define CHARSETS "BADCHARSET (US-ASCII UTF-8)"
-
 struct searching {
 	const struct search_scope *scope;
 	const struct message *message;
@@ -192,6 +190,14 @@ int search_messages(const struct search_scope *scope, const struct search_reques
 	return r;
 }
 
+static const char *bad_charset(struct session *s)
+{
+	AUTO_BUF struct buf list = BUF_INIT;
+
+	charset_list(&list);
+	return arena_printf(s->arena, "BADCHARSET (%s)", buf_cstr(&list));
+}
+
 bool search_possible(struct session *s, const struct search_request *request)
 {
 	s->holds_expunges = request->numbered; /* RFC 7162 §3.2.10.2 */
@@ -200,7 +206,7 @@ bool search_possible(struct session *s, const struct search_request *request)
 		return false;
 	}
 	if (request->filters && !request->filter_charset) { /* RFC 5466 §3.1 */
-		reply_bad_code(s, CHARSETS, "Filters are in UTF-8");
+		reply_bad_code(s, bad_charset(s), "Filters are in UTF-8");
 		return false;
 	}
 	if (request->undefined_filter != NULL) {
@@ -211,7 +217,7 @@ bool search_possible(struct session *s, const struct search_request *request)
 	}
 	if (request->charset_error != NULL) {
 		saved_failed(s, request);
-		reply_no(s, request->charset_unknown ? CHARSETS : NULL, request->charset_error);
+		reply_no(s, request->charset_unknown ? bad_charset(s) : NULL, request->charset_error);
 		return false;
 	}
 	if (!request->modseq)

@@ -498,8 +498,7 @@ static void bad_searches(void **state)
 		assert_has(talk(c, "NOOP"), "T OK");
 	}
 	/* attack-085 */
-	assert_string_equal(talk(c, "SEARCH CHARSET X-NO-SUCH TEXT a"),
-	    "T NO [BADCHARSET (US-ASCII UTF-8)] Unknown charset\r\n");
+	assert_has(talk(c, "SEARCH CHARSET X-NO-SUCH TEXT a"), "T NO [BADCHARSET (US-ASCII UTF-8 ");
 	assert_has(talk(c, "SEARCH CHARSET UTF-8 TEXT \"\374\""), "T NO The text is not in the charset");
 	assert_has(talk(c, "SEARCH TEXT \"\374\""), "T NO The text is not in UTF-8");
 	assert_has(talk(c, "SEARCH CHARSET \"\" TEXT a"), "T NO [BADCHARSET");

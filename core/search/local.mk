@@ -10,7 +10,7 @@ core_search_libsearch_a_SOURCES = \
 	core/search/thread.h core/search/thread_int.h core/search/thread.c core/search/thread_references.c
 
 if HAVE_CMOCKA
-search_tests = core/search/test-set core/search/test-search core/search/test-fuzzy core/search/test-sort core/search/test-thread
+search_tests = core/search/test-set core/search/test-search core/search/test-fuzzy core/search/test-charsets core/search/test-sort core/search/test-thread
 check_PROGRAMS += $(search_tests)
 TESTS += $(search_tests)
 search_test_libs = core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a core/log/liblog.a core/base/libbase.a \
@@ -21,6 +21,8 @@ core_search_test_search_SOURCES = core/search/test-search.c core/mime/test-mime.
 core_search_test_search_LDADD = $(search_test_libs)
 core_search_test_fuzzy_SOURCES = core/search/test-fuzzy.c
 core_search_test_fuzzy_LDADD = $(search_test_libs)
+core_search_test_charsets_SOURCES = core/search/test-charsets.c
+core_search_test_charsets_LDADD = $(search_test_libs)
 core_search_test_sort_SOURCES = core/search/test-sort.c
 core_search_test_sort_LDADD = $(search_test_libs)
 core_search_test_thread_SOURCES = core/search/test-thread.c
