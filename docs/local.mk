@@ -1,5 +1,5 @@
 # docs: prose that is not printed from tables, and the manuals that are.
-dist_doc_DATA = README.md HACKING.md NEWS.md docs/admin.md docs/packaging.md docs/module-author.md docs/attack-cases.md docs/bench.md
+dist_doc_DATA = README.md HACKING.md NEWS.md docs/admin.md docs/packaging.md docs/module-author.md docs/attack-cases.md docs/response-codes.md docs/bench.md
 dist_man_MANS += docs/man/mortise-module.1
 
 EXTRA_DIST += docs/man/imapd.8.in docs/man/imapctl.8.in

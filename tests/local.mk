@@ -17,8 +17,8 @@ DAEMON_TESTS = tests/proto/scripts-unix.py tests/proto/scripts-memory.py tests/p
 	tests/interop/maildir.py tests/interop/maildir-folders.py tests/interop/mh.py tests/interop/mutt-qresync.py tests/interop/procmail.py \
 	tests/interop/clients.py tests/interop/thunderbird.py tests/interop/roundcube.py tests/interop/sasl.py
 # The longest first.
-TESTS += tests/build/builds.sh tests/proto/test-grammar tests/lint/lint.sh tests/lint/attack-cases.py $(DAEMON_TESTS)
-EXTRA_DIST += tests/lint/lint.sh tests/lint/attack-cases.py $(DAEMON_TESTS) tests/proto/run-scripts.py \
+TESTS += tests/build/builds.sh tests/proto/test-grammar tests/lint/lint.sh tests/lint/attack-cases.py tests/proto/response-codes.py $(DAEMON_TESTS)
+EXTRA_DIST += tests/lint/lint.sh tests/lint/attack-cases.py tests/proto/response-codes.py $(DAEMON_TESTS) tests/proto/run-scripts.py \
 	tests/lib/mortise.py tests/lib/c_client.py tests/lib/mutt.py tests/lib/terminal.py tests/lib/qresync.py tests/lib/foreign.py tests/lib/private_host.py tests/build/builds.sh \
 	$(srcdir)/tests/proto/scripts
 

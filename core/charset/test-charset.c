@@ -387,6 +387,27 @@ static void fold_02_expansion(void **state UNUSED)
 
 /* ---- modified UTF-7 ---- */
 
+static void nfc_01(void **state UNUSED)
+{
+	static const char *const pairs[][2] = {{"abc", "abc"}, {"Cafe\xcc\x81", "Caf\xc3\xa9"},
+	    {"\xe2\x84\xab", "\xc3\x85"}, {"\xe1\x84\x80\xe1\x85\xa1", "\xea\xb0\x80"},
+	    {"q\xcc\x87\xcc\xa3", "q\xcc\xa3\xcc\x87"}, {"\xff", "\xff"}, {"", ""}};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(pairs); i++) {
+		AUTO_BUF struct buf b = BUF_INIT;
+
+		utf8_to_nfc(&b, str_of(pairs[i][0]));
+		assert_string_equal(buf_cstr(&b), pairs[i][1]);
+		buf_reset(&b);
+		utf8_to_nfc(&b, str_of(pairs[i][1]));
+		assert_string_equal(buf_cstr(&b), pairs[i][1]);
+	}
+	assert_true(utf8_is_ascii(STR("abc\x7f")));
+	assert_false(utf8_is_ascii(STR("abcdefgh\x80")));
+	assert_true(utf8_is_ascii(STR("")));
+}
+
 static void mutf7_01_both_ways(void **state UNUSED)
 {
 	static const struct {
@@ -453,6 +474,7 @@ int main(void)
 	    cmocka_unit_test(word_02_floods),
 	    cmocka_unit_test(fold_01_rfc5051),
 	    cmocka_unit_test(fold_02_expansion),
+	    cmocka_unit_test(nfc_01),
 	    cmocka_unit_test(mutf7_01_both_ways),
 	    cmocka_unit_test(mutf7_02_strict),
 	};

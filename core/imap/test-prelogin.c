@@ -184,6 +184,9 @@ static void test_authenticate(void **state)
 	assert_int_equal(prelogin_response(t.p).n, 0);
 	(void)prelogin_failed(t.p, MORTISE_AUTH_TEMP, &t.out);
 	assert_out(&t, "b NO [UNAVAILABLE]");
+	assert_int_equal(say(&t, "c AUTHENTICATE plain =\r\n"), PRELOGIN_START);
+	(void)prelogin_failed(t.p, MORTISE_AUTH_EXPIRED, &t.out);
+	assert_out(&t, "c NO [EXPIRED]");
 	end(&t);
 }
 

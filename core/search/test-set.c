@@ -203,6 +203,48 @@ static void set_06_edges(void **state UNUSED)
 	buf_free(&b);
 }
 
+static void set_07_slices(void **state UNUSED)
+{
+	static const struct {
+		const char *text;
+		uint64_t from, to;
+		const char *expected; /* NULL: nothing */
+	} cases[] = {
+	    {"1:3,7,9:10", 0, 6, "1:3,7,9:10"},
+	    {"1:3,7,9:10", 2, 5, "3,7,9"},
+	    {"1:3,7,9:10", 3, 4, "7"},
+	    {"1:3,7,9:10", 5, 100, "10"},
+	    {"1:3,7,9:10", 6, 100, NULL},
+	    {"1:3,7,9:10", 4, 4, NULL},
+	    {"1:4294967295", 4294967294, 4294967295, "4294967295"},
+	    {"1:4294967295", 0, 1, "1"},
+	};
+	struct arena *a = arena_new("slices");
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO_BUF struct buf b = BUF_INIT;
+		struct number_set set;
+
+		assert_true(set_parse(a, str_of(cases[i].text), 0, &set));
+		set_slice(a, &set, cases[i].from, cases[i].to, &set);
+		assert_int_equal(set.n == 0, cases[i].expected == NULL);
+		if (set.n > 0)
+			set_write(&b, &set);
+		assert_string_equal(buf_cstr(&b), cases[i].expected != NULL ? cases[i].expected : "");
+	}
+	arena_free(&a);
+}
+
+static void set_08_count(void **state UNUSED)
+{
+	struct set_range all[] = {{1, UINT32_MAX}}, some[] = {{1, 3}, {7, 7}};
+
+	assert_true(set_count(&(struct number_set){all, 1}) == UINT32_MAX);
+	assert_int_equal(set_count(&(struct number_set){some, 2}), 4);
+	assert_int_equal(set_count(&(struct number_set){0}), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -212,6 +254,8 @@ int main(void)
 	    cmocka_unit_test(set_04_floods),
 	    cmocka_unit_test(set_05_both_without),
 	    cmocka_unit_test(set_06_edges),
+	    cmocka_unit_test(set_07_slices),
+	    cmocka_unit_test(set_08_count),
 	};
 
 	alarm(HANG_SECONDS);
