@@ -299,31 +299,49 @@ static unsigned has_access(const struct access_entry *list, size_t n, const stru
 	return others;
 }
 
-/* The folders above let pass who may read now; as far as they are the owner's. */
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* One folder above. */
+static void let_pass(struct changing *c, int fd, unsigned need)
+{
+	AUTO_ARENA struct arena *a = arena_new("rights");
+	struct access_entry *list;
+	unsigned has;
+	size_t n;
+
+	if (access_list(fd, a, &list, &n, c->e) != 0)
+		return;
+	has = has_access(list, n, &c->who);
+	if ((has & need) != need)
+		access_set(fd, &c->who, has | need, false, false, c->e);
+}
+
+/*
+ * The folders above let pass who may read now, as far as they are the owner's: up to his home, or to the
+ * first that is not his.
+ */
 static int open_the_way(struct changing *c)
 {
 	const char *last;
 	int fd = path_parent(c->t->place.root, c->t->place.path, &last, store_how(c->s));
-	bool in_mail = !c->t->place.inbox;
-	struct stat st, root;
+	bool in_mail = !c->t->place.inbox, top = false;
+	struct stat st, mail, home;
 
-	if (fstat(c->t->place.root, &root) != 0)
-		root = (struct stat){.st_ino = 0};
-	while (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == c->s->uid && c->e->code == 0) {
-		AUTO_ARENA struct arena *a = arena_new("rights");
-		unsigned need = ACCESS_EXECUTE | (in_mail ? ACCESS_READ : 0), has;
-		struct access_entry *list;
-		size_t n;
+	if (fstat(c->t->place.root, &mail) != 0)
+		mail = (struct stat){.st_ino = 0};
+	if (stat(c->s->home, &home) != 0)
+		home = (struct stat){.st_ino = 0};
+	while (!top && fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == c->s->uid && c->e->code == 0) {
+		struct stat above;
 		int up;
 
-		if (access_list(fd, a, &list, &n, c->e) != 0)
-			break;
-		has = has_access(list, n, &c->who);
-		if ((has & need) != need)
-			access_set(fd, &c->who, has | need, false, false, c->e);
-		if (st.st_dev == root.st_dev && st.st_ino == root.st_ino)
-			in_mail = false;
+		let_pass(c, fd, ACCESS_EXECUTE | (in_mail ? ACCESS_READ : 0));
+		in_mail = in_mail && !same_file(&st, &mail);
 		up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		top = same_file(&st, &home) || up < 0 || fstat(up, &above) != 0 || same_file(&st, &above);
 		close(fd);
 		fd = up;
 	}
