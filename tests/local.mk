@@ -1,6 +1,6 @@
 # tests: what is bigger than one room. Unit tests stand beside the code they test.
 check_PROGRAMS += tests/proto/imap-script tests/proto/imap-grammar tests/proto/test-grammar
-GRAMMAR = tests/proto/grammar.c tests/proto/grammar_code.c tests/proto/grammar_fetch.c tests/proto/grammar_acl.c tests/proto/grammar.h \
+GRAMMAR = tests/proto/grammar.c tests/proto/grammar_code.c tests/proto/grammar_fetch.c tests/proto/grammar_acl.c tests/proto/grammar_stream.c tests/proto/grammar.h \
 	tests/proto/grammar_int.h
 tests_proto_imap_script_SOURCES = tests/proto/imap-script.c $(GRAMMAR)
 tests_proto_imap_script_LDADD = core/base/libbase.a

@@ -1,12 +1,15 @@
 /*
  * Fuzz target: what a stranger sends before login. The first octet chooses how it is cut, the second what
- * auth answers. Checked besides not crashing: the replies are whole lines and the same however the octets
- * come; no login happens that auth did not grant; limits on bad commands and failures hold.
+ * auth answers. Checked besides not crashing: the replies are by the grammar of the RFCs and the same however
+ * the octets come; no login happens that auth did not grant; limits on bad commands and failures hold.
  */
 #include <mortise/password.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "base/object.h"
 #include "imap/prelogin.h"
+#include "grammar.h"
 #include "base/banned.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -71,6 +74,29 @@ static void run(struct str input, size_t piece, unsigned script, struct buf *out
 	prelogin_free(&p);
 }
 
+/* Every line is by the grammar of the RFCs, but for the marks of this file. */
+static void check_grammar(struct str said)
+{
+	struct buf why = BUF_INIT;
+	bool first = true;
+	size_t n;
+
+	for (; said.n > 0; said = str_from(said, n), first = false) {
+		struct str line;
+
+		n = grammar_first(said);
+		ASSERT(n > 0);
+		line = str_sub(said, 0, n - 2);
+		if (str_eqc(line, "(TLS)") || str_eqc(line, "(login)"))
+			continue;
+		if (first ? grammar_greeting(line, &why) : grammar_response(line, 0, &why))
+			continue;
+		fprintf(stderr, "%s: %.*s\n", buf_cstr(&why), (int)(line.n < 2000 ? line.n : 2000), line.p);
+		abort();
+	}
+	buf_free(&why);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct buf whole = BUF_INIT, cut = BUF_INIT, octets = BUF_INIT;
@@ -82,6 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	run(input, 1, script, &octets);
 	ASSERT(str_eq(buf_str(&whole), buf_str(&cut)));
 	ASSERT(str_eq(buf_str(&whole), buf_str(&octets)));
+	check_grammar(buf_str(&whole));
 	buf_free(&whole);
 	buf_free(&cut);
 	buf_free(&octets);

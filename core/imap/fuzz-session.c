@@ -1,10 +1,13 @@
 /*
- * Fuzz target: a whole session over the memory driver. The input is what the client sends after login.
- * Checked besides not crashing: the session ends, and what it said is IMAP: lines that begin as they must,
- * literals as long as announced, no NUL, no bare CR or LF, parentheses and quotes that match.
+ * Fuzz target: a whole session over the memory driver. The input is what the client sends after login; a
+ * first line "1" or "2" says that a mailbox is selected before, or that the session is in IDLE (before login:
+ * fuzz-prelogin). Checked besides not crashing: the session ends, and all that it says is by the grammar of
+ * the RFCs (tests/proto/grammar.h).
  */
 #include <fcntl.h>
 #include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -13,6 +16,7 @@
 #include "base/object.h"
 #include "imap/session_int.h"
 #include "store/driver.h"
+#include "grammar.h"
 #include "base/banned.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -67,90 +71,37 @@ static void set_up(void)
 
 /* ---- the answers ---- */
 
-/* Past a literal's announcement and octets; false: the output ends within them (the session was cut off). */
-static bool skip_literal(struct str *s, bool literal8)
+/* What is not whole at the end was cut off with the session. */
+static void check_answers(struct str said)
 {
-	size_t end = str_find(*s, '}');
-	uint64_t n;
+	struct buf why = BUF_INIT;
+	unsigned mode = 0;
+	size_t n;
 
-	ASSERT(str_u64(str_sub(*s, 1, end - 1), &n));
-	ASSERT(str_starts(str_from(*s, end), STR("}\r\n")));
-	*s = str_from(*s, end + 3);
-	if (n > s->n)
-		return false;
-	/* RFC 3516 §4.3: a literal8 only where it is needed. */
-	ASSERT((str_find(str_sub(*s, 0, (size_t)n), '\0') < n) == literal8);
-	*s = str_from(*s, (size_t)n);
-	return true;
-}
+	ASSERT(str_starts(said, STR("login OK [CAPABILITY ")));
+	for (; (n = grammar_first(said)) > 0; said = str_from(said, n)) {
+		struct str line = str_sub(said, 0, n - 2);
+		struct str word = str_sub(line, 0, str_find(line, ' '));
 
-static bool at_literal(struct str s)
-{
-	size_t i;
-
-	for (i = 1; i < s.n && ascii_digit(s.p[i]); i++)
-		;
-	return i > 1 && str_starts(str_from(s, i), STR("}\r\n"));
-}
-
-/* One line with its literals. `data`: its parentheses and quotes must match (not so in a status text). */
-static bool check_line(struct str *s, bool data)
-{
-	bool quoted = false, tilde = false;
-	int depth = 0;
-
-	while (s->n > 0 && s->p[0] != '\r') {
-		char c = s->p[0];
-
-		ASSERT(c != '\0' && c != '\n');
-		if (data && !quoted && c == '{' && at_literal(*s)) {
-			if (!skip_literal(s, tilde))
-				return false;
-			tilde = false;
-			continue;
+		ASSERT(str_eqc(word, "*") || str_eqc(word, "+") || reader_tag_ok(word));
+		if (!grammar_response(line, mode, &why)) {
+			fprintf(stderr, "%s: %.*s\n", buf_cstr(&why), (int)(line.n < 2000 ? line.n : 2000),
+			    line.p);
+			abort();
 		}
-		if (c == '"')
-			quoted = !quoted;
-		else if (!quoted && (c == '(' || c == ')'))
-			depth += c == '(' ? 1 : -1;
-		ASSERT(!data || depth >= 0);
-		tilde = c == '~';
-		*s = str_from(*s, 1);
+		mode |= grammar_enables(line);
 	}
-	ASSERT(!data || (depth == 0 && !quoted));
-	ASSERT(str_starts(*s, STR("\r\n")));
-	*s = str_from(*s, 2);
-	return true;
-}
-
-static bool is_data(struct str line)
-{
-	static const char *const status[] = {"* OK ", "* NO ", "* BAD ", "* BYE ", "* PREAUTH ", "+ "};
-	size_t i;
-
-	for (i = 0; i < ARRAY_LEN(status); i++)
-		if (str_starts(line, str_of(status[i])))
-			return false;
-	return str_starts(line, STR("* "));
+	buf_free(&why);
 }
 
 static void check_output(int fd)
 {
 	off_t size = lseek(fd, 0, SEEK_END);
 	struct buf b = BUF_INIT;
-	struct str s;
 
 	buf_reserve(&b, (size_t)size + 1);
 	ASSERT(io_pread(fd, b.p, (size_t)size, 0) == size);
-	s = str_mem(b.p, (size_t)size);
-	ASSERT(str_starts(s, STR("login OK [CAPABILITY ")));
-	while (s.n > 0) {
-		struct str word = str_sub(s, 0, str_find(s, ' '));
-
-		ASSERT(str_eqc(word, "*") || str_eqc(word, "+") || reader_tag_ok(word));
-		if (!check_line(&s, is_data(s)))
-			break;
-	}
+	check_answers(str_mem(b.p, (size_t)size));
 	buf_free(&b);
 }
 
@@ -171,6 +122,7 @@ static void forget_mailboxes(struct store *store)
 	size_t at, pass;
 
 	store_list(store, "", "*", collect, &names, &e);
+	store_list(store, "", "#shared/*", collect, &names, &e);
 	for (pass = 0; pass < 4; pass++)
 		for (at = 0; at < names.n; at += strlen(names.p + at) + 1) {
 			err_clear(&e);
@@ -178,7 +130,32 @@ static void forget_mailboxes(struct store *store)
 		}
 	buf_free(&names);
 	clean_up();
-	ASSERT(mkdir(world.home, 0700) == 0);
+	ASSERT(mkdir(world.home, 0700) == 0 && mkdir(world.store.shared, 0700) == 0);
+}
+
+/* What brings the session where the input wants it. */
+static const char into_mailbox[] =
+    "p1 CREATE box\r\n"
+    "p2 APPEND box (\\Seen key) {67+}\r\n"
+    "From: a@example.org\r\nSubject: =?utf-8?q?=C3=A4?=\r\nTo: b, c\r\n\r\none\r\n {47+}\r\n"
+    "Content-Type: multipart/mixed; boundary=b\r\n\r\n\r\n"
+    "p3 APPEND box (\\Deleted) {22+}\r\nMessage-ID: <x>\r\n\r\n-\r\n"
+    "p4 SELECT box\r\n";
+static const char into_idle[] = "p5 IDLE\r\n";
+
+static void begin_input(int fd, const uint8_t **data, size_t *size)
+{
+	unsigned state = *size > 1 && (*data)[1] == '\n' && (*data)[0] >= '1' && (*data)[0] <= '2'
+	                     ? (unsigned)((*data)[0] - '0')
+	                     : 0;
+
+	if (state > 0) {
+		ASSERT(io_write(fd, into_mailbox, sizeof(into_mailbox) - 1) == 0);
+		*data += 2;
+		*size -= 2;
+	}
+	if (state > 1)
+		ASSERT(io_write(fd, into_idle, sizeof(into_idle) - 1) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -192,9 +169,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (world.arena == NULL)
 		set_up();
 	user.home = world.home;
-	in = io_memfd("input", data, size);
+	in = memfd_create("input", MFD_CLOEXEC);
 	out = memfd_create("output", MFD_CLOEXEC);
 	ASSERT(in >= 0 && out >= 0);
+	begin_input(in, &data, &size);
+	ASSERT(io_write(in, data, size) == 0);
 	lseek(in, 0, SEEK_SET);
 	stream = stream_new(in, dup(out), 4096);
 	ASSERT(store_open_drivers(&world.store, &user, world.drivers, 1, &store, &e) == 0);

@@ -60,7 +60,8 @@ TESTS += core/imap/fuzz-url
 endif
 
 check_PROGRAMS += core/imap/fuzz-prelogin
-core_imap_fuzz_prelogin_SOURCES = core/imap/fuzz-prelogin.c
+core_imap_fuzz_prelogin_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/proto
+core_imap_fuzz_prelogin_SOURCES = core/imap/fuzz-prelogin.c $(GRAMMAR)
 core_imap_fuzz_prelogin_LDFLAGS = $(FUZZ_LINK_FLAGS)
 core_imap_fuzz_prelogin_LDADD = $(core_imap_fuzz_reader_LDADD)
 if !FUZZERS
@@ -68,7 +69,8 @@ TESTS += core/imap/fuzz-prelogin
 endif
 
 check_PROGRAMS += core/imap/fuzz-session
-core_imap_fuzz_session_SOURCES = core/imap/fuzz-session.c \
+core_imap_fuzz_session_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/proto
+core_imap_fuzz_session_SOURCES = core/imap/fuzz-session.c $(GRAMMAR) \
 	modules/memory/keep.h modules/memory/keep.c modules/memory/memory.c
 core_imap_fuzz_session_LDFLAGS = $(FUZZ_LINK_FLAGS)
 core_imap_fuzz_session_LDADD = $(FUZZ_MAIN) core/imap/libimap.a core/net/libnet.a core/store/libstore.a \

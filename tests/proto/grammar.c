@@ -2,8 +2,6 @@
 #include "grammar_int.h"
 #include "base/banned.h"
 
-#define LITERAL_MAX (64u << 20)
-
 bool wanted(struct grammar *g, const char *what)
 {
 	if (g->why->n == 0)
@@ -981,19 +979,4 @@ bool grammar_greeting(struct str line, struct buf *why)
 	if (!want(&g, '*') || !want(&g, ' '))
 		return false;
 	return condition(&g, conditions) ? want_end(&g) : wanted(&g, "OK, PREAUTH or BYE");
-}
-
-/* Size of a literal announced at the end of the line in[0..end), or -1. */
-int64_t grammar_announced(struct str line)
-{
-	size_t i = line.n;
-	uint64_t n;
-
-	if (i == 0 || line.p[i - 1] != '}')
-		return -1;
-	while (i > 0 && line.p[i - 1] != '{')
-		i--;
-	if (i == 0 || !str_u64(str_sub(line, i, line.n - 1 - i), &n) || n > LITERAL_MAX)
-		return -1;
-	return (int64_t)n;
 }

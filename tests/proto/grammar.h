@@ -40,5 +40,7 @@ bool grammar_greeting(struct str line, struct buf *why);
 
 /* Octets of the literal that a line's end announces, -1: none. */
 int64_t grammar_announced(struct str line);
+/* Octets of the first response in `in`, its literals and its CRLF included, or 0: it is not whole. */
+size_t grammar_first(struct str in);
 
 #endif

@@ -11,27 +11,6 @@
 #include "grammar.h"
 #include "base/banned.h"
 
-/* Octets of the first response in `in`, its CRLF included, or 0. */
-static size_t first_line(struct str in)
-{
-	size_t from = 0;
-
-	for (;;) {
-		size_t at = str_search(str_from(in, from), STR("\r\n"));
-		int64_t literal;
-
-		if (at == SIZE_MAX)
-			return 0;
-		literal = grammar_announced(str_sub(in, from, at));
-		from += at + 2;
-		if (literal < 0)
-			return from;
-		if ((uint64_t)literal > in.n - from)
-			return 0;
-		from += (size_t)literal;
-	}
-}
-
 static bool check(const char *path, struct str in)
 {
 	AUTO_BUF struct buf why = BUF_INIT;
@@ -39,7 +18,7 @@ static bool check(const char *path, struct str in)
 	unsigned mode = 0;
 	size_t n;
 
-	for (; (n = first_line(in)) > 0; in = str_from(in, n), first = false) {
+	for (; (n = grammar_first(in)) > 0; in = str_from(in, n), first = false) {
 		struct str line = str_sub(in, 0, n - 2);
 
 		if (first ? grammar_greeting(line, &why) : grammar_response(line, mode, &why)) {
