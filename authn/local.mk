@@ -9,3 +9,5 @@ include authn/passwd/local.mk
 include authn/cram-md5/local.mk
 include authn/exec/local.mk
 include authn/null/local.mk
+include authn/ldap/local.mk
+include authn/sql/local.mk

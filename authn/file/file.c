@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "secret.h"
+#include "../secret.h"
 #include "table.h"
 
 static const struct mortise_option options[] = {

@@ -2,7 +2,7 @@
  * Fuzz target: a password file. What is not refused is found under its name, and nothing in it could become
  * another line, field or option.
  */
-#include "secret.h"
+#include "../secret.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 # authn/file
 module_LTLIBRARIES += authn/file/file.la
-authn_file_file_la_SOURCES = authn/file/file.c authn/file/table.h authn/file/table.c authn/file/secret.h authn/file/secret.c
+authn_file_file_la_SOURCES = authn/file/file.c authn/file/table.h authn/file/table.c authn/secret.h authn/secret.c
 authn_file_file_la_CPPFLAGS = $(MODULE_CPPFLAGS)
 authn_file_file_la_CFLAGS = $(AM_CFLAGS) $(OPENSSL_CFLAGS)
 authn_file_file_la_LDFLAGS = $(MODULE_LDFLAGS)
@@ -18,8 +18,8 @@ authn_file_test_file_DEPENDENCIES = $(AUTHN_TEST_ROOMS) authn/file/file.la core/
 endif
 
 check_PROGRAMS += authn/file/fuzz-passwd
-authn_file_fuzz_passwd_SOURCES = authn/file/fuzz-passwd.c authn/file/table.h authn/file/table.c authn/file/secret.h \
-	authn/file/secret.c
+authn_file_fuzz_passwd_SOURCES = authn/file/fuzz-passwd.c authn/file/table.h authn/file/table.c authn/secret.h \
+	authn/secret.c
 authn_file_fuzz_passwd_LDFLAGS = $(FUZZ_LINK_FLAGS)
 authn_file_fuzz_passwd_LDADD = $(FUZZ_MAIN) core/base/libbase.a $(OPENSSL_LIBS) $(CRYPT_LIBS)
 if !FUZZERS

@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "secret.h"
+#include "../secret.h"
 #include "table.h"
 
 #define WARNINGS_MAX 20u /* lines named in the log at one reading */

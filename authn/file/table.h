@@ -33,7 +33,7 @@
 
 #include <sys/stat.h>
 
-#include <mortise/password.h>
+#include "../secret.h"
 
 #define LINE_MAX_OCTETS 8192u
 #define SECRETS_MAX 4u
@@ -45,11 +45,6 @@ struct file_options {
 	bool plain;
 	bool group_readable;
 	uint64_t size_max;
-};
-
-struct slice {
-	const char *p;
-	size_t n;
 };
 
 struct entry {

@@ -1,5 +1,6 @@
 /*
- * secret.h: what a password is checked against.
+ * secret.h: what a password is checked against, in the backends that keep such a thing themselves (file,
+ * sql). Each compiles it in.
  *
  *   {SCRAM-SHA-256}ITERATIONS,SALT,STOREDKEY,SERVERKEY   RFC 5802 §3, RFC 7677: the last three in base64.
  *   {SCRAM-SHA-1}ITERATIONS,SALT,STOREDKEY,SERVERKEY     4,096 to 10,000,000 iterations; salt of 8 to 64
@@ -10,10 +11,15 @@
  *
  * The ':' of the SCRAM form in RFC 5803 is ',' here, because ':' ends a field.
  */
-#ifndef MORTISE_AUTHN_FILE_SECRET_H
-#define MORTISE_AUTHN_FILE_SECRET_H
+#ifndef MORTISE_AUTHN_SECRET_H
+#define MORTISE_AUTHN_SECRET_H
 
-#include "table.h"
+#include <mortise/password.h>
+
+struct slice {
+	const char *p;
+	size_t n;
+};
 
 bool secret_is_plain(struct slice s);
 /* Whether the form is known and every part of it can be used. */
