@@ -74,10 +74,7 @@ static int ready(struct mailbox *m, struct err *e)
 		return err_fail(e, MORTISE_E_PERM, "Mailbox is read-only");
 	if (m->box == NULL && mailbox_bring_about(m, e) != 0)
 		return e->code;
-	if (mailbox_recover(m, e) != 0)
-		return e->code;
-	/* What is there already was not saved now (RFC 8514): know it before something is added. */
-	return m->modseq == 0 && mailbox_sync(m, e) < 0 ? e->code : 0;
+	return mailbox_recover(m, e);
 }
 
 int append_begin(struct store *s, const char *name, struct append **out, struct err *e)
@@ -357,7 +354,10 @@ static int hold_target(struct append *a, struct err *e)
 {
 	if (hold_replaced(a, e) != 0 || a->replaced_in == a->m)
 		return e->code;
-	/* With the engine's cursor the driver knows the mailbox; without, it would have to read it. */
+	/*
+	 * With the engine's cursor the driver knows the mailbox; without, it would have to read it. And what is
+	 * there already was not saved now (RFC 8514).
+	 */
 	if (box_lock(a->m, MORTISE_LOCK_EXCLUSIVE, lock_deadline(a->m), e) == 0 && sync_now(a->m, e) < 0)
 		change_end(a->m);
 	if (e->code != 0 && a->replaced_in != NULL)
