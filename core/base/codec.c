@@ -68,17 +68,6 @@ bad:
 	return false;
 }
 
-void hex_encode(struct buf *out, struct str in)
-{
-	static const char digits[] = "0123456789abcdef";
-	size_t i;
-
-	for (i = 0; i < in.n; i++) {
-		buf_addc(out, digits[(unsigned char)in.p[i] >> 4]);
-		buf_addc(out, digits[(unsigned char)in.p[i] & 15]);
-	}
-}
-
 static int hex_value(char c)
 {
 	return c >= '0' && c <= '9'   ? c - '0'

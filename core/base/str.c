@@ -168,16 +168,6 @@ uint64_t str_hash(struct str s)
 	return hash_finish(h);
 }
 
-uint64_t str_ihash(struct str s)
-{
-	uint64_t h = 0xcbf29ce484222325u ^ hash_key();
-	size_t i;
-
-	for (i = 0; i < s.n; i++)
-		h = (h ^ (unsigned char)ascii_lower(s.p[i])) * 0x100000001b3u;
-	return hash_finish(h);
-}
-
 unsigned str_distance(struct str a, struct str b)
 {
 	unsigned row[3][66], i, j;

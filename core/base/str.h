@@ -100,8 +100,7 @@ bool str_u32(struct str s, uint32_t *out);
  * none.
  */
 size_t str_utf8(struct str s, uint32_t *character);
-uint64_t str_hash(struct str s);  /* FNV-1a with a random key a process: not for disk, not for peers */
-uint64_t str_ihash(struct str s); /* of the ASCII lower-case form */
+uint64_t str_hash(struct str s); /* FNV-1a with a random key a process: not for disk, not for peers */
 /* Number of edits (insert, delete, replace, swap of neighbours) between two short names; > 64 octets count as
  * far. */
 unsigned str_distance(struct str a, struct str b);

@@ -8,7 +8,7 @@
  *
  * The way of a FETCH: session_next → dispatch → command_fetch (fetch_parse.c reads the items) → fetch.c per
  * message: view_message → mailbox_envelope / mailbox_read → fetch_body.c: mime_find, source_chunk →
- * stream_write.
+ * stream_output.
  */
 #ifndef MORTISE_IMAP_SESSION_INT_H
 #define MORTISE_IMAP_SESSION_INT_H

@@ -128,11 +128,6 @@ void log_set_mailbox(const char *mailbox)
 	keep(log_state.mailbox, sizeof(log_state.mailbox), mailbox);
 }
 
-void log_set_module(const char *instance)
-{
-	keep(log_state.module, sizeof(log_state.module), instance);
-}
-
 int64_t log_now(void)
 {
 	struct timespec t;
@@ -172,7 +167,7 @@ void log_fill(struct log_record *r, int level, int number, const char *text)
 	    .session = log_state.session,
 	    .user = log_state.user,
 	    .mailbox = log_state.mailbox,
-	    .module = log_state.module,
+	    .module = "",
 	    .text = text};
 }
 

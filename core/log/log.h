@@ -47,7 +47,6 @@ bool log_debugging(const char *area);
 void log_set_session(const char *session); /* short random id, also shown to the client in errors */
 void log_set_user(const char *user);
 void log_set_mailbox(const char *mailbox);
-void log_set_module(const char *instance);
 
 void log_msg(enum log_id id, const char *format, ...) PRINTF_LIKE(2, 3);
 void log_vmsg(enum log_id id, const char *format, va_list ap) PRINTF_LIKE(2, 0);

@@ -17,7 +17,6 @@ struct log_state {
 	char session[64];
 	char user[LOG_FIELD_MAX];
 	char mailbox[LOG_FIELD_MAX];
-	char module[64];
 	uint64_t dropped; /* lines the log role had no room for */
 };
 

@@ -40,7 +40,6 @@ static int teardown(void **state)
 	log_set_session(NULL);
 	log_set_user(NULL);
 	log_set_mailbox(NULL);
-	log_set_module(NULL);
 	log_set_debug("");
 	log_state.dropped = 0;
 	io_close(&pair[0]);

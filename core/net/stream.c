@@ -200,11 +200,6 @@ enum stream_result stream_wait(struct stream *s, int other_fd, int another_fd, u
 	}
 }
 
-enum stream_result stream_fill(struct stream *s, uint64_t deadline)
-{
-	return stream_wait(s, -1, -1, deadline);
-}
-
 int stream_out_fd(const struct stream *s)
 {
 	CHECK_OBJ(s, STREAM_MAGIC);
@@ -249,21 +244,6 @@ bool stream_flush(struct stream *s)
 	return !s->dead;
 }
 
-void stream_write(struct stream *s, struct str octets)
-{
-	CHECK_OBJ(s, STREAM_MAGIC);
-	if (s->dead)
-		return;
-	if (octets.n >= s->output_limit) {
-		/* Large pieces go out from where they are. */
-		if (stream_flush(s))
-			write_all(s, octets);
-		return;
-	}
-	buf_addstr(&s->output, octets);
-	stream_written(s);
-}
-
 struct buf *stream_output(struct stream *s)
 {
 	CHECK_OBJ(s, STREAM_MAGIC);
@@ -274,12 +254,6 @@ bool stream_written(struct stream *s)
 {
 	CHECK_OBJ(s, STREAM_MAGIC);
 	return s->output.n > s->output_limit || s->dead ? stream_flush(s) : true;
-}
-
-bool stream_dead(const struct stream *s)
-{
-	CHECK_OBJ(s, STREAM_MAGIC);
-	return s->dead;
 }
 
 void stream_set_write_timeout(struct stream *s, uint64_t ms)

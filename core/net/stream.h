@@ -21,24 +21,21 @@ void stream_free(struct stream **sp); /* flushes (bounded wait), closes */
 void stream_unread(struct stream *s, struct str octets);
 
 enum stream_result { STREAM_OK, STREAM_EOF, STREAM_TIMEOUT, STREAM_ERROR };
-/* At least one octet in the input window, which stays valid until the next stream call. */
-enum stream_result stream_fill(struct stream *s, uint64_t deadline);
-struct str stream_input(const struct stream *s);
-void stream_consume(struct stream *s, size_t n);
 /*
- * As fill, but also returns STREAM_OK with an empty window when one of two other descriptors becomes readable
- * (IDLE: the mailbox may have changed; the server stops). -1: none.
+ * Until there is at least one octet in the input window, which stays valid until the next stream call; or
+ * until one of two other descriptors becomes readable (IDLE: the mailbox may have changed; the server stops),
+ * then STREAM_OK with an empty window. -1: none.
  */
 enum stream_result stream_wait(struct stream *s, int other_fd, int another_fd, uint64_t deadline);
+struct str stream_input(const struct stream *s);
+void stream_consume(struct stream *s, size_t n);
 int stream_out_fd(const struct stream *s);
 
 /* Output is kept until flush or until output_limit is reached, then written (waiting at most write_timeout).
  */
-void stream_write(struct stream *s, struct str octets);
 struct buf *stream_output(struct stream *s); /* append here; then stream_written */
 bool stream_written(struct stream *s);       /* flushes when there is more than the limit; false: dead */
 bool stream_flush(struct stream *s);         /* false: the peer is gone or too slow */
-bool stream_dead(const struct stream *s);
 void stream_set_write_timeout(struct stream *s, uint64_t ms);
 uint64_t stream_octets_in(const struct stream *s);
 uint64_t stream_octets_out(const struct stream *s);

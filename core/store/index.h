@@ -128,9 +128,10 @@ bool index_watch(struct index *x, struct buf *out);
  * name, a NUL and the absolute path. 0 or a code.
  */
 int index_mailbox(struct index *x, struct str identity, uint64_t *number, struct err *e);
-/* The mailbox is elsewhere now. What was known of `to` is dropped. Durable. */
-int index_rename(struct index *x, struct str from, struct str to, struct err *e);
-/* RENAME of a directory: all mailboxes whose path is `from` or below it, whatever the driver. Durable. */
+/*
+ * All mailboxes whose path is `from` or below it, whatever the driver, are elsewhere now. What was known of
+ * those with the new paths is dropped. Durable.
+ */
 int index_rename_below(struct index *x, struct str from, struct str to, struct err *e);
 /* All of it goes (mailbox deleted). The name, too. */
 int index_forget(struct index *x, struct str identity, struct err *e);

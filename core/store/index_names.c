@@ -352,10 +352,9 @@ static struct str moved(struct arena *a, struct str identity, struct str from, s
 }
 
 struct move {
-	struct str from, to;
-	bool below; /* all drivers' paths, and what is below */
-	bool forget;
-	uint64_t dropped; /* number of the mailbox whose rows go; 0: none, or not known */
+	struct str from, to; /* paths */
+	bool forget;         /* from: an identity */
+	uint64_t dropped;    /* number of the mailbox whose rows go; 0: none, or not known */
 };
 
 /* All names of one file. `fn` returning non-zero ends it with that. */
@@ -409,8 +408,6 @@ static int file_apply(MDB_txn *txn, MDB_dbi dbi, const struct move *m, struct ar
 
 	if (m->forget)
 		return file_forget(txn, dbi, m->from, m->dropped);
-	if (!m->below)
-		return file_move(txn, dbi, m->from, m->to, m->dropped);
 	rc = names_each(txn, dbi, collect, &all);
 	for (i = 0; rc == 0 && i < all.found.n; i++)
 		rc = file_move(txn, dbi, all.found.v[i], moved(a, all.found.v[i], m->from, m->to), 0);
@@ -452,11 +449,9 @@ static void known_apply(struct index *x, const struct move *m)
 
 	for (i = x->known.n; i > 0; i--) {
 		struct known_mailbox *k = &x->known.v[i - 1];
-		struct str to = m->below                       ? moved(x->arena, k->identity, m->from, m->to)
-		                : str_eq(k->identity, m->from) ? m->to
-		                                               : STR_NONE;
+		struct str to = m->forget ? STR_NONE : moved(x->arena, k->identity, m->from, m->to);
 
-		if (m->forget ? str_eq(k->identity, m->from) : !m->below && str_eq(k->identity, m->to))
+		if (m->forget && str_eq(k->identity, m->from))
 			vec_remove(&x->known, i - 1);
 		else if (to.p != NULL)
 			k->identity = arena_str(x->arena, to);
@@ -474,8 +469,7 @@ static int apply(struct index *x, struct move *m, const char *doing, struct err 
 	if (!m->forget && str_eq(m->from, m->to))
 		return 0;
 	for (;;) {
-		rc = m->below ? MDB_NOTFOUND
-		              : name_search(x, m->forget ? m->from : m->to, &m->dropped, &where);
+		rc = m->forget ? name_search(x, m->from, &m->dropped, &where) : MDB_NOTFOUND;
 		if (rc == MDB_NOTFOUND)
 			m->dropped = 0;
 		if (rc == 0 || rc == MDB_NOTFOUND)
@@ -489,15 +483,9 @@ static int apply(struct index *x, struct move *m, const char *doing, struct err 
 	return 0;
 }
 
-int index_rename(struct index *x, struct str from, struct str to, struct err *e)
-{
-	return apply(x, &(struct move){.from = from, .to = to}, "renaming a mailbox in the index", e);
-}
-
 int index_rename_below(struct index *x, struct str from, struct str to, struct err *e)
 {
-	return apply(
-	    x, &(struct move){.from = from, .to = to, .below = true}, "renaming mailboxes in the index", e);
+	return apply(x, &(struct move){.from = from, .to = to}, "renaming mailboxes in the index", e);
 }
 
 int index_forget(struct index *x, struct str identity, struct err *e)

@@ -251,12 +251,6 @@ const char *mailbox_name(const struct mailbox *m)
 	return m->target.place.name;
 }
 
-const char *mailbox_driver(const struct mailbox *m)
-{
-	CHECK_OBJ(m, MAILBOX_MAGIC);
-	return m->driver->pub.name;
-}
-
 bool mailbox_read_only(const struct mailbox *m)
 {
 	CHECK_OBJ(m, MAILBOX_MAGIC);

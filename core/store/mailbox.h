@@ -64,7 +64,6 @@ static inline bool message_unknown(const struct message *m)
 int mailbox_open(struct store *s, const char *name, unsigned flags, struct mailbox **out, struct err *e);
 void mailbox_close(struct mailbox **mp);
 const char *mailbox_name(const struct mailbox *m);
-const char *mailbox_driver(const struct mailbox *m);
 bool mailbox_read_only(const struct mailbox *m);
 uint32_t mailbox_uidvalidity(const struct mailbox *m);
 uint32_t mailbox_uidnext(const struct mailbox *m);
@@ -182,7 +181,6 @@ int mailbox_move(struct mailbox *m, const struct number_set *uids, const char *t
 /* ---- views ---- */
 int view_open(struct mailbox *m, struct view **out, struct err *e); /* syncs */
 void view_close(struct view **vp);
-struct mailbox *view_mailbox(const struct view *v);
 uint32_t view_count(const struct view *v);
 uint32_t view_recent(const struct view *v);
 uint32_t view_first_unseen(const struct view *v);        /* sequence number or 0 */

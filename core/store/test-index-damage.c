@@ -32,6 +32,7 @@ static char directory[64];
 static uint32_t seed;
 
 #define IDENTITY ((struct str){"mh\0/home/u/mail/a", 17})
+#define RENAMED ((struct str){"mh\0/home/u/elsewhere", 20})
 #define CACHE "index.cache"
 #define STATE "index.state"
 
@@ -160,6 +161,17 @@ static int add_messages(struct index *x, uint64_t box, struct index_head *head, 
 	return index_commit(x, box, &c, &head->generation, &e);
 }
 
+/* The index, and the mailbox's number in it; NULL: it cannot be had. */
+static struct index *open_box(uint64_t *box)
+{
+	struct err e = ERR_INIT;
+	struct index *x;
+
+	if (index_open(&options, directory, &x, &e) != 0)
+		return NULL;
+	return index_mailbox(x, IDENTITY, box, &e) == 0 ? x : NULL;
+}
+
 /* Fills both files with 600 messages, their wire forms, attributes; a checkpoint and a change after it. */
 static int fill(void *arg)
 {
@@ -171,7 +183,7 @@ static int fill(void *arg)
 	uint32_t uid;
 
 	(void)arg;
-	if (index_open(&options, directory, &x, &e) != 0 || index_mailbox(x, IDENTITY, &box, &e) != 0)
+	if ((x = open_box(&box)) == NULL)
 		return 1;
 	if (add_messages(x, box, &head, 600, true) != 0)
 		return 2;
@@ -213,10 +225,8 @@ static int use(void *arg)
 	int i;
 
 	(void)arg;
-	if (index_open(&options, directory, &x, &e) != 0)
+	if ((x = open_box(&box)) == NULL)
 		return 50;
-	if (index_mailbox(x, IDENTITY, &box, &e) != 0)
-		return 51;
 	if (index_load(x, box, a, &head, see, &s, &e) != 0)
 		return 52;
 	if (s.wrong || s.count != head.messages || s.count != s.last || s.count > 700)
@@ -382,7 +392,7 @@ static _Noreturn void write_for_ever(int to)
 	unsigned turn = (unsigned)getpid();
 
 	(void)alarm(20);
-	if (index_open(&options, directory, &x, &e) != 0 || index_mailbox(x, IDENTITY, &box, &e) != 0)
+	if ((x = open_box(&box)) == NULL)
 		_exit(1);
 	for (;; turn++) {
 		struct seen seen = {.count = 0};
@@ -420,7 +430,7 @@ static int look_after_kill(void *arg)
 	struct index *x;
 	uint64_t box;
 
-	if (index_open(&options, directory, &x, &e) != 0 || index_mailbox(x, IDENTITY, &box, &e) != 0)
+	if ((x = open_box(&box)) == NULL)
 		return 1;
 	if (index_load(x, box, a, &head, see, &seen, &e) != 0 || seen.wrong || seen.count != head.messages)
 		return 2;
@@ -496,7 +506,7 @@ static int persistent(void *arg)
 	int r = 1, i;
 
 	(void)arg;
-	if (index_open(&options, directory, &x, &e) != 0 || index_mailbox(x, IDENTITY, &box, &e) != 0)
+	if ((x = open_box(&box)) == NULL)
 		return 50;
 	/* Where the index went into memory meanwhile, it is another generation. */
 	for (i = 0; i < 3 && r == 1; i++) {
@@ -643,7 +653,7 @@ static int lose_files(void *arg)
 	int r;
 
 	(void)arg;
-	if (index_open(&options, directory, &x, &e) != 0 || index_mailbox(x, IDENTITY, &box, &e) != 0)
+	if ((x = open_box(&box)) == NULL)
 		return 1;
 	if (add_messages(x, box, &head, 40, true) != 0)
 		return 2;
@@ -684,7 +694,7 @@ static int lose_number(void *arg)
 	uint64_t box;
 
 	(void)arg;
-	if (index_open(&options, directory, &x, &e) != 0 || index_mailbox(x, IDENTITY, &box, &e) != 0)
+	if ((x = open_box(&box)) == NULL)
 		return 1;
 	if (add_messages(x, box, &head, 7, false) != 0)
 		return 2;
@@ -714,7 +724,7 @@ static int begin_anew(void *arg)
 	struct index *x;
 	uint64_t box, generation;
 
-	if (index_open(&options, directory, &x, &e) != 0 || index_mailbox(x, IDENTITY, &box, &e) != 0)
+	if ((x = open_box(&box)) == NULL)
 		return 1;
 	return index_commit(x, box, &c, &generation, &e);
 }
@@ -728,7 +738,7 @@ static int keep_waiting(void *arg)
 	uint64_t box;
 
 	(void)arg;
-	if (index_open(&options, directory, &x, &e) != 0 || index_mailbox(x, IDENTITY, &box, &e) != 0)
+	if ((x = open_box(&box)) == NULL)
 		return 1;
 	if (add_messages(x, box, &head, 7, false) != 0)
 		return 2;
@@ -761,7 +771,7 @@ static int stay_with_deleted(void *arg)
 	uint64_t box;
 
 	(void)arg;
-	if (index_open(&options, directory, &x, &e) != 0 || index_mailbox(x, IDENTITY, &box, &e) != 0)
+	if ((x = open_box(&box)) == NULL)
 		return 1;
 	if (add_messages(x, box, &head, 7, true) != 0 || in_child(delete_and_make, NULL) != 0)
 		return 2;
@@ -786,7 +796,7 @@ static int rename_it(void *arg)
 
 	(void)arg;
 	return index_open(&options, directory, &x, &e) == 0 &&
-	               index_rename(x, IDENTITY, STR("elsewhere"), &e) == 0
+	               index_rename_below(x, STR("/home/u/mail/a"), STR("/home/u/elsewhere"), &e) == 0
 	           ? 0
 	           : 1;
 }
@@ -803,7 +813,7 @@ static int look_for_both(void *arg)
 	index_test_boot = arg;
 	if (index_open(&options, directory, &x, &e) != 0 || index_lookup(x, IDENTITY, &box, &e) != 0)
 		return 1;
-	if (index_lookup(x, STR("elsewhere"), &box, &e) != 1)
+	if (index_lookup(x, RENAMED, &box, &e) != 1)
 		return 2;
 	return index_load(x, box, a, &head, see, &seen, &e) == 0 && seen.count == 8 ? 0 : 3;
 }
@@ -811,12 +821,11 @@ static int look_for_both(void *arg)
 static int stay_with_renamed(void *arg)
 {
 	struct index_head head = {.generation = 0};
-	struct err e = ERR_INIT;
 	struct index *x;
 	uint64_t box;
 
 	(void)arg;
-	if (index_open(&options, directory, &x, &e) != 0 || index_mailbox(x, IDENTITY, &box, &e) != 0)
+	if ((x = open_box(&box)) == NULL)
 		return 1;
 	if (add_messages(x, box, &head, 7, true) != 0 || in_child(rename_it, NULL) != 0)
 		return 2;

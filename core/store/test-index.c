@@ -571,7 +571,7 @@ static void a_mailbox_moves(void **state)
 	assert_int_equal(index_attribute_set(x, other, STR("/comment"), &value, &e), 0);
 	assert_int_equal(commit(m, NULL, 0, NULL, 0, true), 0);
 	index_checkpoint(x, box, true);
-	assert_int_equal(index_rename(x, IDENTITY, OTHER, &e), 0);
+	assert_int_equal(index_rename_below(x, STR("/home/u/mail/a"), STR("/home/u/mail/b"), &e), 0);
 	assert_int_equal(index_lookup(x, IDENTITY, &number, &e), 0);
 	assert_int_equal(index_mailbox(x, OTHER, &number, &e), 0);
 	assert_true(number == box);

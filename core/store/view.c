@@ -228,12 +228,6 @@ void view_close(struct view **vp)
 	mem_free(v);
 }
 
-struct mailbox *view_mailbox(const struct view *v)
-{
-	CHECK_OBJ(v, VIEW_MAGIC);
-	return v->m;
-}
-
 uint32_t view_count(const struct view *v)
 {
 	CHECK_OBJ(v, VIEW_MAGIC);

@@ -182,7 +182,7 @@ static void test_every_pair(void **state)
 			/* It is a mailbox of that format, and goes on from there. */
 			append_some(w, new, 20, 1);
 			GOOD(w, mailbox_open(w->s, new, 0, &m, &w->e));
-			assert_string_equal(mailbox_driver(m), names[to]);
+			assert_string_equal(m->driver->pub.name, names[to]);
 			assert_true(mailbox_highestmodseq(m) > after);
 			mailbox_close(&m);
 		}
