@@ -3,6 +3,7 @@
  * another line, field or option.
  */
 #include "../secret.h"
+#include "table.h"
 
 #include <errno.h>
 #include <stdarg.h>
