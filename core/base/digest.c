@@ -64,3 +64,27 @@ void digest_name(struct digest **dp, struct buf *out)
 	}
 	digest_free(dp);
 }
+
+static void hash_two(const unsigned char *block, struct str rest, unsigned char out[DIGEST_OCTETS])
+{
+	SHA256_CTX c;
+
+	ASSERT(SHA256_Init(&c) == 1 && SHA256_Update(&c, block, SHA256_CBLOCK) == 1 &&
+	       SHA256_Update(&c, rest.p, rest.n) == 1 && SHA256_Final(out, &c) == 1);
+}
+
+void digest_hmac(const unsigned char *key, struct str octets, unsigned char out[DIGEST_OCTETS])
+{
+	unsigned char inner[SHA256_CBLOCK] = {0}, outer[SHA256_CBLOCK], inside[DIGEST_OCTETS];
+	size_t i;
+
+	memcpy(inner, key, DIGEST_OCTETS);
+	for (i = 0; i < SHA256_CBLOCK; i++) {
+		outer[i] = inner[i] ^ 0x5c;
+		inner[i] ^= 0x36;
+	}
+	hash_two(inner, octets, inside);
+	hash_two(outer, str_mem(inside, sizeof(inside)), out);
+	mem_wipe(inner, sizeof(inner));
+	mem_wipe(outer, sizeof(outer));
+}

@@ -556,6 +556,24 @@ static void digests(void **state)
 	buf_free(&b);
 }
 
+/* RFC 4231 §4.2, §4.3; a shorter key is one with zeros behind it. */
+static void hmac(void **state UNUSED)
+{
+	unsigned char key[DIGEST_OCTETS] = {0}, out[DIGEST_OCTETS];
+	AUTO_BUF struct buf b = BUF_INIT;
+
+	memset(key, 0x0b, 20);
+	digest_hmac(key, STR("Hi There"), out);
+	hex_encode(&b, str_mem(out, sizeof(out)));
+	assert_string_equal(buf_cstr(&b), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+	buf_reset(&b);
+	memset(key, 0, sizeof(key));
+	memcpy(key, "Jefe", 4);
+	digest_hmac(key, STR("what do ya want for nothing?"), out);
+	hex_encode(&b, str_mem(out, sizeof(out)));
+	assert_string_equal(buf_cstr(&b), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -580,6 +598,7 @@ int main(void)
 	    cmocka_unit_test(random_and_constant_time),
 	    cmocka_unit_test(checksums),
 	    cmocka_unit_test(digests),
+	    cmocka_unit_test(hmac),
 	    cmocka_unit_test(clocks),
 	};
 

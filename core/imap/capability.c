@@ -24,6 +24,9 @@ static const struct {
     {"UTF8=ACCEPT", AFTER},           /* RFC 6855 */
     {"CATENATE", AFTER},              /* RFC 4469 */
     {"REPLACE", AFTER},               /* RFC 8508 */
+    {"URLAUTH", AFTER},               /* RFC 4467 */
+    {"URLAUTH=BINARY", AFTER},        /* RFC 5524 */
+    {"URL-PARTIAL", AFTER},           /* RFC 5550 */
     {"WITHIN", AFTER},                /* RFC 5032 */
     {"PARTIAL", AFTER},               /* RFC 9394 */
     {"UIDONLY", AFTER},               /* RFC 9586 */

@@ -96,6 +96,10 @@ void fetch_cut(const struct fetch_item *item, uint64_t *from, uint64_t *to); /* 
 int fetch_send(struct fetch_message *f, struct source *source, const char *label, uint64_t from, uint64_t to,
     bool binary, struct err *e);
 
+/* Likewise of octets that may hold NUL, as far as there are any: the form is found out first. */
+int fetch_send_octets(struct fetch_message *f, struct source *source, const char *label, uint64_t from,
+    uint64_t to, struct err *e);
+
 /* What is kept of the message read last; forgotten when the mailbox is no longer selected. */
 struct decoding;
 struct fetch_kept {

@@ -76,22 +76,22 @@ static int look(
 	return 0;
 }
 
-static int send(struct fetch_message *f, struct source *decoded, const struct fetch_item *item, struct err *e)
+int fetch_send_octets(struct fetch_message *f, struct source *source, const char *label, uint64_t from,
+    uint64_t to, struct err *e)
 {
-	uint64_t from = 0, to = UINT64_MAX;
 	bool nul;
 
-	fetch_cut(item, &from, &to);
-	if (look(f->s, decoded, from, &to, &nul, e) != 0)
+	if (look(f->s, source, from, &to, &nul, e) != 0)
 		return e->code;
 	if (from < to)
-		return fetch_send(f, decoded, item->label, from, to, nul, e);
-	buf_printf(session_out(f->s), "%s \"\"", item->label);
+		return fetch_send(f, source, label, from, to, nul, e);
+	buf_printf(session_out(f->s), "%s \"\"", label);
 	return 0;
 }
 
 int fetch_binary(struct fetch_message *f, const struct fetch_item *item, struct err *e)
 {
+	uint64_t from = 0, to = UINT64_MAX;
 	struct source *decoded;
 
 	if (open_decoded(f, item, &decoded, e) != 0)
@@ -100,7 +100,8 @@ int fetch_binary(struct fetch_message *f, const struct fetch_item *item, struct 
 		buf_printf(session_out(f->s), "%s NIL", item->label);
 		return 0;
 	}
-	send(f, decoded, item, e);
+	fetch_cut(item, &from, &to);
+	fetch_send_octets(f, decoded, item->label, from, to, e);
 	source_close(&decoded);
 	return e->code;
 }

@@ -10,7 +10,7 @@ core_imap_libimap_a_SOURCES = \
 	core/imap/dispatch.def core/imap/dispatch.c core/imap/update.c \
 	core/imap/basic.c core/imap/limits.h core/imap/limits.c core/imap/enable.c core/imap/uidbatches.c core/imap/select.c core/imap/mailboxes.c core/imap/status.h core/imap/status.c core/imap/list.h core/imap/list.c \
 	core/imap/list_parse.c core/imap/list_extended.c core/imap/metadata.c core/imap/acl.c core/imap/quota.c core/imap/idle.c \
-	core/imap/append.h core/imap/append.c core/imap/append_data.c core/imap/url_part.h core/imap/url_part.c \
+	core/imap/append.h core/imap/append.c core/imap/append_data.c core/imap/url_part.h core/imap/url_part.c core/imap/urlauth.c \
 	core/imap/store.c core/imap/copy.c \
 	core/imap/notify.h core/imap/notify.c core/imap/notify_news.c \
 	core/imap/fetch.h core/imap/fetch.c core/imap/fetch_parse.c core/imap/fetch_body.c core/imap/fetch_global.c core/imap/fetch_binary.c \

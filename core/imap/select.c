@@ -73,6 +73,7 @@ static void describe(struct session *s)
 		    &(struct list_line){
 		        .word = "LIST", .entry = {.name = mailbox_name(s->mailbox), .separator = '/'}});
 	condstore_selected(s);
+	response(out, STR(""), RESPONSE_OK, "URLMECH INTERNAL", "URLs are authorised so"); /* RFC 4467 §8 */
 	if (!mailbox_uids_stick(s->mailbox))
 		response(out, STR(""), RESPONSE_NO, "UIDNOTSTICKY", "UIDs are of this session only");
 }

@@ -16,7 +16,7 @@ core_store_libstore_a_SOURCES = \
 	core/store/rights.h core/store/rights_int.h core/store/rights.c core/store/identifier.c core/store/acl.c core/store/guests.c \
 	core/store/view.c core/store/watch.c core/store/observe.h core/store/observe.c core/store/read.c \
 	core/store/source_file.h core/store/source_file.c core/store/cache.c \
-	core/store/spool.h core/store/spool.c \
+	core/store/spool.h core/store/spool.c core/store/url_keys.h core/store/url_keys.c \
 	core/store/index.h core/store/index_int.h core/store/index.c core/store/index_names.c \
 	core/store/index_rows.c core/store/index_read.c core/store/index_runs.c core/store/index_commit.c \
 	core/store/index_checkpoint.c core/store/index_wire.c \

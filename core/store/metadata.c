@@ -40,24 +40,6 @@ bool metadata_name_ok(struct str name, bool to_be_set)
 	                                                                                 : levels >= 2;
 }
 
-/* The mailbox's number in the index; 0 for the server. */
-static int number_of(struct store *s, const char *mailbox, uint64_t *number, struct err *e)
-{
-	AUTO_ARENA struct arena *a = arena_new("metadata");
-	AUTO_BUF struct buf identity = BUF_INIT;
-	struct index *x = store_index(s, e);
-	struct target t;
-
-	*number = 0;
-	if (x == NULL || mailbox == NULL)
-		return e->code;
-	if (target_mailbox(s, mailbox, 0, a, &t, e) != 0)
-		return e->code;
-	target_identity(&t, &identity);
-	target_close(&t);
-	return index_mailbox(x, buf_str(&identity), number, e);
-}
-
 /* ---- reading ---- */
 struct reading {
 	struct str name;
@@ -130,7 +112,7 @@ int store_metadata(struct store *s, const char *mailbox, struct str name, enum m
 	int code;
 
 	CHECK_OBJ(s, STORE_MAGIC);
-	if (number_of(s, mailbox, &number, e) != 0)
+	if (store_mailbox_number(s, mailbox, &number, e) != 0)
 		return e->code;
 	code = index_attributes(store_index(s, e), number, name, on_attribute, &r, e);
 	if (code != 0)
@@ -293,7 +275,8 @@ int store_metadata_set(struct store *s, const char *mailbox, const struct metada
 
 	CHECK_OBJ(s, STORE_MAGIC);
 	*refusal = METADATA_FINE;
-	if (check(s, mailbox, entries, count, refusal, e) != 0 || number_of(s, mailbox, &number, e) != 0 ||
+	if (check(s, mailbox, entries, count, refusal, e) != 0 ||
+	    store_mailbox_number(s, mailbox, &number, e) != 0 ||
 	    growth(s, number, entries, count, &room, e) != 0 || quota_begin(s, &room, &quota, e) != 0)
 		return e->code;
 	set_all(s, mailbox, number, entries, count, e);
@@ -323,7 +306,7 @@ int store_metadata_copy(struct store *s, const char *from, const char *to, struc
 	uint64_t number;
 	size_t i;
 
-	if (number_of(s, to, &number, e) == 0 &&
+	if (store_mailbox_number(s, to, &number, e) == 0 &&
 	    store_metadata(s, from, PRIVATE, METADATA_INFINITY, copy_entry, &c, e) == 0)
 		store_metadata(s, from, SHARED, METADATA_INFINITY, copy_entry, &c, e);
 	for (i = 0; i < c.entries.n && e->code == 0; i++)

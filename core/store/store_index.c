@@ -96,3 +96,20 @@ void store_index_close(struct store *s)
 	index_close(&x->index);
 	mem_free(x);
 }
+
+int store_mailbox_number(struct store *s, const char *mailbox, uint64_t *number, struct err *e)
+{
+	AUTO_ARENA struct arena *a = arena_new("metadata");
+	AUTO_BUF struct buf identity = BUF_INIT;
+	struct index *x = store_index(s, e);
+	struct target t;
+
+	*number = 0;
+	if (x == NULL || mailbox == NULL)
+		return e->code;
+	if (target_mailbox(s, mailbox, 0, a, &t, e) != 0)
+		return e->code;
+	target_identity(&t, &identity);
+	target_close(&t);
+	return index_mailbox(x, buf_str(&identity), number, e);
+}

@@ -95,6 +95,8 @@ int store_state(const struct store *s); /* makes the state directory: 0, or -1 w
 /* Opened when it is first asked for; NULL with e set: none can be had, not even in memory. */
 struct index *store_index(struct store *s, struct err *e);
 void store_index_close(struct store *s);
+/* The mailbox's number in the index; 0 for the server (NULL). */
+int store_mailbox_number(struct store *s, const char *mailbox, uint64_t *number, struct err *e);
 /* For call_env: the journal directory, made when `create`, or -1. */
 int store_journals(struct store *s, bool create);
 /* Whether any journal is waiting there (one fstat when nothing changed since it was found empty). */

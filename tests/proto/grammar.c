@@ -1,4 +1,6 @@
 /* grammar.c: the words, and every response but FETCH (RFC 3501 §9). */
+#include <ctype.h>
+
 #include "grammar_int.h"
 #include "base/banned.h"
 
@@ -765,6 +767,24 @@ static bool metadata_data(struct grammar *g)
 	return want(g, ')');
 }
 
+/* RFC 4467 §9: URLs with their authorisation, 32 hexadecimal digits at least. */
+static bool genurlauth_data(struct grammar *g)
+{
+	do {
+		AUTO_BUF struct buf url = BUF_INIT;
+		size_t i;
+
+		if (!want(g, ' ') || !astring(g, &url))
+			return false;
+		for (i = url.n; i > 0 && isxdigit((unsigned char)url.p[i - 1]); i--)
+			;
+		if (!str_istarts(buf_str(&url), STR("imap://")) || url.n - i < 32 || i == 0 ||
+		    url.p[i - 1] != ':')
+			return wanted(g, "a URL with its authorisation");
+	} while (next(g) == ' ');
+	return true;
+}
+
 /* RFC 2342 §6: NIL, or one or more (prefix delimiter *(SP string SP "(" strings ")")). */
 static bool namespaces(struct grammar *g)
 {
@@ -897,7 +917,8 @@ static bool untagged(struct grammar *g)
 	    {"QUOTAROOT", quotaroot_data}, {"ACL", acl_data}, {"MYRIGHTS", myrights_data},
 	    {"LISTRIGHTS", listrights_data}, {"NAMESPACE", namespace_data}, {"ID", id_data},
 	    {"ENABLED", enabled_data}, {"COMPARATOR", comparator_data}, {"ESEARCH", esearch_data},
-	    {"VANISHED", vanished_data}, {"UIDBATCHES", uidbatches_data}};
+	    {"VANISHED", vanished_data}, {"GENURLAUTH", genurlauth_data}, {"URLFETCH", urlfetch_data},
+	    {"UIDBATCHES", uidbatches_data}};
 	size_t i;
 
 	if (ascii_digit(next(g)))

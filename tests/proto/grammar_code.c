@@ -151,6 +151,12 @@ static bool message_limit(struct grammar *g)
 	return one_number(g) && (!take(g, ' ') || nz_number(g, &n));
 }
 
+/* RFC 4467 §9: INTERNAL comes first; other mechanisms there are not. */
+static bool url_mechanisms(struct grammar *g)
+{
+	return want(g, ' ') && (take_word(g, "INTERNAL") || wanted(g, "INTERNAL"));
+}
+
 /* RFC 4469 §5: url-resp-text, here of what a URL may be made of. */
 static bool bad_url(struct grammar *g)
 {
@@ -233,6 +239,7 @@ static const struct {
     {"NOTSAVED", no_argument},
     {"UNKNOWN-CTE", no_argument},
     {"BADURL", bad_url},
+    {"URLMECH", url_mechanisms},
     {"NOUPDATE", quoted_tag},
     {"BADCOMPARATOR", no_argument},
     {"INPROGRESS", progress},

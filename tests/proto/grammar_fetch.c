@@ -255,22 +255,26 @@ static bool section_binary(struct grammar *g)
 }
 
 /* §4.3: a string where there is no NUL. */
-static bool binary(struct grammar *g)
+static bool binary_octets(struct grammar *g)
 {
 	AUTO_BUF struct buf octets = BUF_INIT;
-	uint64_t origin;
 	bool nil;
+
+	if (next(g) != '~')
+		return nstring(g, NULL, &nil);
+	return literal8(g, &octets) &&
+	       (str_find(buf_str(&octets), '\0') < octets.n || wanted(g, "a literal8 only around a NUL"));
+}
+
+static bool binary(struct grammar *g)
+{
+	uint64_t origin;
 
 	if (!section_binary(g))
 		return false;
 	if (take(g, '<') && (!number64(g, &origin) || !want(g, '>')))
 		return false;
-	if (!want(g, ' '))
-		return false;
-	if (next(g) != '~')
-		return nstring(g, NULL, &nil);
-	return literal8(g, &octets) &&
-	       (str_find(buf_str(&octets), '\0') < octets.n || wanted(g, "a literal8 only around a NUL"));
+	return want(g, ' ') && binary_octets(g);
 }
 
 static bool binary_size(struct grammar *g)
@@ -465,4 +469,39 @@ bool msg_att(struct grammar *g)
 			return false;
 	while (take(g, ' '));
 	return want(g, ')');
+}
+
+/* ---- URLFETCH (RFC 4467 §9; RFC 5524 §5, with one SP where its ABNF has two) ---- */
+
+static bool url_metadata(struct grammar *g)
+{
+	bool nil;
+
+	if (take_word(g, "BODYPARTSTRUCTURE"))
+		return want(g, ' ') && body(g, true);
+	if (take_word(g, "BINARY"))
+		return want(g, ' ') && binary_octets(g);
+	if (take_word(g, "BODY"))
+		return want(g, ' ') && nstring(g, NULL, &nil);
+	return wanted(g, "what RFC 5524 knows");
+}
+
+bool urlfetch_data(struct grammar *g)
+{
+	bool nil;
+
+	do {
+		if (!want(g, ' ') || !astring(g, NULL) || !want(g, ' '))
+			return false;
+		if (!take(g, '(')) {
+			if (!nstring(g, NULL, &nil))
+				return false;
+			continue;
+		}
+		do
+			if (!url_metadata(g) || !want(g, ')'))
+				return false;
+		while (str_starts(str_from(g->line, g->at), STR(" (")) && (g->at += 2, true));
+	} while (next(g) == ' ');
+	return true;
 }

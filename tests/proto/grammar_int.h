@@ -49,6 +49,7 @@ bool listrights_data(struct grammar *g);
 bool resp_text(struct grammar *g);
 /* grammar_fetch.c: "(" objectid ")" */
 bool object_id(struct grammar *g);
+bool urlfetch_data(struct grammar *g);
 /* behind "* n FETCH " */
 bool msg_att(struct grammar *g);
 

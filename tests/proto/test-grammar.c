@@ -116,6 +116,15 @@ static const char *const right[] = {
     "* 1 FETCH (FLAGS (\\Recent) UID 7 INTERNALDATE \" 1-Feb-2024 10:00:00 +0000\" RFC822.SIZE 0)",
     "* 1 FETCH (BINARY[] NIL BINARY[1.2]<0> \"a\" BINARY[3] {2}\r\n\xc3\xa9 BINARY.SIZE[1] 0)",
     "a NO [UNKNOWN-CTE] no",
+    "* OK [URLMECH INTERNAL] mechanisms",
+    "* GENURLAUTH "
+    "\"imap://joe@example.com/INBOX/;uid=20/"
+    ";section=1.2;urlauth=submit+fred:internal:91354a473744909de610943775f92038\"",
+    "* URLFETCH "
+    "\"imap://joe@example.com/INBOX/;uid=20/"
+    ";section=1.2;urlauth=submit+fred:internal:91354a473744909de610943775f92038\" {2}\r\nSi",
+    "* URLFETCH a NIL b (BODY \"x\") (BINARY NIL)",
+    "* URLFETCH a (BODYPARTSTRUCTURE (\"A\" \"B\" NIL NIL NIL \"8BIT\" 0)) (BINARY {1}\r\nx)",
     "a NO [BADURL /Drafts;UIDVALIDITY=385759045/;UID=20/;section=HEADER] no",
     "* 1 FETCH (BODY[] {3}\r\na\r\n BODY[1.2.MIME]<5> \"\" BODY[HEADER.FIELDS (TO {2}\r\nCC)] NIL)",
     "* 1 FETCH (ENVELOPE (NIL NIL ((NIL NIL \"g\" NIL)(\"n\" NIL \"m\" \"h\")(NIL NIL NIL NIL)) NIL NIL NIL "
@@ -305,6 +314,12 @@ static const char *const wrong[] = {
     "* 1 FETCH (BODY[] {2}\r\na)",
     "* 1 FETCH (BODY.PEEK[] NIL)",
     "a NO [BADURL] no",
+    "* OK [URLMECH] none",
+    "* GENURLAUTH",
+    "* GENURLAUTH \"imap://h/a/;uid=1;urlauth=authuser\"",
+    "* URLFETCH a",
+    "* URLFETCH a (SIZE 3)",
+    "* URLFETCH a (BODY \"x\") NIL",
     "a NO [BADURL ] no",
     "* 1 FETCH (BINARY[TEXT] NIL)",
     "* 1 FETCH (BINARY[1.] NIL)",
