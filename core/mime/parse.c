@@ -8,6 +8,10 @@
  * that list servers glue on. The innermost open multipart is asked first, but an outer one's delimiter ends
  * all that is inside. The line end in front of a delimiter belongs to the delimiter.
  */
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "mime/mime_int.h"
 
 #include "base/mem.h"
@@ -490,14 +494,80 @@ static void take_line(struct parser *p, const struct line *line)
 	p->term = line->term;
 }
 
+#ifdef __SSE2__
+#define PIECE sizeof(__m128i)
+#define PIECES 4u /* that are looked at together */
+#define BLOCK (PIECES * PIECE)
+#define COUNT_MAX (256u - PIECES) /* that a count of eight bits can take */
+
+static __m128i equal(const char *p, char c)
+{
+	return _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(const void *)p), _mm_set1_epi8(c));
+}
+
+static uint64_t sum(__m128i counts)
+{
+	uint64_t halves[2];
+	__m128i sums = _mm_sad_epu8(counts, _mm_setzero_si128());
+
+	memcpy(halves, &sums, sizeof(halves));
+	return halves[0] + halves[1];
+}
+
+/*
+ * Passes over lines a block at a time, up to one in which, when that matters, a line begins with '-', or
+ * where fewer octets are left. Where the line begins in which that is; *count: lines before it.
+ */
+static const char *pass_blocks(const char *start, const char *end, bool dashes_matter, uint64_t *count)
+{
+	const char *at = start, *lf;
+	bool found = false;
+
+	while (!found && (size_t)(end - at) > BLOCK) {
+		__m128i counts = _mm_setzero_si128();
+		unsigned i;
+
+		for (i = 0; i < COUNT_MAX && (size_t)(end - at) > BLOCK; i += PIECES, at += BLOCK) {
+			__m128i lines = _mm_setzero_si128(), dashes = lines;
+			size_t k;
+
+			for (k = 0; k < BLOCK; k += PIECE) {
+				__m128i ends = equal(at + k, '\n');
+
+				lines = _mm_sub_epi8(lines, ends);
+				dashes = _mm_or_si128(dashes, _mm_and_si128(ends, equal(at + k + 1, '-')));
+			}
+			found = dashes_matter && _mm_movemask_epi8(dashes) != 0;
+			if (found)
+				break;
+			counts = _mm_add_epi8(counts, lines);
+		}
+		*count += sum(counts);
+	}
+	lf = at > start ? memrchr(start, '\n', (size_t)(at - start)) : NULL;
+	return lf != NULL ? lf + 1 : start;
+}
+#else
+static const char *pass_blocks(
+    const char *start, const char *end UNUSED, bool dashes_matter UNUSED, uint64_t *count UNUSED)
+{
+	return start;
+}
+#endif
+
 /* Whole lines of a body that cannot be delimiters, as far as the chunk goes. Most of a mailbox is such lines.
  */
 static void pass_lines(struct parser *p)
 {
 	struct str chunk = p->lines.chunk;
 	const char *at = chunk.p, *end = chunk.p + chunk.n, *last = NULL;
+	bool dashes_matter = p->frames.n != 0;
 
-	while (at < end && (*at != '-' || p->frames.n == 0)) {
+	if (chunk.n > 0 && (*at != '-' || !dashes_matter))
+		at = pass_blocks(at, end, dashes_matter, &p->line_ends);
+	if (at > chunk.p)
+		last = at - 1;
+	while (at < end && (*at != '-' || !dashes_matter)) {
 		const char *lf = memchr(at, '\n', (size_t)(end - at));
 
 		if (lf == NULL)
