@@ -24,50 +24,21 @@ struct str wire_keep(struct mailbox *m, uint32_t uid, int kind)
 	return m->wire.n > 0 ? buf_str(&m->wire) : STR("");
 }
 
-/* Where the message header ends: behind its empty line, or as far as we look. */
-static int header_end(struct source *s, uint64_t *end, struct err *e)
-{
-	unsigned line = 0; /* octets of the line so far, not counting CR */
-	uint64_t at = 0;
-	struct str part;
-	size_t i;
-
-	for (;;) {
-		if (source_chunk(s, at, &part, e) != 0)
-			return e->code;
-		for (i = 0; i < part.n; i++) {
-			if (part.p[i] == '\n') {
-				if (line == 0) {
-					*end = at + i + 1;
-					return 0;
-				}
-				line = 0;
-			} else if (part.p[i] != '\r') {
-				line = 1;
-			}
-		}
-		at += part.n;
-		if (part.n == 0 || at >= mime_limits_default.header_size) {
-			*end = at;
-			return 0;
-		}
-	}
-}
-
 int mailbox_envelope(
     struct mailbox *m, const struct message *msg, struct source **text, struct str *out, struct err *e)
 {
-	uint64_t end = 0;
+	AUTO_BUF struct buf header = BUF_INIT;
 
 	CHECK_OBJ(m, MAILBOX_MAGIC);
 	if (wire_find(m, msg->uid, INDEX_ENVELOPE, out))
 		return 0;
 	if (*text == NULL && mailbox_read(m, msg, text, e) != 0)
 		return e->code;
-	if (header_end(*text, &end, e) == 0 &&
-	    mime_envelope(*text, 0, end, &mime_limits_default, &m->wire, e) == 0)
-		*out = wire_keep(m, msg->uid, INDEX_ENVELOPE);
-	return e->code;
+	if (source_header(*text, &header, e) != 0)
+		return e->code;
+	mime_envelope_of(buf_str(&header), &mime_limits_default, &m->wire);
+	*out = wire_keep(m, msg->uid, INDEX_ENVELOPE);
+	return 0;
 }
 
 int mailbox_structure(struct mailbox *m, const struct message *msg, bool extended, struct source **text,

@@ -10,38 +10,6 @@
 
 /* ---- sort records ---- */
 
-/* *line: where the last line that was looked at begins. */
-static bool has_empty_line(struct str s, size_t *line)
-{
-	while (*line + 1 < s.n && (s.p[*line] != '\r' || s.p[*line + 1] != '\n')) {
-		size_t end = *line + str_find(str_from(s, *line), '\n');
-
-		if (end == s.n)
-			return false;
-		*line = end + 1;
-	}
-	return *line + 1 < s.n;
-}
-
-int mailbox_header(struct mailbox *m, const struct message *msg, struct buf *out, struct err *e)
-{
-	struct source *s;
-	struct str part = STR_NONE;
-	size_t line = 0;
-
-	if (mailbox_read(m, msg, &s, e) != 0)
-		return e->code;
-	do {
-		if (source_chunk(s, out->n, &part, e) != 0)
-			break;
-		buf_addstr(out, str_sub(part, 0, mime_limits_default.header_size - out->n));
-		if (has_empty_line(buf_str(out), &line))
-			break;
-	} while (part.n > 0 && out->n < mime_limits_default.header_size);
-	source_close(&s);
-	return e->code;
-}
-
 /* What a record is made with; memory that the next one uses again. */
 struct making {
 	enum comparator comparator;

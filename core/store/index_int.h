@@ -76,6 +76,7 @@ struct index {
 	uint32_t uidvalidity;    /* the last one, private */
 	VEC(struct wire_put) puts;
 	struct buf put_text;
+	bool puts_mixed; /* not by rising UID */
 };
 
 /* The one that rows are read from and written to. */

@@ -42,7 +42,8 @@ int index_wire(struct index *x, uint64_t mailbox, uint32_t uid, int kind, struct
 	CHECK_OBJ(x, INDEX_MAGIC);
 	if (name.n > NAME_MAX_OCTETS)
 		return 0;
-	for (i = x->puts.n; i > 0; i--)
+	/* Mostly messages are gone through by rising UID, and those before need not be looked at. */
+	for (i = x->puts.n; i > 0 && (x->puts_mixed || x->puts.v[i - 1].uid >= uid); i--)
 		if (pending_is(x, &x->puts.v[i - 1], mailbox, uid, kind, name)) {
 			buf_addstr(out, pending_text(x, &x->puts.v[i - 1]));
 			return 1;
@@ -139,6 +140,8 @@ void index_wire_put(
 	CHECK_OBJ(x, INDEX_MAGIC);
 	if (name.n > NAME_MAX_OCTETS || text.n > TEXT_MAX)
 		return;
+	if (x->puts.n > 0 && x->puts.v[x->puts.n - 1].uid > uid)
+		x->puts_mixed = true;
 	*vec_push(&x->puts) = (struct wire_put){mailbox, uid, kind, x->put_text.n, name.n, text.n};
 	buf_addstr(&x->put_text, name);
 	buf_addstr(&x->put_text, text);
@@ -218,6 +221,7 @@ void index_wire_flush(struct index *x)
 			break;
 	vec_clear(&x->puts);
 	buf_reset(&x->put_text);
+	x->puts_mixed = false;
 }
 
 /* ---- what goes with its message ---- */

@@ -191,8 +191,8 @@ int expunge_uids(
 void sources_orphan(struct mailbox *m);
 #define SOURCE_WINDOW 65536u
 
-/* ---- derived.c ---- */
 /* The message header, as far as it is looked at, and perhaps a little more; appended. */
+int source_header(struct source *s, struct buf *out, struct err *e);
 int mailbox_header(struct mailbox *m, const struct message *msg, struct buf *out, struct err *e);
 
 /* ---- cache.c ---- */

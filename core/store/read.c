@@ -30,6 +30,44 @@ int mailbox_read_whole(struct mailbox *m, const struct message *msg, struct sour
 	return 0;
 }
 
+/* *line: where the last line that was looked at begins. */
+static bool has_empty_line(struct str s, size_t *line)
+{
+	while (*line + 1 < s.n && (s.p[*line] != '\r' || s.p[*line + 1] != '\n')) {
+		size_t end = *line + str_find(str_from(s, *line), '\n');
+
+		if (end == s.n)
+			return false;
+		*line = end + 1;
+	}
+	return *line + 1 < s.n;
+}
+
+int source_header(struct source *s, struct buf *out, struct err *e)
+{
+	size_t start = out->n, line = 0, most = mime_limits_default.header_size;
+	struct str part = STR_NONE;
+
+	do {
+		if (source_chunk(s, out->n - start, &part, e) != 0)
+			return e->code;
+		buf_addstr(out, str_sub(part, 0, most - (out->n - start)));
+	} while (
+	    part.n > 0 && out->n - start < most && !has_empty_line(str_from(buf_str(out), start), &line));
+	return 0;
+}
+
+int mailbox_header(struct mailbox *m, const struct message *msg, struct buf *out, struct err *e)
+{
+	struct source *s;
+
+	if (mailbox_read(m, msg, &s, e) != 0)
+		return e->code;
+	source_header(s, out, e);
+	source_close(&s);
+	return e->code;
+}
+
 int mailbox_octets(struct mailbox *m, const struct message *msg, uint64_t *octets, struct err *e)
 {
 	struct source *s;
