@@ -34,6 +34,7 @@ static const struct {
     {"CREATE-SPECIAL-USE", AFTER},    /* RFC 6154 */
     {"METADATA", AFTER},              /* RFC 5464 */
     {"METADATA-SERVER", AFTER},       /* RFC 5464 */
+    {"COMPRESS=DEFLATE", AFTER},      /* RFC 4978 */
     {"NOTIFY", AFTER},                /* RFC 5465 */
     {"OBJECTID", AFTER},              /* RFC 8474 */
     {"PREVIEW", AFTER},               /* RFC 8970 */

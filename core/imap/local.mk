@@ -12,7 +12,7 @@ core_imap_libimap_a_SOURCES = \
 	core/imap/list_parse.c core/imap/list_extended.c core/imap/metadata.c core/imap/acl.c core/imap/quota.c core/imap/idle.c \
 	core/imap/append.h core/imap/append.c core/imap/append_data.c core/imap/url_part.h core/imap/url_part.c core/imap/urlauth.c \
 	core/imap/store.c core/imap/copy.c \
-	core/imap/notify.h core/imap/notify.c core/imap/notify_news.c \
+	core/imap/compress.c core/imap/notify.h core/imap/notify.c core/imap/notify_news.c \
 	core/imap/fetch.h core/imap/fetch.c core/imap/fetch_parse.c core/imap/fetch_body.c core/imap/fetch_global.c core/imap/fetch_binary.c \
 	core/imap/condstore.h core/imap/condstore.c core/imap/qresync.c \
 	core/imap/search_parse.h core/imap/search_parse.c core/imap/search.c core/imap/search_result.h core/imap/search_result.c core/imap/contexts.h core/imap/contexts.c \
@@ -28,7 +28,7 @@ core_imap_test_reader_LDADD = core/imap/libimap.a core/base/libbase.a $(CMOCKA_L
 core_imap_test_prelogin_LDADD = core/imap/libimap.a core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a \
 	core/log/liblog.a core/base/libbase.a $(CMOCKA_LIBS) $(UTF8PROC_LIBS)
 imap_session_support = core/imap/test-support.h core/imap/test-support.c $(store_test_support)
-imap_session_libs = core/imap/libimap.a core/net/libnet.a $(store_test_libs) -lpthread
+imap_session_libs = core/imap/libimap.a core/net/libnet.a $(store_test_libs) $(ZLIB_LIBS) -lpthread
 core_imap_test_parse_LDADD = core/imap/libimap.a core/search/libsearch.a core/mime/libmime.a \
 	core/charset/libcharset.a core/log/liblog.a core/base/libbase.a $(CMOCKA_LIBS) $(UTF8PROC_LIBS)
 core_imap_test_url_LDADD = $(core_imap_test_parse_LDADD)
@@ -76,7 +76,7 @@ core_imap_fuzz_session_LDFLAGS = $(FUZZ_LINK_FLAGS)
 core_imap_fuzz_session_LDADD = $(FUZZ_MAIN) core/imap/libimap.a core/net/libnet.a core/store/libstore.a \
 	core/search/libsearch.a core/mime/libmime.a core/charset/libcharset.a core/module/libmodule.a \
 	core/conf/libconf.a core/log/liblog.a core/base/libbase.a $(LIBCONFIG_LIBS) $(LTDL_LIBS) $(UTF8PROC_LIBS) \
-	$(LMDB_LIBS) $(ACL_LIBS) $(OPENSSL_LIBS)
+	$(LMDB_LIBS) $(ACL_LIBS) $(OPENSSL_LIBS) $(ZLIB_LIBS)
 if !FUZZERS
 TESTS += core/imap/fuzz-session
 endif

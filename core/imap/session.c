@@ -278,6 +278,9 @@ static void run(struct session *s)
 			session_bye(s, MORTISE_E_LIMIT, "Too many bad commands");
 		}
 		session_written(s);
+		if (s->compress && !s->ended && !stream_start_deflate(s->stream))
+			session_end(s, MORTISE_E_IO);
+		s->compress = false;
 		session_stopped(s);
 	}
 }

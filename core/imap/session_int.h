@@ -105,6 +105,7 @@ struct session {
 	bool holds_expunges;             /* UID SEARCH with message numbers: no expunges in its update */
 	bool rested;                     /* mailbox_rest was called since the last command */
 
+	bool compress;         /* once the tagged line is out, all is compressed */
 	struct notify *notify; /* notify.h; NULL until NOTIFY was used */
 };
 

@@ -8,11 +8,14 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "net/deflate.h"
 #include "net/stream.h"
 #include "base/banned.h"
 
 #define STREAM_MAGIC 0x5374726du
 #define WINDOW 65536u                /* octets read at once */
+#define RAW 16384u                   /* compressed octets read at once */
+#define PIECE 65536u                 /* octets compressed at once */
 #define WRITE_TIMEOUT_DEFAULT 60000u /* ms */
 #define REST_AFTER 500               /* ms without input */
 #define CLOSE_TIMEOUT 2000u          /* ms the last flush may take */
@@ -29,6 +32,7 @@ struct stream {
 	size_t output_limit;
 	uint64_t write_timeout;
 	uint64_t octets_in, octets_out;
+	struct deflate *deflate; /* NULL: octets go as they are */
 };
 
 /* Whether it was blocking. */
@@ -84,6 +88,7 @@ void stream_free(struct stream **sp)
 	io_close(&s->in);
 	wipe_input(s);
 	buf_free(&s->output);
+	deflate_free(&s->deflate);
 	s->magic = 0;
 	mem_free(s);
 }
@@ -114,16 +119,14 @@ void stream_consume(struct stream *s, size_t n)
 	s->taken += n;
 }
 
-/* One read. OK with an empty window: nothing is there now. */
-static enum stream_result read_once(struct stream *s)
+/* At most `most` octets; *n 0 with OK: nothing is there now. */
+static enum stream_result read_octets(struct stream *s, char *p, size_t most, size_t *got)
 {
 	ssize_t n;
 
-	buf_truncate(&s->input, 0);
-	s->taken = 0;
-	buf_reserve(&s->input, WINDOW);
+	*got = 0;
 	do
-		n = read(s->in, s->input.p, WINDOW);
+		n = read(s->in, p, most);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return STREAM_OK;
@@ -132,12 +135,68 @@ static enum stream_result read_once(struct stream *s)
 
 		return reset ? STREAM_ERROR : STREAM_EOF;
 	}
-	s->input.n = (size_t)n;
-	s->input.p[n] = '\0';
-	if (s->most < s->input.n)
-		s->most = s->input.n;
+	*got = (size_t)n;
 	s->octets_in += (uint64_t)n;
 	return STREAM_OK;
+}
+
+/* A window of what was read and not inflated yet. What is no DEFLATE has no end that could be found. */
+static enum stream_result inflate_once(struct stream *s)
+{
+	buf_truncate(&s->input, 0);
+	s->taken = 0;
+	if (!deflate_inflate(s->deflate, &s->input, WINDOW))
+		return STREAM_EOF;
+	if (s->most < s->input.n)
+		s->most = s->input.n;
+	return STREAM_OK;
+}
+
+/* One read. OK with an empty window: nothing is there now. */
+static enum stream_result read_once(struct stream *s)
+{
+	enum stream_result r;
+	char raw[RAW];
+	size_t n;
+
+	if (s->deflate != NULL) {
+		r = read_octets(s, raw, sizeof(raw), &n);
+		if (r != STREAM_OK || n == 0)
+			return r;
+		deflate_feed(s->deflate, str_mem(raw, n));
+		return inflate_once(s);
+	}
+	buf_truncate(&s->input, 0);
+	s->taken = 0;
+	buf_reserve(&s->input, WINDOW);
+	r = read_octets(s, s->input.p, WINDOW, &n);
+	s->input.n = n;
+	s->input.p[n] = '\0';
+	if (s->most < n)
+		s->most = n;
+	return r;
+}
+
+/* What came already was sent by a client that did not wait for the answer: it can only be compressed. */
+bool stream_start_deflate(struct stream *s)
+{
+	CHECK_OBJ(s, STREAM_MAGIC);
+	ASSERT(s->deflate == NULL);
+	if (!stream_flush(s))
+		return false;
+	s->deflate = deflate_new();
+	if (s->deflate == NULL)
+		return false;
+	deflate_feed(s->deflate, stream_input(s));
+	wipe_input(s);
+	s->input.n = s->taken = 0;
+	return true;
+}
+
+bool stream_deflates(const struct stream *s)
+{
+	CHECK_OBJ(s, STREAM_MAGIC);
+	return s->deflate != NULL;
 }
 
 static int wait_time(uint64_t deadline)
@@ -176,6 +235,11 @@ enum stream_result stream_wait(struct stream *s, int other_fd, int another_fd, u
 			return STREAM_OK;
 		if (s->dead)
 			return STREAM_ERROR;
+		if (s->deflate != NULL && deflate_waiting(s->deflate) > 0) {
+			result = inflate_once(s);
+			if (result != STREAM_OK || s->input.n > 0)
+				return result;
+		}
 		if (!rested && (timeout < 0 || timeout > REST_AFTER))
 			timeout = REST_AFTER;
 		n = poll(p, ARRAY_LEN(p), timeout);
@@ -236,10 +300,26 @@ static bool write_all(struct stream *s, struct str octets)
 	return !s->dead;
 }
 
+/* Compressed so that the peer can read all of it. */
+static void send_deflated(struct stream *s, struct str octets)
+{
+	while (octets.n > 0 && !s->dead) {
+		AUTO_BUF struct buf out = BUF_INIT;
+		struct str piece = str_sub(octets, 0, PIECE);
+
+		octets = str_from(octets, piece.n);
+		deflate_compress(s->deflate, piece, octets.n == 0, &out);
+		write_all(s, buf_str(&out));
+	}
+}
+
 bool stream_flush(struct stream *s)
 {
 	CHECK_OBJ(s, STREAM_MAGIC);
-	write_all(s, buf_str(&s->output));
+	if (s->deflate != NULL)
+		send_deflated(s, buf_str(&s->output));
+	else
+		write_all(s, buf_str(&s->output));
 	buf_truncate(&s->output, 0);
 	return !s->dead;
 }

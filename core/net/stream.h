@@ -20,6 +20,10 @@ void stream_free(struct stream **sp); /* flushes (bounded wait), closes */
 /* Octets received before the session began. */
 void stream_unread(struct stream *s, struct str octets);
 
+/* From here on both directions are compressed (deflate.h). What is in the output goes before. False: dead. */
+bool stream_start_deflate(struct stream *s);
+bool stream_deflates(const struct stream *s);
+
 enum stream_result { STREAM_OK, STREAM_EOF, STREAM_TIMEOUT, STREAM_ERROR };
 /*
  * Until there is at least one octet in the input window, which stays valid until the next stream call; or

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "net/deflate.h"
 #include "net/stream.h"
 #include "base/banned.h"
 
@@ -176,6 +177,54 @@ static void pipes_keep_their_mode(void **state)
 	io_close(&out[0]);
 }
 
+/* attack-094: a peer whose few octets become many is read a window at a time. */
+static void deflates(void **state)
+{
+	struct pair p = pair_new(4096);
+	struct deflate *peer = deflate_new();
+	AUTO_BUF struct buf zeros = BUF_INIT;
+	AUTO_BUF struct buf packed = BUF_INIT;
+	AUTO_BUF struct buf got = BUF_INIT;
+	uint64_t total = 0;
+	char octets[8192];
+	ssize_t n;
+
+	(void)state;
+	buf_reserve(&zeros, 20 << 20);
+	memset(zeros.p, '0', 20 << 20);
+	zeros.n = 20 << 20;
+	buf_adds(stream_output(p.s), "in clear");
+	assert_true(stream_start_deflate(p.s));
+	assert_true(stream_deflates(p.s));
+	assert_int_equal(recv(p.peer, octets, sizeof(octets), MSG_DONTWAIT), 8);
+	deflate_compress(peer, buf_str(&zeros), true, &packed);
+	assert_true(packed.n < 65536);
+	assert_int_equal(io_write(p.peer, packed.p, packed.n), 0);
+	while (total < zeros.n) {
+		assert_int_equal(stream_wait(p.s, -1, -1, clock_ms() + 5000), STREAM_OK);
+		assert_true(stream_input(p.s).n <= 65536);
+		total += stream_input(p.s).n;
+		stream_consume(p.s, stream_input(p.s).n);
+	}
+	assert_int_equal(total, zeros.n);
+	assert_int_equal(stream_wait(p.s, -1, -1, clock_ms()), STREAM_TIMEOUT);
+	/* What is flushed can be read; nothing to flush is nothing to send. */
+	buf_adds(stream_output(p.s), "a reply");
+	assert_true(stream_flush(p.s));
+	n = recv(p.peer, octets, sizeof(octets), MSG_DONTWAIT);
+	assert_true(n > 0);
+	deflate_feed(peer, str_mem(octets, (size_t)n));
+	assert_true(deflate_inflate(peer, &got, 100));
+	assert_string_equal(buf_cstr(&got), "a reply");
+	assert_true(stream_flush(p.s));
+	assert_int_equal(recv(p.peer, octets, sizeof(octets), MSG_DONTWAIT), -1);
+	assert_int_equal(io_write(p.peer, "\377\377\377\377", 4), 0);
+	assert_int_equal(stream_wait(p.s, -1, -1, clock_ms() + 5000), STREAM_EOF);
+	deflate_free(&peer);
+	stream_free(&p.s);
+	io_close(&p.peer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -185,6 +234,7 @@ int main(void)
 	    cmocka_unit_test(slow_reader),
 	    cmocka_unit_test(gone_reader),
 	    cmocka_unit_test(large),
+	    cmocka_unit_test(deflates),
 	    cmocka_unit_test(pipes_keep_their_mode),
 	};
 

@@ -244,6 +244,7 @@ static const struct {
     {"BADCOMPARATOR", no_argument},
     {"INPROGRESS", progress},
     {"UNDEFINED-FILTER", filter_name},
+    {"COMPRESSIONACTIVE", no_argument},
     {"NOTIFICATIONOVERFLOW", no_argument},
     {"BADEVENT", bad_event},
 };
