@@ -76,6 +76,17 @@ static int hex_value(char c)
 	                              : -1;
 }
 
+void hex_encode(struct buf *out, struct str in)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t i;
+
+	for (i = 0; i < in.n; i++) {
+		buf_addc(out, digits[(unsigned char)in.p[i] >> 4]);
+		buf_addc(out, digits[(unsigned char)in.p[i] & 15]);
+	}
+}
+
 bool hex_decode(struct buf *out, struct str in)
 {
 	size_t i, start = out->n;

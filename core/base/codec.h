@@ -9,6 +9,7 @@
 
 void base64_encode(struct buf *out, struct str in);
 bool base64_decode(struct buf *out, struct str in); /* false: not base64; out is then unchanged */
+void hex_encode(struct buf *out, struct str in);    /* lower case */
 bool hex_decode(struct buf *out, struct str in);
 
 #endif
