@@ -11,3 +11,4 @@ include authn/exec/local.mk
 include authn/null/local.mk
 include authn/ldap/local.mk
 include authn/sql/local.mk
+include authn/krb5/local.mk

@@ -40,6 +40,10 @@ static const struct mortise_option options[] = {
     MORTISE_OPTION(struct cyrus_options, scram_iterations, UINT, "4096", .min = "4096", .max = "1000000",
         .since = "0.1", .help = "iterations of SCRAM for users whose password is kept in clear",
         .detail = "A verifier has its own number. Every attempt costs the server as many."),
+    MORTISE_OPTION(struct cyrus_options, krb5_config, PATH, "", .since = "0.1",
+        .help = "GSSAPI: krb5.conf to go by; empty: the library's own"),
+    MORTISE_OPTION(struct cyrus_options, keytab, STRING, "", .since = "0.1",
+        .help = "GSSAPI: key table, as FILE:/etc/krb5.keytab; empty: the library's default"),
 };
 
 /* libsasl2 keeps callbacks of every type as int (*)(void). */
@@ -115,7 +119,10 @@ static int outcome(struct bridge *b, int r, const char *out, unsigned size, stru
 	case SASL_BADPROT:
 	case SASL_BADPARAM:
 	case SASL_BUFOVER:
-	case SASL_FAIL: /* a user name of nothing but space */
+	case SASL_FAIL: /* a user name of nothing but space; Kerberos' no is the same */
+		if (b->mechanism->proof == PROOF_LIBRARY)
+			return MORTISE_SASL_FAIL;
+		return MORTISE_SASL_BAD;
 	case SASL_NOTDONE:
 		return MORTISE_SASL_BAD;
 	case SASL_BADAUTH:

@@ -13,6 +13,7 @@
 struct cyrus_options {
 	const char *plugins;
 	uint64_t scram_iterations;
+	const char *krb5_config, *keytab;
 };
 
 /* What a mechanism's success is worth. */

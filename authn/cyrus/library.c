@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "cyrus.h"
@@ -163,6 +164,11 @@ static bool has_mechanism(const char *name)
 	return false;
 }
 
+static bool is_set(const char *text)
+{
+	return text != NULL && text[0] != '\0';
+}
+
 int library_start(struct mortise_call *call)
 {
 	static const sasl_callback_t with_path[] = {{SASL_CB_GETOPT, CALLBACK(on_option), NULL},
@@ -177,6 +183,10 @@ int library_start(struct mortise_call *call)
 
 	if (library.ready)
 		return 0;
+	/* The Kerberos plug-ins take this from the environment alone. */
+	if ((is_set(o->krb5_config) && setenv("KRB5_CONFIG", o->krb5_config, 1) != 0) ||
+	    (is_set(o->keytab) && setenv("KRB5_KTNAME", o->keytab, 1) != 0))
+		return call->host->fault_errno(call, "the environment");
 	library.call = call;
 	library.plugins = o->plugins;
 	/* No program name: it would be the name of a configuration file. */

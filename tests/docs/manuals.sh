@@ -26,7 +26,7 @@ pages="docs/man/imapd.8 docs/man/imapctl.8 docs/man/imapd.conf.5 docs/man/mortis
 	core/tools/mortise-passwd.1"
 for one in $modules; do
 	case $one in
-	authn/pam/* | authn/ldap/* | authn/sql/*)
+	authn/pam/* | authn/ldap/* | authn/sql/* | authn/krb5/*)
 		[ -f "$build/$one" ] || { echo "# not built here: $one"; continue; }
 		;;
 	esac
