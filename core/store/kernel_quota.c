@@ -15,7 +15,7 @@ int kernel_quota(int directory, uid_t uid, uint64_t *used, uint64_t *limit)
 	struct dqblk q = {.dqb_valid = 0};
 	uint64_t blocks;
 
-	if (syscall(SYS_quotactl_fd, directory, QCMD(Q_GETQUOTA, USRQUOTA), uid, &q) != 0)
+	if (syscall(SYS_quotactl_fd, directory, QCMD((unsigned)Q_GETQUOTA, USRQUOTA), uid, &q) != 0)
 		return 0;
 	blocks = q.dqb_bhardlimit != 0 ? q.dqb_bhardlimit : q.dqb_bsoftlimit;
 	if (blocks == 0)
