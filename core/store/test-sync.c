@@ -5,9 +5,29 @@
 
 /* One word of a script: "F" full scan, "V9" with UIDVALIDITY 9, "+7" added, "~7" changed (to \Flagged), "-7"
  * vanished, "n20" UIDNEXT, "kN" a table of N keywords, "L5" added without UID but with locator 5, "I57" the
- * same with identity 5 and 7 behind it, "K" added with neither, "!" fails. */
+ * same with identity 5 and 7 behind it, "K" added with neither, "!" fails, "*" another session syncs. */
 static const char *script;
+static struct {
+	struct mailbox *m;
+	const char *script;
+} other;
 static uint32_t lock_mode;
+
+/* Once: it has its own script. */
+static int other_syncs(void)
+{
+	struct mailbox *m = other.m;
+	struct err e = ERR_INIT;
+	const char *mine = script;
+
+	other.m = NULL;
+	if (m == NULL)
+		return 0;
+	script = other.script;
+	mailbox_sync(m, &e);
+	script = mine;
+	return e.code;
+}
 
 static int say(const struct mortise_sink *sink, char what, uint32_t n)
 {
@@ -55,6 +75,8 @@ static int say(const struct mortise_sink *sink, char what, uint32_t n)
 		return sink->vanished(sink->engine, n);
 	case 'n':
 		return sink->uidnext(sink->engine, n);
+	case '*':
+		return other_syncs();
 	case 'k':
 		for (i = 0; i < ARRAY_LEN(many); i++)
 			many[i] = i < ARRAY_LEN(names) ? names[i] : "same";
@@ -331,6 +353,33 @@ static void test_keyword_table(void **state)
 	bench_close(&b);
 }
 
+/* In the midst of a sync of a session that has not looked at its messages yet another one commits. */
+static void test_committed_meanwhile(void **state)
+{
+	struct mailbox *first, *late;
+	struct bench b;
+
+	bench_open(&b, state);
+	assert_string_equal(after(&b, "F +1 +3 +5 n6"), "1 3 5 n6");
+	script = "";
+	ok(b.f, mailbox_open(b.f->s, "x", 0, &late, &b.f->e));
+	assert_false(late->loaded);
+	other.m = first = b.m;
+	other.script = "+6 +7 n8";
+	b.m = late;
+	assert_string_equal(after(&b, "* +6 +7 ~3"), "1 3F 5 6 7 n8");
+	assert_string_equal(after(&b, "+8"), "1 3F 5 6 7 8 n9");
+	assert_string_equal(after(&b, "-1"), "3F 5 6 7 8 n9");
+	mailbox_close(&b.m);
+	/* Who opens it next knows all of it, too. */
+	script = "";
+	ok(b.f, mailbox_open(b.f->s, "x", 0, &b.m, &b.f->e));
+	ok(b.f, records_load(b.m, &b.f->e));
+	assert_string_equal(after(&b, ""), "3F 5 6 7 8 n9");
+	mailbox_close(&first);
+	bench_close(&b);
+}
+
 /* However the change ends, the lock is given back. */
 static void test_lock_is_given_back(void **state)
 {
@@ -358,7 +407,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {T(test_rules), T(test_order), T(test_failures_change_nothing),
 	    T(test_replaced), T(test_inserted), T(test_last_uids), T(test_last_engine_uids), T(test_locators),
-	    T(test_identities), T(test_recent_of_ours), T(test_keyword_table), T(test_lock_is_given_back)};
+	    T(test_identities), T(test_recent_of_ours), T(test_keyword_table), T(test_committed_meanwhile),
+	    T(test_lock_is_given_back)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
