@@ -374,10 +374,11 @@ static void cut(struct buf *b, size_t at)
 		b->n = at;
 }
 
+/* Not the lowest bits: in the last character of base64 they mean nothing. */
 static void flip(struct buf *b, size_t at)
 {
 	if (at < b->n)
-		b->p[at] ^= 1;
+		b->p[at] ^= 0x10;
 }
 
 static void put_nul(struct buf *b, size_t at)
