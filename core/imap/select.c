@@ -52,7 +52,7 @@ static int open_mailbox(struct session *s, const char *name, unsigned flags, str
 }
 
 /* RFC 9051 §6.3.2 has no RECENT and no UNSEEN, but LIST. */
-static void describe(struct session *s)
+static void describe(struct session *s, const char *oldname)
 {
 	struct buf *out = session_out(s);
 	uint32_t unseen = s->rev2 || s->uidonly ? 0 : view_first_unseen(s->view);
@@ -70,12 +70,30 @@ static void describe(struct session *s)
 	buf_printf(out, "* OK [MAILBOXID (%s)] Object id\r\n", id);
 	if (s->rev2)
 		list_write(s, out,
-		    &(struct list_line){
-		        .word = "LIST", .entry = {.name = mailbox_name(s->mailbox), .separator = '/'}});
+		    &(struct list_line){.word = "LIST",
+		        .entry = {.name = mailbox_name(s->mailbox), .separator = '/'},
+		        .oldname = oldname});
 	condstore_selected(s);
 	response(out, STR(""), RESPONSE_OK, "URLMECH INTERNAL", "URLs are authorised so"); /* RFC 4467 §8 */
 	if (!mailbox_uids_stick(s->mailbox))
 		response(out, STR(""), RESPONSE_NO, "UIDNOTSTICKY", "UIDs are of this session only");
+}
+
+/* SP mailbox. *oldname: another spelling of INBOX, or NULL; the LIST tells it (RFC 9051 §8). */
+static bool selected_name(struct session *s, struct parse *p, const char **name, const char **oldname)
+{
+	struct parse again;
+	struct str given;
+
+	*oldname = NULL;
+	if (!parse_sp(p))
+		return false;
+	again = *p;
+	if (!parse_mailbox(p, name))
+		return false;
+	if (strcmp(*name, "INBOX") == 0 && parse_astring(&again, &given) && !str_eqc(given, "INBOX"))
+		*oldname = arena_str(s->arena, given).p;
+	return true;
 }
 
 /* Whatever becomes of it, the mailbox that was selected before is not any more (RFC 3501 §6.3.1). */
@@ -84,10 +102,9 @@ static void select_mailbox(struct session *s, struct parse *p, unsigned flags)
 	bool examine = (flags & MAILBOX_READ_ONLY) != 0;
 	struct select_parameters parameters;
 	struct err e = ERR_INIT;
-	const char *name;
+	const char *name, *oldname;
 
-	if (!parse_sp(p) || !parse_mailbox(p, &name) || !select_parameters(s, p, &parameters) ||
-	    !parse_end(p)) {
+	if (!selected_name(s, p, &name, &oldname) || !select_parameters(s, p, &parameters) || !parse_end(p)) {
 		reply_bad(s, p->error);
 		return;
 	}
@@ -100,7 +117,7 @@ static void select_mailbox(struct session *s, struct parse *p, unsigned flags)
 		return;
 	}
 	notify_entered(s);
-	describe(s);
+	describe(s, oldname);
 	if (parameters.qresync)
 		resynchronise(s, &parameters);
 	reply_ok(s, mailbox_read_only(s->mailbox) ? "READ-ONLY" : "READ-WRITE",
