@@ -647,6 +647,74 @@ static void driver_fails(void **state)
 	assert_has(talk(c, "STATUS broken (MESSAGES)"), "MESSAGES 1");
 }
 
+/* RFC 8508 §3.4: what fails before the new message is there changes nothing; after it, nothing is lost. */
+static void replace_fails(void **state)
+{
+	static const struct {
+		const char *callback, *command;
+	} before[] = {
+	    {"lock", "REPLACE 1 broken {3+}\r\nabc"},
+	    {"append_begin", "REPLACE 1 broken {3+}\r\nabc"},
+	    {"append_write", "REPLACE 1 broken {3+}\r\nabc"},
+	    {"append_commit", "REPLACE 1 broken {3+}\r\nabc"},
+	    {"append_commit", "UID REPLACE 1 broken CATENATE (URL \"/broken/;UID=1\" TEXT {3+}\r\nabc)"},
+	    {"lock", "REPLACE 1 box {3+}\r\nabc"},
+	    {"read", "REPLACE 1 box CATENATE (URL \"/broken/;UID=1\")"},
+	};
+	struct world *w = *state;
+	struct client *c = connect_client(w);
+	const char *answer;
+	size_t i;
+
+	assert_has(talk(c, "CREATE #driver.fail/broken"), "T OK");
+	append_text(c, "broken", "", HEADER TEXT);
+	assert_has(talk(c, "SELECT broken"), "* 1 EXISTS");
+	set_option(w->f, FAIL(w->f), "code", "quota");
+	for (i = 0; i < ARRAY_LEN(before); i++) {
+		set_option(w->f, FAIL(w->f), "callback", before[i].callback);
+		answer = talk(c, "%s", before[i].command);
+		if (strcmp(answer, "T NO [OVERQUOTA] No space left for this operation\r\n") != 0)
+			fail_msg("%s, %s: %s", before[i].callback, before[i].command, answer);
+		set_option(w->f, FAIL(w->f), "callback", "");
+		assert_string_equal(talk(c, "NOOP"), "T OK NOOP completed\r\n");
+		assert_has(talk(c, "UID SEARCH ALL"), "* SEARCH 1\r\n");
+		assert_has(talk(c, "STATUS box (MESSAGES)"), "(MESSAGES 0)");
+	}
+	/* The new message is there, and the client knows; the old one could not be taken away. */
+	set_option(w->f, FAIL(w->f), "callback", "expunge");
+	answer = talk(c, "REPLACE 1 box {3+}\r\nabc");
+	assert_has(answer, "* OK [APPENDUID ");
+	assert_has(answer, "T NO [OVERQUOTA] ");
+	assert_has_not(answer, "EXPUNGE");
+	assert_has(talk(c, "UID SEARCH ALL"), "* SEARCH 1\r\n");
+	assert_has(talk(c, "STATUS box (MESSAGES)"), "(MESSAGES 1)");
+	set_option(w->f, FAIL(w->f), "callback", "");
+	answer = talk(c, "REPLACE 1 box {3+}\r\nabc");
+	assert_has(answer, "* 1 EXPUNGE\r\n");
+	assert_has(answer, "T OK");
+	assert_has(talk(c, "STATUS box (MESSAGES)"), "(MESSAGES 2)");
+}
+
+/* imap.catenate_parts, store.message_size: refused before the client sends what is too much. */
+static void catenate_limits(void **state)
+{
+	struct world *w = *state;
+	struct client *c;
+
+	w->o.catenate_parts = 2;
+	c = with_message(w, HEADER TEXT);
+	assert_has(talk(c, "APPEND box CATENATE (URL \";UID=1\" TEXT {3+}\r\nabc)"), "T OK");
+	assert_string_equal(talk(c, "APPEND box CATENATE (URL \";UID=1\" URL \";UID=1\" TEXT {3}"),
+	    "T NO [LIMIT] Too many pieces in one CATENATE\r\n");
+	assert_string_equal(talk(c, "APPEND box CATENATE (URL \";UID=1\" TEXT {4611686018427387904}"),
+	    "T NO [TOOBIG] Message is too large\r\n");
+	assert_string_equal(talk(c, "APPEND box CATENATE (TEXT {3+}\r\nabc TEXT {9223372036854775807}"),
+	    "T NO [TOOBIG] Message is too large\r\n");
+	assert_string_equal(
+	    talk(c, "APPEND box ~{4611686018427387904}"), "T NO [TOOBIG] Message is too large\r\n");
+	assert_has(talk(c, "STATUS box (MESSAGES)"), "(MESSAGES 2)");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void)
@@ -674,6 +742,8 @@ int main(void)
 	    TEST(search_floods),
 	    TEST(thread_limit),
 	    TEST(driver_fails),
+	    TEST(replace_fails),
+	    TEST(catenate_limits),
 	    TEST(moves),
 	};
 
