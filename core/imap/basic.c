@@ -20,6 +20,19 @@ void command_capability(struct session *s, struct parse *p UNUSED)
 	reply_ok(s, NULL, "CAPABILITY completed");
 }
 
+/* RFC 9698 */
+void command_getjmapaccess(struct session *s, struct parse *p UNUSED)
+{
+	if (s->o->jmap_url[0] == '\0') {
+		reply_bad(s, "JMAP is not offered");
+		return;
+	}
+	buf_adds(session_out(s), "* JMAPACCESS ");
+	imap_nstring(session_out(s), str_of(s->o->jmap_url));
+	buf_adds(session_out(s), "\r\n");
+	reply_ok(s, NULL, "GETJMAPACCESS completed");
+}
+
 void command_noop(struct session *s, struct parse *p UNUSED)
 {
 	reply_ok(s, NULL, "NOOP completed");

@@ -68,6 +68,9 @@ static const struct {
     {"RIGHTS=texk", AFTER},
     {"LIST-MYRIGHTS", AFTER},
 
+    {"LIST-METADATA", AFTER},     /* RFC 9590 */
+    {"MAILBOX-REFERRALS", AFTER}, /* RFC 2193 */
+
     /* RFC 9208 */
     {"QUOTA", AFTER},
     {"QUOTA=RES-STORAGE", AFTER},
@@ -96,6 +99,8 @@ void capability_write(struct buf *out, const struct capability_facts *f)
 		buf_printf(out, " MESSAGELIMIT=%llu", (unsigned long long)f->message_limit);
 	else if (f->save_limit != 0)
 		buf_printf(out, " SAVELIMIT=%llu", (unsigned long long)f->save_limit);
+	if (f->jmap)
+		buf_adds(out, " JMAPACCESS"); /* RFC 9698 */
 	if (f->authenticated)
 		return;
 	if (f->starttls)

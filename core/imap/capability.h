@@ -17,6 +17,7 @@ struct capability_facts {
 	bool literal_minus;                 /* LITERAL- instead of LITERAL+ */
 	uint64_t append_limit;              /* largest message; 0: not told */
 	uint64_t message_limit, save_limit; /* 0: none */
+	bool jmap;                          /* GETJMAPACCESS has an answer */
 	const char *mechanisms;             /* "PLAIN LOGIN": what AUTHENTICATE takes now; NULL or "" none */
 };
 

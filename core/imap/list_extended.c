@@ -170,6 +170,9 @@ static void tell(struct gathering *g, struct listed *x)
 	list_write(g->s, session_out(g->s), &l);
 	buf_addstr(session_out(g->s), buf_str(&status));
 	err_clear(&e);
+	if (wants(g, x, LIST_OPTION_METADATA))
+		metadata_write(g->s, x->entry.name, g->r, &e); /* RFC 9590 §3: or not at all */
+	err_clear(&e);
 	if (wants(g, x, LIST_OPTION_MYRIGHTS))
 		myrights_write(g->s, session_out(g->s), x->entry.name, &e); /* RFC 8440 §3: or not at all */
 }

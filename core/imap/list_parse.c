@@ -13,6 +13,7 @@ static const struct option {
     {"REMOTE", LIST_OPTION_REMOTE, true, false},
     {"CHILDREN", LIST_OPTION_CHILDREN, false, true},
     {"STATUS", LIST_OPTION_STATUS, false, true},
+    {"METADATA", LIST_OPTION_METADATA, false, true},
     {"MYRIGHTS", LIST_OPTION_MYRIGHTS, false, true},
 };
 
@@ -26,7 +27,7 @@ static const struct option *find(struct str name, bool select)
 	return NULL;
 }
 
-static bool one_option(struct parse *p, bool select, struct list_request *out)
+static bool one_option(struct session *s, struct parse *p, bool select, struct list_request *out)
 {
 	const struct option *o;
 	struct str name;
@@ -40,28 +41,30 @@ static bool one_option(struct parse *p, bool select, struct list_request *out)
 		out->select |= o->bit;
 	else
 		out->wanted |= o->bit;
+	if (o->bit == LIST_OPTION_METADATA)
+		return parse_sp(p) && metadata_parse_entries(s, p, out);
 	return o->bit != LIST_OPTION_STATUS || (parse_sp(p) && status_parse(p, &out->status));
 }
 
 /* "(" [option *(SP option)] ")" */
-static bool option_list(struct parse *p, bool select, struct list_request *out)
+static bool option_list(struct session *s, struct parse *p, bool select, struct list_request *out)
 {
 	if (!parse_char(p, '('))
 		return false;
 	if (parse_skip(p, ')'))
 		return true;
 	do {
-		if (!one_option(p, select, out))
+		if (!one_option(s, p, select, out))
 			return false;
 	} while (parse_skip(p, ' '));
 	return parse_char(p, ')');
 }
 
 /* RECURSIVEMATCH needs something that is to match (RFC 5258 §3.1). */
-static bool selection(struct parse *p, struct list_request *out)
+static bool selection(struct session *s, struct parse *p, struct list_request *out)
 {
 	out->extended = true;
-	if (!option_list(p, true, out))
+	if (!option_list(s, p, true, out))
 		return false;
 	if ((out->select & LIST_OPTION_RECURSIVEMATCH) != 0 &&
 	    (out->select & (LIST_OPTION_SUBSCRIBED | LIST_OPTION_SPECIAL_USE)) == 0)
@@ -86,21 +89,21 @@ static bool pattern_list(struct session *s, struct parse *p, struct list_request
 	return ok && (!several || parse_char(p, ')'));
 }
 
-static bool returns(struct parse *p, struct list_request *out)
+static bool returns(struct session *s, struct parse *p, struct list_request *out)
 {
 	if (!parse_skip(p, ' '))
 		return true;
 	out->extended = true;
 	if (!parse_word(p, "RETURN"))
 		return parse_fail(p, "Unexpected text after the arguments");
-	return parse_sp(p) && option_list(p, false, out);
+	return parse_sp(p) && option_list(s, p, false, out);
 }
 
 bool list_parse(struct session *s, struct parse *p, struct list_request *out)
 {
 	*out = (struct list_request){.extended = false};
-	if (!parse_sp(p) || (parse_at(p, '(') && !selection(p, out)))
+	if (!parse_sp(p) || (parse_at(p, '(') && !selection(s, p, out)))
 		return false;
 	return parse_mailbox(p, &out->reference) && parse_sp(p) && pattern_list(s, p, out) &&
-	       returns(p, out) && parse_end(p);
+	       returns(s, p, out) && parse_end(p);
 }

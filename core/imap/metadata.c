@@ -8,6 +8,7 @@
 
 #include "base/vec.h"
 #include "imap/search_parse.h"
+#include "imap/list.h"
 #include "imap/notify.h"
 #include "mime/mime.h"
 #include "base/banned.h"
@@ -185,6 +186,35 @@ static void answer(struct answering *x, struct err *e)
 	}
 	if (x->told > 0)
 		buf_adds(session_out(x->s), ")\r\n");
+}
+
+/* ---- LIST's return option (RFC 9590) ---- */
+bool metadata_parse_entries(struct session *s, struct parse *p, struct list_request *out)
+{
+	VEC(struct str) names = VEC_INIT;
+	bool ok = parse_char(p, '(');
+
+	do {
+		ok = ok && (names.n < s->o->list_patterns || parse_fail(p, "Too many entries"));
+		ok = ok && entry_name(p, false, vec_push(&names));
+	} while (ok && parse_skip(p, ' '));
+	out->metadata = arena_dup(p->arena, names.v, names.n * sizeof(*names.v));
+	out->metadata_count = names.n;
+	vec_free(&names);
+	return ok && parse_char(p, ')');
+}
+
+int metadata_write(struct session *s, const char *mailbox, const struct list_request *r, struct err *e)
+{
+	struct request q = {.mailbox = mailbox, .entries = VEC_INIT};
+	struct answering x = {.s = s, .r = &q};
+	size_t i;
+
+	for (i = 0; i < r->metadata_count; i++)
+		add_entry(&q)->name = r->metadata[i];
+	answer(&x, e);
+	vec_free(&q.entries);
+	return e->code;
 }
 
 void command_getmetadata(struct session *s, struct parse *p)

@@ -12,7 +12,8 @@
 #include "base/banned.h"
 
 #define LITERAL_MINUS 4096u /* octets of a literal that does not wait (RFC 7888 §5) */
-#define LOOK_INTERVAL 100u  /* ms between two looks of session_stopped */
+#define ALERT_LINES 10u
+#define LOOK_INTERVAL 100u /* ms between two looks of session_stopped */
 
 void session_end(struct session *s, int result)
 {
@@ -236,6 +237,7 @@ void session_capabilities(struct session *s, struct buf *out)
 	capability_write(out, &(struct capability_facts){.authenticated = true,
 	                          .literal_minus = !s->o->literal_plus,
 	                          .message_limit = s->o->message_limit,
+	                          .jmap = s->o->jmap_url[0] != '\0',
 	                          .save_limit = s->o->save_limit,
 	                          .append_limit = store_message_size(s->setup->store)});
 }
@@ -252,6 +254,27 @@ static void greet(struct session *s)
 		    "Mortise ready, logged in as %s", setup->user);
 	else
 		response(session_out(s), setup->tag, RESPONSE_OK, buf_cstr(&code), setup->ok_text);
+}
+
+/* What the administrator has to say to everybody (UW imapd's alert file). */
+static void show_alert(struct session *s)
+{
+	struct str rest = s->setup->alert;
+	unsigned lines = 0;
+
+	while (rest.n > 0 && lines < ALERT_LINES) {
+		struct str line = str_trim(str_cut(&rest, '\n'));
+
+		if (line.n == 0)
+			continue;
+		lines++;
+		response_printf(session_out(s), STR(""), RESPONSE_OK, "ALERT", "%.*s", STR_FMT(line));
+	}
+}
+
+const char *imap_alert_file(const struct imap_options *o)
+{
+	return o->alert_file;
 }
 
 static void run(struct session *s)
@@ -301,6 +324,7 @@ int imap_session_run(const struct imap_session_setup *setup)
 	s.arena = arena_new("command");
 	store_set_tick(setup->store, tick, &s);
 	greet(&s);
+	show_alert(&s);
 	run(&s);
 	notify_end(&s);
 	session_deselect(&s);

@@ -33,9 +33,12 @@ struct imap_session_setup {
 	bool preauth;        /* greet with PREAUTH; otherwise answer the login command: */
 	struct str tag;      /* its tag */
 	const char *ok_text; /* "Logged in": tag OK [CAPABILITY …] ok_text */
+	struct str alert;    /* lines to be shown at the beginning */
 	int stop_fd;         /* readable: end; -1: never */
 };
 
+/* The file with the alert; "": none. */
+const char *imap_alert_file(const struct imap_options *o);
 /* When it returns, everything that may be said was said and flushed. 0, or a MORTISE_E code for the log. */
 int imap_session_run(const struct imap_session_setup *s);
 

@@ -37,6 +37,7 @@ struct imap_options {
 	uint64_t progress;
 	uint64_t rest_after;
 	uint64_t notify_watches;
+	const char *jmap_url, *alert_file;
 };
 
 /* Code of a command that names messages by number after ENABLE UIDONLY (RFC 9586 §3). */

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -87,6 +88,20 @@ static int confine(const struct session_settings *s, struct store *store, struct
 	return sandbox_session_files(all, n, e);
 }
 
+#define ALERT_MAX 4096
+
+/* As the user; it is outside of what the session may see later. One that cannot be read is no failure. */
+static int read_alert(const struct session_settings *s, struct arena *a, struct str *out)
+{
+	const char *path = imap_alert_file(s->imap);
+	AUTO_CLOSE int fd = path[0] != '\0' ? open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+	char text[ALERT_MAX];
+	ssize_t n = fd >= 0 ? io_pread(fd, text, sizeof(text), 0) : 0;
+
+	*out = n > 0 ? arena_str(a, str_mem(text, (size_t)n)) : STR_NONE;
+	return 0;
+}
+
 static int stop_descriptor(void)
 {
 	sigset_t set;
@@ -129,6 +144,7 @@ int session_run(struct session_settings *s, const struct session_request *q)
 	struct stream *stream = stream_new(q->in, q->out, s->output_buffer);
 	struct store_user user = {.name = q->user, .home = q->home, .uid = q->uid};
 	struct store *store = NULL;
+	struct str alert = STR_NONE;
 	struct err e = ERR_INIT;
 	int stop_fd = stop_descriptor(), result;
 	size_t i;
@@ -144,7 +160,7 @@ int session_run(struct session_settings *s, const struct session_request *q)
 	for (i = 0; i < q->option_count; i++)
 		apply_user_option(s, q->options[i], a);
 	if (privilege_drop(q->uid, q->gid, q->groups, q->group_count, &e) != 0 || privilege_harden(&e) != 0 ||
-	    store_open(&s->store, &user, s->registry, &store, &e) != 0 ||
+	    read_alert(s, a, &alert) != 0 || store_open(&s->store, &user, s->registry, &store, &e) != 0 ||
 	    store_set_quota(store, &s->quota, &e) != 0 || confine(s, store, a, &e) != 0) {
 		result = cannot_serve(stream, q, &e);
 		stream_free(&stream);
@@ -157,6 +173,7 @@ int session_run(struct session_settings *s, const struct session_request *q)
 		struct imap_session_setup setup = {.stream = stream,
 		    .store = store,
 		    .options = s->imap,
+		    .alert = alert,
 		    .user = q->user,
 		    .session = q->id,
 		    .remote = q->remote,

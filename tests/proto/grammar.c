@@ -905,6 +905,15 @@ static bool condition(struct grammar *g, const char *const *words)
 	return false;
 }
 
+/* RFC 9698 §3: a quoted https URL */
+static bool jmap_data(struct grammar *g)
+{
+	AUTO_BUF struct buf url = BUF_INIT;
+
+	return want(g, ' ') && quoted(g, &url) &&
+	       (str_starts(buf_str(&url), STR("https://")) || wanted(g, "an https URL"));
+}
+
 static bool untagged(struct grammar *g)
 {
 	static const char *const conditions[] = {"OK", "NO", "BAD", "BYE", NULL};
@@ -913,12 +922,12 @@ static bool untagged(struct grammar *g)
 		bool (*data)(struct grammar *g);
 	} kinds[] = {{"CAPABILITY", capability_data}, {"FLAGS", flags_data}, {"LIST", mailbox_list},
 	    {"LSUB", mailbox_list}, {"STATUS", status_data}, {"SEARCH", search_data}, {"SORT", search_data},
-	    {"THREAD", thread_data}, {"METADATA", metadata_data}, {"QUOTA", quota_data},
-	    {"QUOTAROOT", quotaroot_data}, {"ACL", acl_data}, {"MYRIGHTS", myrights_data},
-	    {"LISTRIGHTS", listrights_data}, {"NAMESPACE", namespace_data}, {"ID", id_data},
-	    {"ENABLED", enabled_data}, {"COMPARATOR", comparator_data}, {"ESEARCH", esearch_data},
-	    {"VANISHED", vanished_data}, {"GENURLAUTH", genurlauth_data}, {"URLFETCH", urlfetch_data},
-	    {"UIDBATCHES", uidbatches_data}};
+	    {"THREAD", thread_data}, {"METADATA", metadata_data}, {"JMAPACCESS", jmap_data},
+	    {"QUOTA", quota_data}, {"QUOTAROOT", quotaroot_data}, {"ACL", acl_data},
+	    {"MYRIGHTS", myrights_data}, {"LISTRIGHTS", listrights_data}, {"NAMESPACE", namespace_data},
+	    {"ID", id_data}, {"ENABLED", enabled_data}, {"COMPARATOR", comparator_data},
+	    {"ESEARCH", esearch_data}, {"VANISHED", vanished_data}, {"GENURLAUTH", genurlauth_data},
+	    {"URLFETCH", urlfetch_data}, {"UIDBATCHES", uidbatches_data}};
 	size_t i;
 
 	if (ascii_digit(next(g)))
