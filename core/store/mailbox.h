@@ -45,10 +45,10 @@ struct message {
 	uint32_t flags;    /* MORTISE_FLAG_… */
 	uint64_t keywords; /* bits of mailbox_keyword() */
 	int64_t internal_date;
-	int32_t zone;
 	uint64_t octets; /* MORTISE_SIZE_UNKNOWN until mailbox_octets */
 	uint64_t modseq;
 	int64_t save_date;                   /* seconds since 1970; 0: not known */
+	int32_t zone;                        /* of the internal date */
 	bool expunged;                       /* a ghost */
 	bool recent;                         /* this session is the first to see it */
 	uint8_t locator_size, identity_size; /* what the locator begins with, as the driver said */
