@@ -225,6 +225,42 @@ static void utf8_is_strict(void **state)
 	}
 }
 
+#define BUCKETS 1024u
+
+/* The hash as somebody knows it who does not know the key. */
+static uint64_t public_hash(struct str s)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+	size_t i;
+
+	for (i = 0; i < s.n; i++)
+		h = (h ^ (unsigned char)s.p[i]) * 0x100000001b3u;
+	h ^= h >> 32;
+	h *= 0xd6e8feb86659fd93u;
+	return h ^ h >> 32;
+}
+
+/* attack-098: names that were chosen to fall into one bucket do not, with the key of this process. */
+static void chosen_names_do_not_collide(void **state)
+{
+	unsigned used[BUCKETS] = {0}, found = 0, most = 0;
+	char name[24];
+	unsigned i;
+
+	(void)state;
+	for (i = 0; found < BUCKETS; i++) {
+		struct str s = str_mem(name, (size_t)snprintf(name, sizeof(name), "name%u", i));
+		unsigned *bucket;
+
+		if (public_hash(s) % BUCKETS != 0)
+			continue;
+		found++;
+		bucket = &used[str_hash(s) % BUCKETS];
+		most = ++*bucket > most ? *bucket : most;
+	}
+	assert_true(most < 16);
+}
+
 static void hashes_and_distances(void **state)
 {
 	char far[65];
@@ -587,6 +623,7 @@ int main(void)
 	    cmocka_unit_test(numbers_do_not_overflow),
 	    cmocka_unit_test(utf8_is_strict),
 	    cmocka_unit_test(hashes_and_distances),
+	    cmocka_unit_test(chosen_names_do_not_collide),
 	    cmocka_unit_test(buffers_grow_and_keep_their_limit),
 	    cmocka_unit_test(a_large_buffer_is_given_back),
 	    cmocka_unit_test(vectors),
