@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Mailboxes that are shared between real users: the kernel keeps them apart, and SETACL tells it how (RFC 4314). Two
-accounts and a third who has no part in it, for files and for directories. attack-121, attack-122, attack-123, attack-126.
+accounts and a third who has no part in it, for files and for directories. attack-121, attack-122, attack-123, attack-125, attack-126.
 Root, on a private copy of this host."""
 import imaplib
 import os
@@ -154,6 +154,22 @@ def writing(driver, a):
     b.logout()
 
 
+def oracles(driver, a):
+    """attack-125: nothing that looks into several mailboxes looks into one that is not to be seen."""
+    a.say("DELETEACL share bob")
+    b = Client("bob")
+    b.say("SUBSCRIBE ~alice/share")
+    for box in ("~alice/share", "~alice/nothing"):
+        ok(b.say(f"ESEARCH IN (mailboxes {box}) TEXT read"), f"{driver}: ESEARCH IN finds nothing in {box}", r"\A(?!.*(COUNT|ALL) [1-9])")
+        ok(b.say(f'LIST "" {box} RETURN (STATUS (MESSAGES SIZE) MYRIGHTS)'), f"{driver}: LIST returns nothing of {box}",
+           r"\A(?!.*(STATUS|MYRIGHTS) ).*OK")
+        ok(b.say(f"LIST (SUBSCRIBED) \"\" {box} RETURN (STATUS (MESSAGES) MYRIGHTS)"), f"{driver}: nor when {box} is subscribed",
+           r"\A(?!.*\* (STATUS|MYRIGHTS) )")
+        ok(b.say(f"GETMETADATA {box} /shared/comment"), f"{driver}: GETMETADATA of {box}", r"^NO \[NONEXISTENT\]")
+        ok(b.say(f"COPY 1 {box}"), f"{driver}: COPY outside of a mailbox", r"^BAD")
+    b.logout()
+
+
 def revoking(driver, a):
     """attack-123: the very next command."""
     ok(a.say("SETACL share bob lrswipte"), f"{driver}: bob may write")
@@ -195,6 +211,7 @@ for driver in ("unix", "mbx", "maildir", "mh"):
     matrix(driver, a)
     read_only(driver, a)
     writing(driver, a)
+    oracles(driver, a)
     revoking(driver, a)
     b = Client("bob")
     ok(b.say("NAMESPACE"), f"{driver}: NAMESPACE tells of them", r'^\* NAMESPACE \(\("" "/"\)\) \(\("~" "/"\)\) NIL$')
