@@ -309,7 +309,7 @@ int mbx_op_open(struct mortise_call *call, const struct mortise_place *place, ui
 	b->options = call->instance->options;
 	b->state = mbx_state_of(call);
 	b->read_only = open_flags & MORTISE_OPEN_READ_ONLY;
-	b->fd = b->lock_fd = -1;
+	b->fd = b->lock_fd = b->idle_fd = -1;
 	b->lock_mode = MORTISE_LOCK_NONE;
 	if ((r = open_file(call, b)) == 0 && (r = mbx_session_share(call, b)) == 0)
 		r = mbx_header_read(call, b);
@@ -336,6 +336,7 @@ void mbx_op_close(struct mortise_call *call, void *box)
 
 	(void)!mbx_op_checkpoint(call, b);
 	mbx_lock_release(b);
+	mbx_lock_forget(b);
 	close(b->fd);
 	mbx_window_reset(b);
 	mbx_records_free(b);

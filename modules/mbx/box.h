@@ -163,6 +163,7 @@ struct mbx_box {
 	bool read_only;
 	int lock_mode; /* MORTISE_LOCK_… */
 	int lock_fd;   /* the file in /tmp, or -1 */
+	int idle_fd;   /* the same while it is not locked */
 	char lock_path[256];
 	struct mbx_header header;
 	uint32_t uidvalidity, uidlast; /* as they are, or would be written */
@@ -196,6 +197,8 @@ static inline uint64_t mbx_record_end(const struct mbx_record *r)
 /* ---- lock.c ---- */
 int mbx_lock_take(struct mortise_call *call, struct mbx_box *b, int mode, uint64_t deadline);
 void mbx_lock_release(struct mbx_box *b);
+/* Removes the lock file that is kept for the next time. */
+void mbx_lock_forget(struct mbx_box *b);
 /* Takes it unless it is held, and finishes what the journal has; *taken says whether to release. */
 int mbx_lock_until(struct mortise_call *call, struct mbx_box *b, uint64_t deadline, bool *taken);
 int mbx_lock_need(struct mortise_call *call, struct mbx_box *b, bool *taken);

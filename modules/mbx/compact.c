@@ -176,6 +176,7 @@ int mbx_op_checkpoint(struct mortise_call *call, void *box)
 	bool taken;
 	int r;
 
+	mbx_lock_forget(b);
 	if (b->read_only || !anything_dead(b))
 		return 0;
 	if ((r = mbx_lock_until(call, b, call->host->now(call), &taken)) != 0)

@@ -7,7 +7,9 @@
  *
  * The other lock is flock on /tmp/.DEVICE.INODE, exclusive, for every parse and change. The file is made when
  * it is not there and removed when the lock is let go, so who has waited for it checks that it still has the
- * name. Anybody can put something there: links and what is no regular file are not followed.
+ * name. Ours stays, open and not locked, until the next time that we need it, the next pause or the end: to
+ * make and remove a file for each change costs more than the change. Anybody can put something there: links
+ * and what is no regular file are not followed.
  */
 #include "box.h"
 
@@ -43,13 +45,31 @@ static int wait_turn(
 	return call->host->sleep(call, length < deadline - now ? length : deadline - now);
 }
 
+/* The file is locked by us and has the name still. */
+static bool lock_good(const struct mbx_box *b, int fd)
+{
+	struct stat st, named;
+
+	return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && lstat(b->lock_path, &named) == 0 &&
+	       st.st_dev == named.st_dev && st.st_ino == named.st_ino && st.st_nlink == 1;
+}
+
 /* 0 with b->lock_fd, BUSY, or a code. */
 static int lock_try(struct mortise_call *call, struct mbx_box *b)
 {
-	struct stat st, named;
+	struct stat st;
 	bool new_file = false;
 	int fd;
 
+	if (b->idle_fd >= 0) {
+		fd = b->idle_fd;
+		b->idle_fd = -1;
+		if (lock_good(b, fd)) {
+			b->lock_fd = fd;
+			return 0;
+		}
+		close(fd);
+	}
 	if (lstat(b->lock_path, &st) == 0) {
 		/* No link at all: its holder has just removed it. */
 		if (!S_ISREG(st.st_mode) || st.st_nlink > 1)
@@ -68,8 +88,7 @@ static int lock_try(struct mortise_call *call, struct mbx_box *b)
 	/* Others who share the mailbox must be able to, whatever the umask is. */
 	if (new_file)
 		(void)!fchmod(fd, 0666);
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && lstat(b->lock_path, &named) == 0 &&
-	    st.st_dev == named.st_dev && st.st_ino == named.st_ino && st.st_nlink == 1) {
+	if (lock_good(b, fd)) {
 		b->lock_fd = fd;
 		return 0;
 	}
@@ -110,11 +129,22 @@ int mbx_lock_take(struct mortise_call *call, struct mbx_box *b, int mode, uint64
 void mbx_lock_release(struct mbx_box *b)
 {
 	if (b->lock_fd >= 0) {
-		unlink(b->lock_path);
-		close(b->lock_fd);
+		(void)!flock(b->lock_fd, LOCK_UN);
+		b->idle_fd = b->lock_fd;
 	}
 	b->lock_fd = -1;
 	b->lock_mode = MORTISE_LOCK_NONE;
+}
+
+void mbx_lock_forget(struct mbx_box *b)
+{
+	if (b->idle_fd < 0)
+		return;
+	/* Who has it locked now will remove it. */
+	if (lock_good(b, b->idle_fd))
+		unlink(b->lock_path);
+	close(b->idle_fd);
+	b->idle_fd = -1;
 }
 
 int mbx_lock_until(struct mortise_call *call, struct mbx_box *b, uint64_t deadline, bool *taken)

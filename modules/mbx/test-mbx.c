@@ -665,13 +665,20 @@ static void others_who_lock_are_waited_for(void **state)
 	assert_int_equal(fstatat(r->root, r->file, &st, 0), 0);
 	snprintf(path, sizeof path, "%s/.%llx.%llx", r->dir, (unsigned long long)st.st_dev,
 	    (unsigned long long)st.st_ino);
+	session_checkpoint(s);
 	assert_int_equal(access(path, F_OK), -1);
 	OK(s, session_lock(s, MORTISE_LOCK_EXCLUSIVE));
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0666);
 	assert_int_equal(st.st_size, 0);
 	OK(s, session_lock(s, MORTISE_LOCK_NONE));
+	/* Kept for the next time, but not locked; gone when there is a pause. */
+	fd = open(path, O_RDWR);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	close(fd);
+	session_checkpoint(s);
 	assert_int_equal(access(path, F_OK), -1);
+	OK(s, session_flags(s, 1, 0, 0));
 	fd = open(path, O_RDWR | O_CREAT, 0666);
 	assert_int_equal(flock(fd, LOCK_EX), 0);
 	assert_int_equal(session_flags(s, 1, 0, 0), MORTISE_E_INUSE);
@@ -683,6 +690,12 @@ static void others_who_lock_are_waited_for(void **state)
 	removed_at_look = path;
 	OK(s, session_flags(s, 1, 0, 0));
 	assert_null(removed_at_look);
+	/* or takes it away while we keep it */
+	OK(s, session_flags(s, 1, MORTISE_FLAG_SEEN, 0));
+	assert_int_equal(unlink(path), 0);
+	OK(s, session_flags(s, 1, 0, 0));
+	assert_int_equal(access(path, F_OK), 0);
+	session_checkpoint(s);
 	/* a link is not followed */
 	assert_int_equal(symlinkat("target", r->root, strrchr(path, '/') + 1), 0);
 	assert_int_equal(session_flags(s, 1, 0, 0), MORTISE_E_TEMP);

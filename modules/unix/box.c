@@ -166,6 +166,7 @@ static int open_directory(struct mortise_call *call, struct unix_box *b)
 static void box_free(struct mortise_call *call, struct unix_box *b)
 {
 	unix_lock_release(call, b);
+	unix_lock_forget(b);
 	if (b->fd >= 0)
 		close(b->fd);
 	if (b->dir >= 0)
@@ -188,7 +189,7 @@ int unix_op_open(struct mortise_call *call, const struct mortise_place *place, u
 	b->place = place;
 	b->options = call->instance->options;
 	b->state = unix_state_of(call);
-	b->dir = b->fd = b->lock.session = -1;
+	b->dir = b->fd = b->lock.session = b->lock.session_idle = -1;
 	b->read_only = (open_flags & MORTISE_OPEN_READ_ONLY) != 0;
 	b->trail.rescan = UINT64_MAX;
 	if ((r = open_directory(call, b)) == 0 && (r = open_file(call, place, &b->read_only)) >= 0) {

@@ -90,6 +90,7 @@ struct unix_lock {
 	int dot_fd;           /* the lock file, flocked */
 	uint64_t dot_touched; /* monotonic ms */
 	int session;          /* descriptor, or -1 */
+	int session_idle;     /* the same while it is not locked */
 	bool session_busy;
 	bool session_long; /* it was busy the last time too */
 	char holder[160];  /* who has what we want */
@@ -179,6 +180,8 @@ struct unix_box {
 /* ---- lock.c ---- */
 int unix_lock_take(struct mortise_call *call, struct unix_box *b, int mode, uint64_t deadline);
 void unix_lock_release(struct mortise_call *call, struct unix_box *b);
+/* Removes the session's lock file that is kept for the next time. */
+void unix_lock_forget(struct unix_box *b);
 /* In long work under a dot-lock: tells others that it is alive. */
 void unix_lock_touch(struct mortise_call *call, struct unix_box *b);
 /* The box may be written: it is locked exclusively and no c-client session has it. */

@@ -310,6 +310,7 @@ int unix_op_checkpoint(struct mortise_call *call, void *box)
 	int r = 0;
 
 	b->checkpointed = true;
+	unix_lock_forget(b);
 	if (b->gone == 0 || b->read_only || b->lock.mode == MORTISE_LOCK_SHARED)
 		return 0;
 	/* Nobody is waited for, also not one who may be only looking. */

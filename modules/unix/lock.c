@@ -18,7 +18,9 @@
  * The session lock. A c-client program that has a mailbox open read-write holds flock on /tmp/.DEVICE.INODE
  * all the time, remembers where messages are, and would write over what we change. So changes ask for it,
  * never wait long, and never signal anybody ("kiss of death"). It is let go with the other locks. Our copy
- * holds no process id: c-client then does not signal us either.
+ * holds no process id: c-client then does not signal us either. The file stays, open and not locked, until
+ * the next time that we need it, the next pause or the end: to make and remove a file for each change costs
+ * more than most changes.
  */
 #include "box.h"
 
@@ -453,10 +455,18 @@ void unix_lock_touch(struct mortise_call *call, struct unix_box *b)
 
 /* ---- c-client's session lock ---- */
 
+/* A file that we have locked is still the one that has the name. */
+static bool session_named(int fd, const char *path)
+{
+	struct stat st, now;
+
+	return fstat(fd, &st) == 0 && lstat(path, &now) == 0 && same_file(&st, &now) && now.st_nlink == 1;
+}
+
 /* The lock file, opened as c-client opens it. -1: not to be had, `why` says why. */
 static int session_open(const char *path, const char **why)
 {
-	struct stat st, now;
+	struct stat st;
 	int fd = -1;
 
 	for (int tries = 0; tries < 5; tries++) {
@@ -480,7 +490,7 @@ static int session_open(const char *path, const char **why)
 		if (flock(fd, LOCK_EX | LOCK_NB) != 0)
 			return fd;
 		/* Still the file that has the name? */
-		if (lstat(path, &now) == 0 && same_file(&st, &now) && now.st_nlink == 1)
+		if (session_named(fd, path))
 			return fd;
 		close(fd);
 	}
@@ -515,18 +525,49 @@ static void session_cannot(struct mortise_call *call, struct unix_box *b, const 
 	    "cannot use %s to keep c-client programs out: %s; going on without", path, why);
 }
 
+static void session_release(struct unix_box *b)
+{
+	if (b->lock.session < 0)
+		return;
+	(void)!flock(b->lock.session, LOCK_UN);
+	b->lock.session_idle = b->lock.session;
+	b->lock.session = -1;
+}
+
+void unix_lock_forget(struct unix_box *b)
+{
+	if (b->lock.session_idle < 0)
+		return;
+	/* Who has it locked now will remove it. */
+	if (flock(b->lock.session_idle, LOCK_EX | LOCK_NB) == 0 &&
+	    session_named(b->lock.session_idle, b->lock.session_path))
+		unlink(b->lock.session_path);
+	close(b->lock.session_idle);
+	b->lock.session_idle = -1;
+}
+
 /* 0: held, or not needed. BUSY: a c-client program has the mailbox open. */
 static int session_try(struct mortise_call *call, struct unix_box *b)
 {
+	char path[sizeof b->lock.session_path];
 	const char *why = "";
 	struct stat st;
 	long pid = 0;
-	int fd;
+	int fd = -1;
 
 	if (!b->options->session_lock || b->lock.session >= 0 || fstat(b->fd, &st) != 0)
 		return 0;
-	snprintf(b->lock.session_path, sizeof b->lock.session_path, "%s/.%llx.%llx",
-	    b->options->session_directory, (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	snprintf(path, sizeof path, "%s/.%llx.%llx", b->options->session_directory,
+	    (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	if (b->lock.session_idle >= 0 && strcmp(path, b->lock.session_path) == 0 &&
+	    flock(b->lock.session_idle, LOCK_EX | LOCK_NB) == 0 &&
+	    session_named(b->lock.session_idle, path)) {
+		b->lock.session = b->lock.session_idle;
+		b->lock.session_idle = -1;
+		return 0;
+	}
+	unix_lock_forget(b);
+	memcpy(b->lock.session_path, path, sizeof path);
 	fd = session_open(b->lock.session_path, &why);
 	if (fd < 0) {
 		session_cannot(call, b, b->lock.session_path, why);
@@ -547,15 +588,6 @@ static int session_try(struct mortise_call *call, struct unix_box *b)
 		holder(b, "another program has the mailbox open for writing (%s)", b->lock.session_path);
 	close(fd);
 	return BUSY;
-}
-
-static void session_release(struct unix_box *b)
-{
-	if (b->lock.session < 0)
-		return;
-	unlink(b->lock.session_path);
-	close(b->lock.session);
-	b->lock.session = -1;
 }
 
 /* ---- all of them ---- */

@@ -53,9 +53,16 @@ def locked(box):
     """c-client's lock for parsing and changing a file that sessions share."""
     st = os.stat(box)
     path = f"/tmp/.{st.st_dev:x}.{st.st_ino:x}"
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    while True:
+        try:
+            fd = os.open(path, os.O_RDWR | (0 if os.path.exists(path) else os.O_CREAT | os.O_EXCL), 0o666)
+        except (FileExistsError, FileNotFoundError):
+            continue
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.fstat(fd).st_nlink == 1:
+            break
+        os.close(fd)
     os.fchmod(fd, 0o666)
-    fcntl.flock(fd, fcntl.LOCK_EX)
     try:
         yield
     finally:
