@@ -33,9 +33,13 @@ static int make_level(struct store *s, const struct target *t, struct err *e)
 
 static int make(struct store *s, const struct name *n, struct target *t, struct err *e)
 {
-	struct instance *driver = n->driver != NULL ? n->driver : store_default_driver(s, e);
+	const struct store *at = n->where != NULL ? n->where : s;
+	struct instance *driver = n->driver != NULL ? n->driver : store_default_driver(at, e);
 	unsigned made = 0;
 
+	/* What would not be found again. */
+	if (driver != NULL && store_driver(at, str_of(driver->pub.name)) != driver)
+		return err_fail(e, MORTISE_E_INVALID, "There are no mailboxes of this format here");
 	if (driver == NULL || occupied(t, driver, n->directory, e) != 0)
 		return e->code;
 	if (!n->inbox && target_parents(s, t, &made, e) != 0)
@@ -58,7 +62,7 @@ int store_create(struct store *s, const char *name, struct err *e)
 		return e->code;
 	if (n.inbox && n.driver == NULL)
 		return err_fail(e, MORTISE_E_EXISTS, "INBOX is always there");
-	if (!n.inbox && n.where == NULL && store_root(s, true, e) != 0)
+	if (!n.inbox && store_is_own(n.where) && store_root(n.where != NULL ? n.where : s, true, e) != 0)
 		return e->code;
 	if (target_find(s, &n, &t, e) != 0)
 		return e->code;

@@ -1,5 +1,6 @@
 /*
- * guests.c: mail that is not the user's own: "~NAME/…" and the shared roots "#shared/", "#public/", "#ftp/".
+ * guests.c: mail that is not the user's own: "~NAME/…" and the shared roots "#shared/", "#public/", "#ftp/";
+ * and what is his own under another root: "#mh/".
  *
  * Each is a store of its own as far as names and places go, made from the same options with another user, or
  * with another mail directory. Everything else, the index and journals above all, is the user's. The kernel
@@ -39,10 +40,14 @@ static bool has_others(const struct store *s)
 
 void store_guest_namespaces(struct store *s)
 {
-	struct store_namespace *all = arena_array(s->arena, 2 + ARRAY_LEN(shared), sizeof(*all));
+	struct store_namespace *all = arena_array(s->arena, 4 + ARRAY_LEN(shared), sizeof(*all));
 	size_t n = 0, i;
 
 	all[n++] = (struct store_namespace){NAMESPACE_PERSONAL, "", '/'};
+	if (s->mh_path != NULL) {
+		all[n++] = (struct store_namespace){NAMESPACE_PERSONAL, MH_INBOX, '\0'};
+		all[n++] = (struct store_namespace){NAMESPACE_PERSONAL, MH_PREFIX "/", '/'};
+	}
 	if (has_others(s))
 		all[n++] = (struct store_namespace){NAMESPACE_OTHER, "~", '/'};
 	for (i = 0; i < ARRAY_LEN(shared); i++)
@@ -62,12 +67,14 @@ size_t store_guest_directories(const struct store *s, const char **out)
 	for (i = 0; i < ARRAY_LEN(shared); i++)
 		if (path_of(s, &shared[i]) != NULL)
 			out[n++] = path_of(s, &shared[i]);
+	if (s->mh_path != NULL)
+		out[n++] = s->mh_path;
 	return n;
 }
 
 size_t store_guest_directory_limit(const struct store *s)
 {
-	return s->o->other_users.count + ARRAY_LEN(shared);
+	return s->o->other_users.count + ARRAY_LEN(shared) + 1;
 }
 
 /* Whether a path is in one of the directories that other users' mail may be in. */
@@ -153,15 +160,48 @@ static struct store *open_shared(struct store *s, const char *prefix, const stru
 	return join(s, guest, prefix, NAMESPACE_SHARED);
 }
 
+/* The one driver has it all. */
+static struct store *open_mh(struct store *s)
+{
+	const struct store_user self = {s->user, s->home, s->uid};
+	struct store_options *o = arena_dup(s->arena, s->o, sizeof(*o));
+	struct instance **driver = arena_array(s->arena, 1, sizeof(struct instance *));
+	const char **inbox = arena_array(s->arena, 1, sizeof(char *));
+	struct err e = ERR_INIT;
+	struct store *guest;
+
+	*driver = store_driver(s, STR("mh"));
+	if (*driver == NULL)
+		err_fault(&e, MORTISE_E_UNAVAILABLE, "store.mh: the driver mh is not loaded");
+	*inbox = arena_printf(s->arena, "%s/inbox", s->mh_path);
+	o->mail_dir = s->mh_path;
+	o->inbox = (struct mortise_list){inbox, 1};
+	o->default_driver = "mh";
+	o->dot_folders = false;
+	if (e.code != 0 || store_open_drivers(o, &self, driver, 1, &guest, &e) != 0) {
+		log_err(MSG_STORE_SHARED, &e, MH_PREFIX);
+		return NULL;
+	}
+	return join(s, guest, MH_PREFIX, NAMESPACE_PERSONAL);
+}
+
+/* Names of users are theirs; those of roots are not told apart by case. */
+static bool same_prefix(const char *a, const char *b)
+{
+	return a[0] == '#' ? str_ieq(str_of(a), str_of(b)) : strcmp(a, b) == 0;
+}
+
 static struct store *open_guest(struct store *s, const char *prefix)
 {
 	size_t i;
 
 	if (prefix[0] == '~')
 		return open_user(s, prefix);
+	if (same_prefix(prefix, MH_PREFIX) && s->mh_path != NULL)
+		return open_mh(s);
 	for (i = 0; i < ARRAY_LEN(shared); i++)
-		if (strcmp(prefix, shared[i].name) == 0 && path_of(s, &shared[i]) != NULL)
-			return open_shared(s, prefix, &shared[i]);
+		if (same_prefix(prefix, shared[i].name) && path_of(s, &shared[i]) != NULL)
+			return open_shared(s, shared[i].name, &shared[i]);
 	return NULL;
 }
 
@@ -181,7 +221,7 @@ int store_guest(struct store *s, const char *prefix, struct store **out, struct 
 	/* One's own mail under one's own name. */
 	if (prefix[0] == '~' && has_others(s) && strcmp(prefix + 1, s->user) == 0)
 		return 0;
-	for (guest = s->guests; guest != NULL && strcmp(guest->prefix, prefix) != 0;
+	for (guest = s->guests; guest != NULL && !same_prefix(prefix, guest->prefix);
 	     guest = guest->next_guest)
 		;
 	if (guest == NULL && s->guest_count >= s->o->guests) {

@@ -313,6 +313,23 @@ static const char *start_path(struct walk *w, unsigned *depth)
 	return name_parse(w->s, path.p, 0, w->a, &n, &e) == 0 ? path.p : NULL;
 }
 
+/* It stands alone: "#mh/" does not end it. */
+static int list_mh_inbox(struct walk *w)
+{
+	struct list_entry entry = {.name = MH_INBOX, .attributes = LIST_NOINFERIORS};
+	struct err e = ERR_INIT;
+	bool there;
+	struct name n;
+	struct target t;
+
+	if (name_parse(w->s, MH_INBOX, 0, w->a, &n, &e) != 0 || target_find(w->s, &n, &t, &e) != 0)
+		return 0;
+	there = t.object == OBJECT_MAILBOX;
+	entry.attributes |= marks(&t);
+	target_close(&t);
+	return there ? w->fn(w->arg, &entry) : 0;
+}
+
 /* "~fred/%": the walk is fred's. False: there is nothing to be seen. */
 static bool begin_guest(struct walk *w)
 {
@@ -348,6 +365,8 @@ int store_list(
 
 	CHECK_OBJ(s, STORE_MAGIC);
 	pattern_set(&w.pattern, reference, pattern, '/');
+	if (str_ieqc((struct str){w.pattern.text, w.pattern.n}, MH_INBOX))
+		return list_mh_inbox(&w);
 	if (!begin_guest(&w))
 		return 0;
 	s = w.s;

@@ -207,7 +207,7 @@ int mailbox_appeared(struct mailbox *m, struct err *e)
 	struct target t;
 
 	ASSERT(m->box == NULL);
-	if (target_mailbox(m->store, "INBOX", 0, m->arena, &t, e) != 0)
+	if (target_mailbox(m->store, m->target.place.name, 0, m->arena, &t, e) != 0)
 		return e->code;
 	if (t.object == OBJECT_MISSING) {
 		target_close(&t);

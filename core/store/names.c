@@ -122,6 +122,11 @@ int name_parse(
 	if (str_istarts(name, STR(DRIVER_PREFIX)) && (how & NAME_MAY_CHOOSE) != 0 &&
 	    take_driver(s, &name, out, e) != 0)
 		return e->code;
+	if (str_ieqc(name, MH_INBOX)) {
+		out->inbox = true;
+		out->text = MH_INBOX;
+		return store_guest(s, MH_PREFIX, &out->where, e);
+	}
 	if (name.n > 0 && (name.p[0] == '#' || name.p[0] == '~')) {
 		if (take_guest(s, &name, a, out, e) != 0)
 			return e->code;

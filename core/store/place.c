@@ -185,7 +185,8 @@ int target_mailbox(
 		}
 		out->driver = n.driver;
 	}
-	if (out->object == OBJECT_MAILBOX || (out->object == OBJECT_MISSING && n.inbox && n.where == NULL))
+	if (out->object == OBJECT_MAILBOX ||
+	    (out->object == OBJECT_MISSING && n.inbox && store_is_own(n.where)))
 		return 0;
 	not_a_mailbox(out, e);
 	target_close(out);

@@ -90,6 +90,11 @@ static const struct mortise_option store_option_table[] = {
     MORTISE_OPTION(struct store_options, ftp, PATH, "", .since = "0.1",
         .help = "directory of the mailboxes `#ftp/…`",
         .detail = "New mailboxes there have mode 0644, directories 0755. Empty: there are no such names."),
+    MORTISE_OPTION(struct store_options, mh, PATH, "", .since = "0.1",
+        .help = "directory of the MH folders `#mh/…` and `#mhinbox`",
+        .detail =
+            "What `Path` is in a user's .mh_profile, for example `~/Mail`. The driver mh serves all of it, "
+            "whatever `drivers` says first. Quotas do not count it. Empty: there are no such names."),
     MORTISE_OPTION(struct store_options, guests, UINT, "100", .since = "0.1", .min = "1", .max = "10000",
         .help = "other users and shared directories that one session reaches at most"),
     MORTISE_OPTION(struct store_options, index_state_size, SIZE, "1G", .min = "1M",
@@ -192,6 +197,8 @@ static int fill(struct store *s, struct err *e)
 		return e->code;
 	if (strrchr(s->subscriptions_path, '/')[1] == '\0')
 		return err_fault(e, MORTISE_E_INVALID, "store: \"%s\" is not a file", o->subscriptions);
+	if (o->mh != NULL && o->mh[0] != '\0' && (s->mh_path = expand(s, o->mh, e)) == NULL)
+		return e->code;
 	s->places = arena_array(s->arena, o->inbox.count, sizeof(*s->places));
 	for (i = 0; i < o->inbox.count; i++)
 		if (split_place(s, o->inbox.items[i], &s->places[i], e) != 0)

@@ -11,6 +11,8 @@
  * Names that begin with "~USER/" or "#shared/" and the like are other people's mail, where the configuration
  * says so (store.other_users, store.shared…). It is looked for as theirs is, with their home and name; what
  * the file system does not let this user see does not exist. "~" and one's own name is one's own mail.
+ * "#mh/" is one's own, too: the folders of MH (store.mh), served by that driver only; "#mhinbox" is its
+ * inbox.
  *
  * Nothing a name says leads outside its root. Names with control characters, empty levels, "." or ".." are
  * refused. Files that are not mailboxes (locks, the state directory, dot files when hidden) are never listed
@@ -50,6 +52,7 @@ struct store_options {
 	uint64_t metadata_size, metadata_entries; /* of one entry, of one mailbox */
 	struct mortise_list other_users;          /* directories that other users' mail may be in */
 	const char *shared, *public, *ftp;        /* roots of "#shared/", "#public/", "#ftp/", or "" */
+	const char *mh;                           /* of "#mh/" */
 	uint64_t guests;                          /* of them that one session reaches */
 };
 extern const struct conf_group store_conf_group;

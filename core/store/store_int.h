@@ -74,9 +74,10 @@ struct store {
 	size_t namespace_count;
 	struct store *guests, *next_guest; /* mail that is not the user's own: guests.c */
 	size_t guest_count;
-	struct store *host; /* of a guest: whose session it is */
-	const char *prefix; /* of a guest's names, without the separator: "~fred", "#shared" */
-	int kind;           /* NAMESPACE_… */
+	struct store *host;  /* of a guest: whose session it is */
+	const char *mh_path; /* root of "#mh/", or NULL */
+	const char *prefix;  /* of a guest's names, without the separator: "~fred", "#shared" */
+	int kind;            /* NAMESPACE_… */
 	int (*stop)(void *arg);
 	void *stop_arg;
 	void (*tick)(void *arg);
@@ -171,6 +172,13 @@ static inline unsigned store_how(const struct store *s)
 }
 
 /* ---- guests.c ---- */
+#define MH_PREFIX "#mh"
+#define MH_INBOX "#mhinbox"
+/* What is made there is this user's own. */
+static inline bool store_is_own(const struct store *where)
+{
+	return where == NULL || where->kind == NAMESPACE_PERSONAL;
+}
 /* What a prefix without its separator means: a store, NULL for the user's own, or NOTFOUND, LIMIT. */
 int store_guest(struct store *s, const char *prefix, struct store **out, struct err *e);
 void store_guest_namespaces(struct store *s);
