@@ -560,10 +560,13 @@ static const char *pass_blocks(
 static void pass_lines(struct parser *p)
 {
 	struct str chunk = p->lines.chunk;
-	const char *at = chunk.p, *end = chunk.p + chunk.n, *last = NULL;
+	const char *at = chunk.p, *end, *last = NULL;
 	bool dashes_matter = p->frames.n != 0;
 
-	if (chunk.n > 0 && (*at != '-' || !dashes_matter))
+	if (chunk.n == 0)
+		return;
+	end = chunk.p + chunk.n;
+	if (*at != '-' || !dashes_matter)
 		at = pass_blocks(at, end, dashes_matter, &p->line_ends);
 	if (at > chunk.p)
 		last = at - 1;
