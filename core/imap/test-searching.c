@@ -91,6 +91,213 @@ static void context_failure(void **state)
 	assert_has(talk(c, "STORE 1 +FLAGS (\\Seen)"), " ADDTO (0 1)\r\n");
 }
 
+/* ---- a client that believes every update ---- */
+struct model {
+	const char *tag, *command; /* what began it */
+	const char *again;         /* the same search without updates */
+	bool sorted, uid;
+	uint32_t v[200];
+	size_t n;
+};
+
+static void insert_at(struct model *m, size_t at, uint32_t number)
+{
+	assert_true(at <= m->n && m->n < ARRAY_LEN(m->v));
+	memmove(&m->v[at + 1], &m->v[at], (m->n - at) * sizeof(m->v[0]));
+	m->v[at] = number;
+	m->n++;
+}
+
+static void remove_at(struct model *m, size_t at)
+{
+	assert_true(at < m->n);
+	memmove(&m->v[at], &m->v[at + 1], (m->n - at - 1) * sizeof(m->v[0]));
+	m->n--;
+}
+
+/* Where it is, or in the order of the mailbox belongs. */
+static size_t place_of(const struct model *m, uint32_t number)
+{
+	size_t at;
+
+	for (at = 0; at < m->n && (m->sorted ? m->v[at] != number : m->v[at] < number); at++)
+		;
+	return at;
+}
+
+static void change(struct model *m, bool add, size_t position, uint32_t number, size_t nth)
+{
+	size_t at = position > 0 ? position - 1 + (add ? nth : 0) : place_of(m, number);
+
+	assert_int_equal(position > 0, m->sorted);
+	if (add) {
+		insert_at(m, at, number);
+		return;
+	}
+	assert_true(at < m->n);
+	assert_int_equal(m->v[at], number);
+	remove_at(m, at);
+}
+
+static void take_set(struct model *m, bool add, size_t position, struct str set)
+{
+	size_t nth = 0;
+
+	while (set.n > 0) {
+		struct str range = str_cut(&set, ','), low = str_cut(&range, ':');
+		uint32_t from, to, i;
+
+		assert_true(str_u32(low, &from));
+		to = from;
+		assert_true(range.p == NULL || str_u32(range, &to));
+		for (i = from; i <= to; i++)
+			change(m, add, position, i, nth++);
+	}
+}
+
+static void take_changes(struct model *m, bool add, struct str pairs)
+{
+	while (pairs.n > 0) {
+		uint32_t position;
+
+		assert_true(str_u32(str_cut(&pairs, ' '), &position));
+		take_set(m, add, position, str_cut(&pairs, ' '));
+	}
+}
+
+static void expunged(struct model *m, uint32_t number)
+{
+	size_t i;
+
+	for (i = 0; !m->uid && i < m->n; i++) {
+		assert_int_not_equal(m->v[i], number); /* it left before (§4.3.4) */
+		m->v[i] -= m->v[i] > number;
+	}
+}
+
+static void take_line(struct model *models, size_t count, struct str line)
+{
+	static const struct str begins = STR_INIT("* ESEARCH (TAG \"");
+	struct str rest = line, tag;
+	uint32_t number;
+	size_t i;
+
+	if (str_ends(line, STR(" EXPUNGE")) && str_u32(str_sub(line, 2, line.n - 10), &number))
+		for (i = 0; i < count; i++)
+			expunged(&models[i], number);
+	if (!str_starts(line, begins))
+		return;
+	rest = str_from(line, begins.n);
+	tag = str_cut(&rest, '"');
+	for (i = 0; i < count; i++) {
+		bool add = str_search(rest, STR("ADDTO (")) != SIZE_MAX;
+		size_t at = str_find(str_from(rest, 1), '(');
+
+		if (!str_eqc(tag, models[i].tag))
+			continue;
+		assert_int_equal(str_starts(rest, STR(") UID ")), models[i].uid);
+		rest = str_from(rest, at + 2);
+		take_changes(&models[i], add, str_sub(rest, 0, str_find(rest, ')')));
+	}
+}
+
+static const char *tell(struct client *c, struct model *models, size_t count, const char *command)
+{
+	AUTO_BUF struct buf all = BUF_INIT;
+	struct str rest;
+	const char *answer;
+
+	buf_printf(&all, "x %s\r\n", command);
+	send_raw(c, buf_str(&all));
+	answer = until(c, "x ");
+	for (rest = str_of(answer); rest.n > 0;)
+		take_line(models, count, str_trim(str_cut(&rest, '\n')));
+	return answer;
+}
+
+static void compare(struct client *c, const struct model *m)
+{
+	struct model fresh = {.n = 0};
+	const char *answer = tell(c, NULL, 0, m->again), *all = strstr(answer, " ALL ");
+	size_t i;
+
+	if (all != NULL) {
+		struct str set = str_of(all + 5);
+		size_t end = str_find(set, '\r');
+
+		fresh.sorted = true;
+		take_set(&fresh, true, 1, str_sub(set, 0, end));
+	}
+	for (i = 0; i < fresh.n && i < m->n && fresh.v[i] == m->v[i]; i++)
+		;
+	if (i < fresh.n || i < m->n)
+		fail_msg(
+		    "%s: %zu results, told of %zu, other at %zu: %s", m->command, fresh.n, m->n, i, answer);
+}
+
+/* Whatever happens, what was told makes what is there (RFC 5267 §4.3.2). */
+static void contexts_are_right(void **state)
+{
+	struct model models[] = {
+	    {.tag = "m1",
+	        .command = "UID SEARCH RETURN (UPDATE) FLAGGED",
+	        .again = "UID SEARCH RETURN () FLAGGED",
+	        .uid = true},
+	    {.tag = "m2", .command = "SEARCH RETURN (UPDATE) UNSEEN", .again = "SEARCH RETURN () UNSEEN"},
+	    {.tag = "m3",
+	        .command = "UID SORT RETURN (UPDATE) (SUBJECT) UTF-8 FLAGGED",
+	        .again = "UID SORT RETURN () (SUBJECT) UTF-8 FLAGGED",
+	        .sorted = true,
+	        .uid = true},
+	    {.tag = "m4",
+	        .command = "SORT RETURN (UPDATE) (REVERSE SUBJECT ARRIVAL) UTF-8 UNSEEN",
+	        .again = "SORT RETURN () (REVERSE SUBJECT ARRIVAL) UTF-8 UNSEEN",
+	        .sorted = true},
+	    {.tag = "m5",
+	        .command = "SEARCH RETURN (UPDATE) OR FLAGGED SUBJECT 3",
+	        .again = "SEARCH RETURN () OR FLAGGED SUBJECT 3"},
+	};
+	static const char *const flags[] = {"\\Flagged", "\\Seen", "\\Flagged \\Seen", "\\Deleted"};
+	struct client *c = connect_client(*state);
+	unsigned random = 1;
+	char command[160];
+	size_t i, k;
+
+	append_text(c, "box", "", "Subject: 0\r\n\r\nfirst\r\n");
+	assert_has(talk(c, "SELECT box"), "T OK");
+	talk(c, "STORE 1 +FLAGS.SILENT (\\Seen)");
+	for (i = 0; i < ARRAY_LEN(models); i++) {
+		snprintf(command, sizeof(command), "%s %s\r\n", models[i].tag, models[i].command);
+		send_raw(c, str_of(command));
+		assert_has(until(c, models[i].tag), " OK ");
+	}
+	for (k = 0; k < 150; k++) {
+		random = random * 1103515245u + 12345u;
+		switch (random >> 16 & 7) {
+		case 0:
+		case 1:
+		case 2: {
+			unsigned subject = random >> 20 & 15;
+
+			snprintf(command, sizeof(command), "APPEND box (%s) {%d+}\r\nSubject: %u\r\n\r\n",
+			    flags[random >> 24 & 3], subject > 9 ? 15 : 14, subject);
+			break;
+		}
+		case 3:
+			snprintf(command, sizeof(command), "EXPUNGE");
+			break;
+		default:
+			snprintf(command, sizeof(command), "UID STORE %u:%u %cFLAGS%s (%s)",
+			    random >> 20 & 31, (random >> 20 & 31) + 3, random & 0x100000 ? '+' : '-',
+			    random & 0x80000 ? ".SILENT" : "", flags[random >> 24 & 3]);
+		}
+		tell(c, models, ARRAY_LEN(models), command);
+		for (i = 0; i < ARRAY_LEN(models); i++)
+			compare(c, &models[i]);
+	}
+	assert_true(models[0].n > 0 && models[3].n > 0);
+}
+
 /* ESEARCH names and searches so many mailboxes (RFC 7377 §2.4), and does not stop at one that is damaged. */
 static void multisearch_limit(void **state)
 {
@@ -154,6 +361,7 @@ int main(void)
 	    TEST(saved_failure),
 	    TEST(context_limit),
 	    TEST(context_failure),
+	    TEST(contexts_are_right),
 	    TEST(multisearch_limit),
 	    TEST(progress),
 	};
