@@ -231,6 +231,8 @@ SAYINGS = [
     (6, lambda: [one_of(b"NOOP", b"CHECK", b"CAPABILITY", b"NAMESPACE", b"IDLE", b"ID NIL", b"ENABLE X", b"ENABLE QRESYNC", b"ENABLE CONDSTORE")]),
     (2, lambda: [one_of(b"CLOSE", b"UNSELECT")]),
     (3, lambda: [b"STATUS %s (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN%s)" % (rng.choice(BOXES), one_of(b"", b" HIGHESTMODSEQ"))]),
+    (2, lambda: [one_of(b"GETQUOTAROOT %s", b'GETQUOTA ""', b'SETQUOTA "" (STORAGE 1)', b"GETACL %s", b"MYRIGHTS %s", b"LISTRIGHTS %s bin",
+                        b"SETACL %s bin lr", b"SETACL %s bin -r", b"DELETEACL %s bin", b'LIST "" %s RETURN (MYRIGHTS)').replace(b"%s", rng.choice(BOXES))]),
     (3, lambda: [one_of(b"LIST", b"LSUB") + b' "" ' + one_of(b"*", b"%", b"d*", b'""', b"%/%", b"INBOX")]),
     (2, lambda: [one_of(b"CREATE ", b"SUBSCRIBE ", b"UNSUBSCRIBE ") + one_of(*BOXES, b"four", b"dir/")]),
     (1, lambda: [one_of(b"DELETE four", b"RENAME four five", b"RENAME five four", b"DELETE five", b"DELETE two")]),
