@@ -12,7 +12,7 @@ tests_proto_test_grammar_LDADD = core/base/libbase.a
 # Against the real daemon, with a library of their own.
 DAEMON_TESTS = tests/proto/scripts-unix.py tests/proto/scripts-memory.py tests/proto/scripts-mbx.py tests/proto/scripts-maildir.py tests/proto/scripts-mh.py tests/proto/fuzz-session.py \
 	tests/roles/bad-modules.py \
-	tests/storage/broken-mailbox.py tests/storage/full-disk.py tests/storage/mbox-file.py tests/storage/mbx-file.py tests/storage/mh-names.py \
+	tests/storage/broken-mailbox.py tests/storage/full-disk.py tests/storage/mbox-file.py tests/storage/mbx-file.py tests/storage/mh-names.py tests/storage/damaged-formats.py \
 	tests/storage/locked.py tests/storage/kill-storm.py tests/storage/left-in-literal.py tests/storage/big-message.py tests/storage/resync.py tests/storage/quota.py tests/storage/index.py tests/interop/delivery.py \
 	tests/interop/maildir.py tests/interop/maildir-folders.py tests/interop/mh.py tests/interop/mutt-qresync.py tests/interop/procmail.py \
 	tests/interop/clients.py tests/interop/thunderbird.py tests/interop/roundcube.py tests/interop/sasl.py
