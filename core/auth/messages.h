@@ -28,7 +28,7 @@
  *                  connection. The session itself answers the login command, so OK means that the mail is there.
  * spawner -> front
  *   SPAWNED        u64 id, u32 ok, u32 reason (MORTISE_E_...)
- *   ENDED          u64 id (the session process is gone)
+ *   ENDED          u64 id, u32 unauthenticated (the session process is gone; 1: its client said UNAUTHENTICATE)
  */
 /* clang-format on */
 #ifndef MORTISE_AUTH_MESSAGES_H

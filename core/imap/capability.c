@@ -99,6 +99,8 @@ void capability_write(struct buf *out, const struct capability_facts *f)
 		buf_printf(out, " MESSAGELIMIT=%llu", (unsigned long long)f->message_limit);
 	else if (f->save_limit != 0)
 		buf_printf(out, " SAVELIMIT=%llu", (unsigned long long)f->save_limit);
+	if (f->unauthenticate)
+		buf_adds(out, " UNAUTHENTICATE"); /* RFC 8437 */
 	if (f->jmap)
 		buf_adds(out, " JMAPACCESS"); /* RFC 9698 */
 	if (f->authenticated)

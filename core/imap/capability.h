@@ -17,8 +17,9 @@ struct capability_facts {
 	bool literal_minus;                 /* LITERAL- instead of LITERAL+ */
 	uint64_t append_limit;              /* largest message; 0: not told */
 	uint64_t message_limit, save_limit; /* 0: none */
-	bool jmap;                          /* GETJMAPACCESS has an answer */
-	const char *mechanisms;             /* "PLAIN LOGIN": what AUTHENTICATE takes now; NULL or "" none */
+	bool unauthenticate;
+	bool jmap;              /* GETJMAPACCESS has an answer */
+	const char *mechanisms; /* "PLAIN LOGIN": what AUTHENTICATE takes now; NULL or "" none */
 };
 
 /* "IMAP4rev1 LITERAL+ …", without "CAPABILITY" and line end: for the response and for response codes. */

@@ -12,7 +12,7 @@ core_imap_libimap_a_SOURCES = \
 	core/imap/list_parse.c core/imap/list_extended.c core/imap/metadata.c core/imap/acl.c core/imap/quota.c core/imap/idle.c \
 	core/imap/append.h core/imap/append.c core/imap/append_data.c core/imap/url_part.h core/imap/url_part.c core/imap/urlauth.c \
 	core/imap/store.c core/imap/copy.c \
-	core/imap/compress.c core/imap/notify.h core/imap/notify.c core/imap/notify_news.c \
+	core/imap/compress.c core/imap/unauthenticate.c core/imap/notify.h core/imap/notify.c core/imap/notify_news.c \
 	core/imap/fetch.h core/imap/fetch.c core/imap/fetch_parse.c core/imap/fetch_body.c core/imap/fetch_global.c core/imap/fetch_binary.c \
 	core/imap/condstore.h core/imap/condstore.c core/imap/qresync.c \
 	core/imap/search_parse.h core/imap/search_parse.c core/imap/search.c core/imap/search_result.h core/imap/search_result.c core/imap/contexts.h core/imap/contexts.c \

@@ -237,6 +237,7 @@ void session_capabilities(struct session *s, struct buf *out)
 	capability_write(out, &(struct capability_facts){.authenticated = true,
 	                          .literal_minus = !s->o->literal_plus,
 	                          .message_limit = s->o->message_limit,
+	                          .unauthenticate = s->setup->unauthenticate,
 	                          .jmap = s->o->jmap_url[0] != '\0',
 	                          .save_limit = s->o->save_limit,
 	                          .append_limit = store_message_size(s->setup->store)});

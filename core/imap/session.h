@@ -30,6 +30,7 @@ struct imap_session_setup {
 	const char *session; /* the id the log shows */
 	const char *remote;  /* address of the client, or "stdin" */
 	bool tls;
+	bool unauthenticate; /* the connection can go on without the session */
 	bool preauth;        /* greet with PREAUTH; otherwise answer the login command: */
 	struct str tag;      /* its tag */
 	const char *ok_text; /* "Logged in": tag OK [CAPABILITY …] ok_text */
@@ -39,7 +40,11 @@ struct imap_session_setup {
 
 /* The file with the alert; "": none. */
 const char *imap_alert_file(const struct imap_options *o);
-/* When it returns, everything that may be said was said and flushed. 0, or a MORTISE_E code for the log. */
+#define IMAP_UNAUTHENTICATED 1
+/*
+ * When it returns, everything that may be said was said and flushed. 0, or a MORTISE_E code for the log, or
+ * IMAP_UNAUTHENTICATED: the client wants to log in again.
+ */
 int imap_session_run(const struct imap_session_setup *s);
 
 #endif

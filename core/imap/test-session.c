@@ -85,7 +85,8 @@ static void table(void **state)
 	size_t i;
 
 	buf_addc(&list, ' ');
-	capability_write(&list, &(struct capability_facts){.authenticated = true, .jmap = true});
+	capability_write(
+	    &list, &(struct capability_facts){.authenticated = true, .unauthenticate = true, .jmap = true});
 	buf_addc(&list, ' ');
 	for (i = 0; i < ARRAY_LEN(commands); i++) {
 		if (commands[i].capability != NULL)

@@ -30,6 +30,7 @@ struct channel {
 	bool write_wants_read;    /* TLS: the next write needs the socket readable */
 	bool paused, ended, dead; /* no reading by wish; peer's end came; failed was told */
 	bool finishing, finished; /* our end is to be sent; was sent */
+	bool keeps, deaf;         /* a peer that reads no more is no failure; it reads no more */
 	bool told_drained;        /* drained was told for what was written last */
 	unsigned key_updates;
 	const char *why;
@@ -190,8 +191,14 @@ static bool push(struct channel *c)
 {
 	enum io_result r = IO_SOME;
 
+	if (c->deaf)
+		return true;
 	while (c->out.n > 0 && r == IO_SOME)
 		r = write_some(c);
+	if (r == IO_FAILED && c->keeps && errno == EPIPE) {
+		c->deaf = true;
+		return true;
+	}
 	if (r == IO_FAILED || r == IO_ENDED) {
 		fail(c, r == IO_ENDED ? "connection closed" : c->why);
 		return false;
@@ -247,8 +254,9 @@ static void on_event(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 static void schedule(struct channel *c)
 {
 	bool reading = !c->paused && !c->ended && c->in.n < CHANNEL_INPUT;
-	bool want_read = (reading && !c->read_wants_write) || (c->out.n > 0 && c->write_wants_read);
-	bool want_write = (c->out.n > 0 && !c->write_wants_read) || (reading && c->read_wants_write);
+	bool writing = c->out.n > 0 && !c->deaf;
+	bool want_read = (reading && !c->read_wants_write) || (writing && c->write_wants_read);
+	bool want_write = (writing && !c->write_wants_read) || (reading && c->read_wants_write);
 
 	if (c->dead)
 		return;
@@ -382,6 +390,18 @@ size_t channel_pending(const struct channel *c)
 {
 	CHECK_OBJ(c, CHANNEL_MAGIC);
 	return c->out.n;
+}
+
+void channel_keep_unsent(struct channel *c)
+{
+	CHECK_OBJ(c, CHANNEL_MAGIC);
+	c->keeps = true;
+}
+
+struct str channel_unsent(const struct channel *c)
+{
+	CHECK_OBJ(c, CHANNEL_MAGIC);
+	return buf_str(&c->out);
 }
 
 void channel_finish(struct channel *c)

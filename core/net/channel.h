@@ -48,6 +48,12 @@ void channel_consumed(struct channel *c);          /* there is room again */
 void channel_pause(struct channel *c, bool pause); /* stop reading (and input, ended events) */
 void channel_write(struct channel *c, struct str octets);
 size_t channel_pending(const struct channel *c);
+/*
+ * For a socket in clear: when the peer takes nothing more, that is no failure. What it has not been given
+ * stays in channel_unsent, and what it still says is read.
+ */
+void channel_keep_unsent(struct channel *c);
+struct str channel_unsent(const struct channel *c);
 /* No more output: after what is pending, close_notify and the end of our half. */
 void channel_finish(struct channel *c);
 bool channel_ended(const struct channel *c); /* the peer's end has come */

@@ -193,6 +193,15 @@ bool stream_start_deflate(struct stream *s)
 	return true;
 }
 
+bool stream_end_input(struct stream *s)
+{
+	CHECK_OBJ(s, STREAM_MAGIC);
+	if (shutdown(s->in, SHUT_RD) != 0 || stream_input(s).n > 0 ||
+	    (s->deflate != NULL && deflate_waiting(s->deflate) > 0))
+		return false;
+	return read_once(s) == STREAM_EOF;
+}
+
 bool stream_deflates(const struct stream *s)
 {
 	CHECK_OBJ(s, STREAM_MAGIC);

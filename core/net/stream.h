@@ -23,6 +23,8 @@ void stream_unread(struct stream *s, struct str octets);
 /* From here on both directions are compressed (deflate.h). What is in the output goes before. False: dead. */
 bool stream_start_deflate(struct stream *s);
 bool stream_deflates(const struct stream *s);
+/* The peer can send nothing more (a socket). False: something has come that was not consumed. */
+bool stream_end_input(struct stream *s);
 
 enum stream_result { STREAM_OK, STREAM_EOF, STREAM_TIMEOUT, STREAM_ERROR };
 /*

@@ -150,6 +150,7 @@ static void on_spawner_ended(void *arg, struct link *l UNUSED, const char *why)
 	log_debug("proc", "spawner: %s", why);
 	link_free(&f->spawner);
 	login_lost(f, CONNECTION_SPAWN);
+	proxy_lost(f);
 }
 
 static const struct link_events auth_events = {.message = on_auth_message, .ended = on_auth_ended};
@@ -179,6 +180,7 @@ static bool take_peer(struct front *f, struct link_message *m)
 	if (role == ROLE_SPAWNER) {
 		link_free(&f->spawner);
 		login_lost(f, CONNECTION_SPAWN);
+		proxy_lost(f);
 		f->spawner = link_new(f->base, take_fd(m), &spawner_events, f);
 		maybe_ready(f);
 		return true;

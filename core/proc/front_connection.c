@@ -73,6 +73,7 @@ void connection_free(struct connection **cp)
 	origin_leave(c->origin);
 	channel_free(&c->client);
 	channel_free(&c->session);
+	buf_wipe(&c->unsent);
 	io_close(&c->session_fd);
 	prelogin_free(&c->prelogin);
 	event_free(c->timer);
@@ -212,6 +213,10 @@ static void on_timer(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	struct connection *c = arg;
 
 	CHECK_OBJ(c, CONNECTION_MAGIC);
+	if (c->state == CONNECTION_ENDED) {
+		connection_close(c);
+		return;
+	}
 	if (c->state == CONNECTION_CLOSING) {
 		if (channel_pending(c->client) > 0)
 			log_msg(MSG_SLOW_CLIENT, "%s does not take its last octets", c->remote);

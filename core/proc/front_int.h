@@ -7,7 +7,10 @@
  *     accept → (TLS) → PRELOGIN ⇄ AUTH → SPAWN → handed over, or PROXY while there is TLS to take off
  *
  * In clear the client's own socket goes to the session and the front forgets the connection. Under TLS the
- * session gets one end of a socket pair and the front carries octets both ways through bounded buffers.
+ * session gets one end of a socket pair and the front carries octets both ways through bounded buffers. When
+ * such a session ends, the spawner says whether its client has asked for that (UNAUTHENTICATE, RFC 8437):
+ * then the connection is in PRELOGIN again. Nothing that the session says is needed for it, or believed;
+ * octets it had not taken yet are the front's own.
  */
 #ifndef MORTISE_PROC_FRONT_INT_H
 #define MORTISE_PROC_FRONT_INT_H
@@ -34,6 +37,7 @@ enum connection_state {
 	CONNECTION_AUTH,    /* waits for auth */
 	CONNECTION_SPAWN,   /* waits for the spawner */
 	CONNECTION_PROXY,
+	CONNECTION_ENDED, /* the session is gone; the spawner will say how */
 	CONNECTION_CLOSING
 };
 
@@ -60,8 +64,11 @@ struct connection {
 	int session_fd; /* the session's end of the pair until the spawner has it */
 	struct prelogin *prelogin;
 	struct event *timer;
-	bool tls;         /* the client's side is under TLS */
-	bool spawn_waits; /* CONNECTION_SPAWN: what was written must go out first */
+	bool tls;             /* the client's side is under TLS */
+	bool unauthenticated; /* the spawner said so; counts when the session's end has come */
+	bool told_end;        /* the spawner has said how it ended */
+	struct buf unsent;    /* what the session did not take any more */
+	bool spawn_waits;     /* CONNECTION_SPAWN: what was written must go out first */
 	char grant[AUTH_GRANT_SIZE];
 	char remote[ADDRESS_TEXT], local[ADDRESS_TEXT];
 };
@@ -123,6 +130,10 @@ void login_lost(struct front *f, enum connection_state waits_in);
 
 /* front_proxy.c */
 void proxy_start(struct connection *c, int fd);
+/* What the spawner said of a session's end. */
+void proxy_session_over(struct connection *c, bool unauthenticated);
+/* The spawner is gone: nothing will be said. */
+void proxy_lost(struct front *f);
 
 /* front.c */
 void front_connection_gone(struct front *f);

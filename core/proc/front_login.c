@@ -286,8 +286,14 @@ bool login_spawner_message(struct front *f, struct link_message *m)
 
 	if (m->fd_count != 0)
 		return false;
-	if (m->type == ENDED)
-		return unpack_done(m->fields);
+	if (m->type == ENDED) {
+		ok = unpack_u32(m->fields);
+		if (!unpack_done(m->fields))
+			return false;
+		if (c != NULL)
+			proxy_session_over(c, ok != 0);
+		return true;
+	}
 	if (m->type != SPAWNED)
 		return false;
 	ok = unpack_u32(m->fields);

@@ -179,6 +179,7 @@ int session_run(struct session_settings *s, const struct session_request *q)
 		    .remote = q->remote,
 		    .tls = q->tls,
 		    .preauth = q->preauth,
+		    .unauthenticate = q->tls && !q->preauth,
 		    .tag = q->tag,
 		    .ok_text = q->ok_text,
 		    .stop_fd = stop_fd};
@@ -186,13 +187,15 @@ int session_run(struct session_settings *s, const struct session_request *q)
 		store_set_stop(store, stopped, &stop_fd);
 		log_msg(MSG_LOGIN, "logged in from %s%s", q->remote, q->tls ? " over TLS" : "");
 		result = imap_session_run(&setup);
-		log_msg(MSG_LOGOUT, "ended%s%s; %llu octets in, %llu out", result != 0 ? ": " : "",
-		    result != 0 ? mortise_error_text(result) : "",
+		log_msg(MSG_LOGOUT, "ended%s%s; %llu octets in, %llu out", result < 0 ? ": " : "",
+		    result < 0 ? mortise_error_text(result) : "",
 		    (unsigned long long)stream_octets_in(stream),
 		    (unsigned long long)stream_octets_out(stream));
 	}
 	store_close(&store);
 	registry_stop(s->registry, MORTISE_KIND_DRIVER);
 	stream_free(&stream);
+	if (result == IMAP_UNAUTHENTICATED)
+		return SESSION_UNAUTHENTICATED;
 	return result != 0 && result != MORTISE_E_CANCELLED;
 }

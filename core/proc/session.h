@@ -43,6 +43,9 @@ struct session_request {
 	const char *ok_text;
 };
 
+/* Exit status of a session whose connection goes on without it. */
+#define SESSION_UNAUTHENTICATED 17
+
 /* Runs the session; its exit status. The process should end then. SIGTERM must be blocked. */
 int session_run(struct session_settings *s, const struct session_request *q);
 

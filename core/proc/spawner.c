@@ -398,7 +398,7 @@ static const struct link_events front_events = {.message = on_front_message, .en
 
 /* ---- the end of sessions ---- */
 
-static void tell_front(struct spawner *s, const struct session *c)
+static void tell_front(struct spawner *s, const struct session *c, bool unauthenticated)
 {
 	AUTO_BUF struct buf b = BUF_INIT;
 	struct front_peer *front;
@@ -410,6 +410,7 @@ static void tell_front(struct spawner *s, const struct session *c)
 		return;
 	pack_start(&b, ENDED);
 	pack_u64(&b, c->connection);
+	pack_u32(&b, unauthenticated);
 	(void)link_send(front->link, &b, NULL, 0);
 }
 
@@ -486,7 +487,7 @@ static void on_child(evutil_socket_t number UNUSED, short what UNUSED, void *arg
 		if (c == NULL)
 			continue;
 		describe_end(s, c, status);
-		tell_front(s, c);
+		tell_front(s, c, WIFEXITED(status) && WEXITSTATUS(status) == SESSION_UNAUTHENTICATED);
 		session_free(s, c);
 	}
 	maybe_end(s);
