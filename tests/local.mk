@@ -15,7 +15,7 @@ DAEMON_TESTS = tests/proto/scripts-unix.py tests/proto/scripts-memory.py tests/p
 	tests/storage/broken-mailbox.py tests/storage/full-disk.py tests/storage/mbox-file.py tests/storage/mbx-file.py tests/storage/mh-names.py tests/storage/damaged-formats.py \
 	tests/storage/locked.py tests/storage/kill-storm.py tests/storage/left-in-literal.py tests/storage/big-message.py tests/storage/resync.py tests/storage/quota.py tests/storage/index.py tests/interop/delivery.py \
 	tests/interop/maildir.py tests/interop/maildir-folders.py tests/interop/mh.py tests/interop/mutt-qresync.py tests/interop/procmail.py \
-	tests/interop/clients.py tests/interop/thunderbird.py tests/interop/roundcube.py tests/interop/sasl.py
+	tests/interop/clients.py tests/interop/thunderbird.py tests/interop/roundcube.py tests/interop/sasl.py tests/interop/nul.py
 # The longest first.
 TESTS += tests/build/builds.sh tests/proto/test-grammar tests/lint/lint.sh tests/lint/attack-cases.py tests/proto/response-codes.py $(DAEMON_TESTS)
 EXTRA_DIST += tests/lint/lint.sh tests/lint/attack-cases.py tests/proto/response-codes.py $(DAEMON_TESTS) tests/proto/run-scripts.py \
