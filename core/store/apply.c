@@ -312,7 +312,6 @@ static int write_index(struct sync *s, const struct index_head *h, struct err *e
 	if (r == 0) {
 		m->generation = generation;
 		m->anew = false;
-		m->unsaved = true;
 	}
 	return r;
 }

@@ -124,7 +124,7 @@ int mailbox_open(struct store *s, const char *name, unsigned flags, struct mailb
 	return 0;
 }
 
-/* What was put off, by the driver and for the index. */
+/* What was put off by the driver, and wire forms. */
 static void settle(struct mailbox *m)
 {
 	struct err e = ERR_INIT;
@@ -139,15 +139,20 @@ static void settle(struct mailbox *m)
 	if (m->index == NULL)
 		return; /* not even a private one could be had */
 	index_wire_flush(m->index);
-	if (m->unsaved && !m->unindexed)
+}
+
+/* Also of what others have found: whoever only looks for a moment leaves it to who selects the mailbox. */
+static void checkpoint(struct mailbox *m)
+{
+	if (m->box != NULL && !m->gone && m->index != NULL && !m->unindexed)
 		index_checkpoint(m->index, m->number, false);
-	m->unsaved = false;
 }
 
 void mailbox_rest(struct mailbox *m)
 {
 	CHECK_OBJ(m, MAILBOX_MAGIC);
 	settle(m);
+	checkpoint(m);
 	if (m->index != NULL)
 		index_tidy(m->index);
 }
@@ -168,6 +173,8 @@ void mailbox_close(struct mailbox **mp)
 	TAKE_OBJ(m, mp, MAILBOX_MAGIC);
 	sources_orphan(m);
 	settle(m);
+	if ((m->flags & MAILBOX_READ_ONLY) == 0)
+		checkpoint(m);
 	box_close(m);
 	unlink_open(m);
 	target_close(&m->target);

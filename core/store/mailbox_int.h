@@ -85,7 +85,6 @@ struct mailbox {
 	uint64_t generation;     /* of its rows, as they are known here; 0: there are none */
 	bool anew;               /* rows that are there belong to something else */
 	bool unindexed;          /* writing failed: nothing is remembered any more */
-	bool unsaved;            /* committed since the last checkpoint */
 	bool loaded;             /* `records` are there; else only `counts` */
 	uint64_t modseq;         /* HIGHESTMODSEQ; 0: nothing was synced yet */
 	uint64_t vanished_since; /* the index knows what vanished after this mod-sequence */
