@@ -22,9 +22,9 @@
 #define TICK_MICROSECONDS 2000000u /* of the coarsest clock of a file system (FAT) */
 
 struct counted {
-	uint64_t messages, octets;
-	uint64_t generation; /* of the rows in the index: changes of our own */
-	uint64_t files;      /* their states follow, each with its path: changes of others */
+	uint64_t messages, octets; /* or MORTISE_SIZE_UNKNOWN: they were not asked for */
+	uint64_t generation;       /* of the rows in the index: changes of our own */
+	uint64_t files;            /* their states follow, each with its path: changes of others */
 };
 
 struct file_state {
@@ -86,7 +86,7 @@ static bool same_files(const struct store *s, const struct target *t, struct str
 	return rest.n == 0;
 }
 
-static bool recall(struct store *s, struct target *t, struct counted *out)
+static bool recall(struct store *s, struct target *t, bool sizes, struct counted *out)
 {
 	AUTO_BUF struct buf identity = BUF_INIT;
 	AUTO_BUF struct buf row = BUF_INIT;
@@ -103,6 +103,7 @@ static bool recall(struct store *s, struct target *t, struct counted *out)
 		return false;
 	memcpy(out, row.p, sizeof(*out));
 	return out->generation == generation && out->files > 0 &&
+	       (!sizes || out->octets != MORTISE_SIZE_UNKNOWN) &&
 	       same_files(s, t, str_from(buf_str(&row), sizeof(*out)), out->files);
 }
 
@@ -166,10 +167,8 @@ static int count_open(struct mailbox *m, bool sizes, struct counted *out, struct
 	if (sync_now(m, e) < 0)
 		return e->code;
 	out->messages = m->counts.messages;
-	out->octets = 0;
-	if (!sizes)
-		return 0;
-	if (mailbox_total(m, &out->octets, e) != 0)
+	out->octets = m->counts.unmeasured == 0 ? m->counts.octets : MORTISE_SIZE_UNKNOWN;
+	if (sizes && mailbox_total(m, &out->octets, e) != 0)
 		return e->code;
 	keep(m, &w, out);
 	return 0;
@@ -194,7 +193,7 @@ static int count_messages(
 	struct err failed = ERR_INIT;
 
 	*out = (struct counted){0};
-	if (m == NULL && (empty_file(t) || recall(s, t, out))) {
+	if (m == NULL && (empty_file(t) || recall(s, t, sizes, out))) {
 		target_close(t);
 		arena_free(&a);
 		return 0;
@@ -270,7 +269,7 @@ static int on_mailbox(void *arg, const struct list_entry *entry)
 	if (count_messages(c->s, &t, a, (c->wanted & QUOTA_BIT(QUOTA_STORAGE)) != 0, &counted, c->e) != 0)
 		return c->e->code;
 	c->usage[QUOTA_MESSAGE] += counted.messages;
-	c->usage[QUOTA_STORAGE] += counted.octets;
+	c->usage[QUOTA_STORAGE] += counted.octets != MORTISE_SIZE_UNKNOWN ? counted.octets : 0;
 	return store_stopped(c->s, c->e);
 }
 
