@@ -3,7 +3,9 @@
  * besides not crashing: the tree is the same however the octets come, parts lie within their parents, what is
  * written for the client is well-formed, and every section can be asked for.
  */
+#include "mime/decoded.h"
 #include "mime/mime_int.h"
+#include "mime/recode.h"
 
 #include "base/mem.h"
 #include "base/object.h"
@@ -105,6 +107,28 @@ static void ask_sections(
 	}
 }
 
+/* Piece by piece, and a range of it again. */
+static void decode_again(const struct mime_part *part, struct str octets, struct str expected)
+{
+	struct pieces cut = {{SOURCE_MAGIC, &pieces_ops}, octets, 7};
+	struct decoding *d = decoding_new(part->body_start, part->end, part->encoding);
+	struct source *s = source_decoded(&cut.source, d);
+	struct err e = ERR_INIT;
+	struct str chunk;
+	uint64_t at, size;
+
+	for (at = expected.n / 2;; at += chunk.n) {
+		ASSERT(source_chunk(s, at, &chunk, &e) == 0);
+		ASSERT(str_eq(chunk, str_sub(expected, (size_t)at, chunk.n)));
+		if (chunk.n == 0)
+			break;
+	}
+	ASSERT(at == expected.n && source_size(s, &size, &e) == 0 && size == expected.n);
+	ASSERT(source_chunk(s, 0, &chunk, &e) == 0 && str_starts(expected, chunk));
+	source_close(&s);
+	decoding_free(&d);
+}
+
 static void decode_body(const struct mime_part *part, struct str octets)
 {
 	struct mime_decoder *d = mime_decoder_new(part->encoding);
@@ -113,8 +137,33 @@ static void decode_body(const struct mime_part *part, struct str octets)
 	mime_decoder_feed(d, str_sub(octets, part->body_start, part->end - part->body_start), &out);
 	mime_decoder_flush(d, &out);
 	ASSERT(out.n <= part->end - part->body_start);
+	decode_again(part, octets, buf_str(&out));
 	buf_free(&out);
 	mime_decoder_free(&d);
+}
+
+static int collect(void *arg, struct str octets, struct err *e UNUSED)
+{
+	buf_addstr(arg, octets);
+	return 0;
+}
+
+/* What can be stored holds no NUL, is as long as was said, and is the same message if there was none. */
+static void recode(struct source *s, struct str octets, const struct mime_limits *l, struct arena *a)
+{
+	struct buf out = BUF_INIT;
+	struct err e = ERR_INIT;
+	struct recoding r;
+
+	ASSERT(mime_recode(s, l, a, &r, &e) == 0);
+	if (r.possible) {
+		ASSERT(mime_recode_write(s, &r, collect, &out, &e) == 0);
+		ASSERT(out.n == r.octets && str_find(buf_str(&out), '\0') == out.n);
+		ASSERT(r.count > 1 || str_eq(buf_str(&out), octets));
+	} else {
+		ASSERT(str_find(octets, '\0') < octets.n || l->header_size < 1000);
+	}
+	buf_free(&out);
 }
 
 static void check_tree(const struct mime_part *root, struct str octets)
@@ -191,6 +240,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_tree(root, octets);
 	ask_sections(&cut.source, root, l, a);
 	walk_fields(&cut.source, root, l, a);
+	recode(&cut.source, octets, l, a);
 	buf_free(&one);
 	buf_free(&two);
 	source_close(&whole);
