@@ -4,6 +4,7 @@
 import atexit
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -53,7 +54,8 @@ def common(s, kind):
                 tap.ok(not strange, f"{what} has no file open", strange)
             if name == "session":
                 allowed = (s.dir, "/dev/null")
-                strange = {t for t in strange if not t.startswith(allowed)}
+                # c-client's session lock stays open between two uses
+                strange = {t for t in strange if not t.startswith(allowed) and not re.fullmatch(r"/tmp/\.[0-9a-f]+\.[0-9a-f]+", t)}
                 tap.ok(not strange, f"{what} has only its user's files open", strange)
                 tap.ok(len(descriptors(pid)) < 20, f"{what} has few descriptors open", descriptors(pid))
 
