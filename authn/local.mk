@@ -12,3 +12,4 @@ include authn/null/local.mk
 include authn/ldap/local.mk
 include authn/sql/local.mk
 include authn/krb5/local.mk
+include authn/imap/local.mk
