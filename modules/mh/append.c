@@ -1,11 +1,12 @@
 /*
  * append.c: new messages.
  *
- * Text is collected in files in a directory that MH programs pass over, with LF for CRLF, and synced. commit
- * takes the lock, writes into the sequences what they shall say of the next numbers, gives each file its
- * number by renaming it to a name that nobody has, and syncs the folder, once. So a message never is there
- * without its flags. Programs that deliver without the lock (procmail) may take a number first; then it is a
- * later one, and the sequences are put right. Several messages come and go together, see batch.c.
+ * Text is collected in files in a directory that MH programs pass over, with LF for CRLF, and synced
+ * together. commit takes the lock, writes into the sequences what they shall say of the next numbers, gives
+ * each file its number by renaming it to a name that nobody has, and syncs the folder, once. So a message
+ * never is there without its flags. Programs that deliver without the lock (procmail) may take a number
+ * first; then it is a later one, and the sequences are put right. Several messages come and go together, see
+ * batch.c.
  *
  * A copy is a copy, shared blocks where the file system has that: a second link would be the same file, and
  * what is done to the one message (an annotation, its date) would happen to the other.
@@ -23,6 +24,7 @@
 
 #define BUFFER 65536
 #define TAKEN 1000000 /* numbers that others may take before us */
+#define TOGETHER 64   /* files that are synced at one time */
 
 struct piece {
 	struct mh_entry entry;
@@ -40,6 +42,8 @@ struct transaction {
 	size_t count, room;
 	uint32_t first; /* number that was thought to be free, for the first piece */
 	int fd;         /* of the last piece, or -1 */
+	int unsynced[TOGETHER];
+	size_t unsynced_count;
 	char *buffer;
 	size_t used;
 	bool cr; /* one waits for what comes next */
@@ -85,7 +89,21 @@ static int store(struct mortise_call *call, struct transaction *t, char c)
 	return t->used == BUFFER ? flush(call, t) : 0;
 }
 
-/* Makes the last piece durable, and what it is, final. */
+static void forget_unsynced(struct transaction *t)
+{
+	while (t->unsynced_count > 0)
+		close(t->unsynced[--t->unsynced_count]);
+}
+
+static int sync_pieces(struct mortise_call *call, struct transaction *t)
+{
+	int r = mortise_sync_all(call, t->unsynced, t->unsynced_count, false) == 0 ? 0 : bad(call, t);
+
+	forget_unsynced(t);
+	return r;
+}
+
+/* Makes what the last piece is final. It is synced with the others. */
 static int finish_piece(struct mortise_call *call, struct transaction *t)
 {
 	struct timespec times[2] = {{0, UTIME_OMIT}, {0, 0}};
@@ -101,12 +119,11 @@ static int finish_piece(struct mortise_call *call, struct transaction *t)
 	t->cr = false;
 	if (r == 0)
 		r = flush(call, t);
-	if (r == 0 &&
-	    (futimens(t->fd, times) != 0 || fsync(t->fd) != 0 || !mh_look(t->fd, "", &p->entry, NULL)))
+	if (r == 0 && (futimens(t->fd, times) != 0 || !mh_look(t->fd, "", &p->entry, NULL)))
 		r = bad(call, t);
-	close(t->fd);
+	t->unsynced[t->unsynced_count++] = t->fd;
 	t->fd = -1;
-	return r;
+	return r == 0 && t->unsynced_count == TOGETHER ? sync_pieces(call, t) : r;
 }
 
 int mh_append_message(struct mortise_call *call, void *tx, const struct mortise_append_info *info)
@@ -162,6 +179,7 @@ void mh_append_abort(struct mortise_call *call, void *tx)
 	(void)call;
 	if (t->fd >= 0)
 		close(t->fd);
+	forget_unsynced(t);
 	for (i = 0; i < t->count; i++) {
 		snprintf(name, sizeof(name), "%zu", i);
 		if (!t->pieces[i].placed)
@@ -353,6 +371,8 @@ int mh_append_commit_refs(
 	size_t i;
 	int r = finish_piece(call, t);
 
+	if (r == 0)
+		r = sync_pieces(call, t);
 	*uidvalidity = 0;
 	if (r == 0)
 		r = mh_lock_take(call, t->box, MORTISE_LOCK_EXCLUSIVE, &mine);
