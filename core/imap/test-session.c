@@ -530,6 +530,25 @@ static void bad_idle(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
+/* RFC 5465 §3.1, §5.8: too much to watch, at the command and later. */
+static void notify_limit(void **state)
+{
+	struct world *w = *state;
+	struct client *c, *other;
+	int i;
+
+	w->o.notify_watches = 10;
+	c = connect_client(w);
+	other = connect_client(w);
+	assert_has(talk(c, "NOTIFY SET (personal (MailboxName MessageNew MessageExpunge))"), "T OK");
+	for (i = 0; i < 12; i++)
+		assert_has(talk(other, "CREATE m%d", i), "T OK");
+	assert_has(until(c, "* OK [NOTIFICATIONOVERFLOW] "), "* OK [NOTIFICATIONOVERFLOW] ");
+	assert_has(talk(c, "NOTIFY SET (personal (MailboxName MessageNew MessageExpunge))"),
+	    "T NO [NOTIFICATIONOVERFLOW] ");
+	assert_has(talk(c, "NOTIFY SET (mailboxes m1 (MessageNew MessageExpunge))"), "T OK");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -555,6 +574,7 @@ int main(void)
 	    TEST(mailbox_goes_away),
 	    TEST(idles),
 	    TEST(bad_idle),
+	    TEST(notify_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
