@@ -20,7 +20,8 @@
  *
  *     ceiling       a number in index.state that no mod-sequence given out reaches. It is raised, synced, by
  *                   INDEX_CEILING_STEP before the first number of a boot is given, and before it is reached.
- *     clean         a mark beside a mailbox's checkpoint: nothing happened since. It is taken away, synced,
+ *     clean         a mark beside a mailbox's checkpoint: nothing happened since, except that the driver's
+ *                   cursor may have moved (from the older one it only looks again). It is taken away, synced,
  *                   before the first change after the checkpoint. A checkpoint that is found without it in
  *                   another boot counts for UIDs, keywords and dates; every message gets a new mod-sequence
  *                   above the ceiling, and the vanished log begins there (vanished_since): a client that

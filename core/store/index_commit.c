@@ -146,6 +146,41 @@ static int commit_copy(struct commit_call *m)
 	return rc != 0 ? rc : state_head_put(m->x, m->state, m->mailbox, &m->after);
 }
 
+static bool same_keywords(struct commit_call *m)
+{
+	AUTO_ARENA struct arena *a = arena_new("keywords");
+	struct head_row *now = arena_new_of(a, struct head_row);
+	const struct index_head *next = &m->after.head;
+	size_t i;
+
+	if (head_get(m->txn, m->v->dbi, m->mailbox, a, now) != 0 ||
+	    now->head.keyword_count != next->keyword_count)
+		return false;
+	for (i = 0; i < next->keyword_count; i++) {
+		const struct index_keyword *x = &now->head.keywords[i], *y = &next->keywords[i];
+
+		if (strcmp(x->name, y->name) != 0 || x->kept != y->kept || x->bit != y->bit)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Nothing but the driver's cursor is another: the checkpoint says the same of all messages, and with its
+ * older cursor the driver is only asked for more.
+ */
+static bool moves_cursor_only(struct commit_call *m)
+{
+	const struct index_head *a = &m->before.head, *b = &m->after.head;
+
+	return !m->c->durable && !m->c->anew && m->c->row_count == 0 && m->c->vanished_count == 0 &&
+	       a->uidvalidity == b->uidvalidity && a->uidnext == b->uidnext && a->highest == b->highest &&
+	       a->highestmodseq == b->highestmodseq && a->vanished_since == b->vanished_since &&
+	       a->counted_uids == b->counted_uids && a->messages == b->messages && a->unseen == b->unseen &&
+	       a->deleted == b->deleted && a->recent == b->recent && m->before.mirrored == a->generation &&
+	       same_keywords(m);
+}
+
 /* What index.state must know before index.cache does. */
 static int commit_state(struct commit_call *m)
 {
@@ -154,6 +189,10 @@ static int commit_state(struct commit_call *m)
 
 	if (x->private || (!m->c->durable && !m->after.clean))
 		return 0;
+	if (moves_cursor_only(m)) {
+		m->after.mirrored = m->after.head.generation;
+		return 0;
+	}
 	rc = index_need_state(x);
 	if (rc == 0)
 		rc = environment_write(x, &x->state, &m->state);

@@ -488,6 +488,38 @@ static void after_a_reboot(void **state)
 	assert_int_equal(r.n, 0);
 }
 
+/* That the driver looked and found nothing is no change: the checkpoint stays as clean as it was. */
+static void only_the_cursor_moves(void **state)
+{
+	struct model *m = filled(5), *n;
+	struct index_commit c = {.generation = m->head.generation, .head = &m->head};
+	uint8_t before = m->head.cursor.size;
+	uint64_t generation;
+
+	(void)state;
+	index_checkpoint(x, box, true);
+	m->head.cursor.size = 3;
+	memcpy(m->head.cursor.data, "abc", 3);
+	assert_int_equal(index_commit(x, box, &c, &generation, &e), 0);
+	n = load();
+	assert_int_equal(n->head.cursor.size, 3);
+	index_test_boot = "boot of a cursor";
+	again();
+	n = load();
+	assert_int_equal(n->n, 5);
+	assert_true(n->head.highestmodseq == m->head.highestmodseq);
+	assert_int_equal(n->head.cursor.size, before);
+	/* Anything else is one. */
+	index_checkpoint(x, box, true);
+	m->head.uidnext++;
+	c.generation = n->head.generation;
+	assert_int_equal(index_commit(x, box, &c, &generation, &e), 0);
+	index_test_boot = "boot of another.";
+	again();
+	n = load();
+	assert_true(n->head.highestmodseq > m->head.highestmodseq);
+}
+
 static void what_is_durable_survives(void **state)
 {
 	struct model *m = filled(5), *n;
@@ -856,6 +888,7 @@ int main(void)
 	    TEST(wire_forms),
 	    TEST(the_ceiling_is_above_what_is_given),
 	    TEST(after_a_reboot),
+	    TEST(only_the_cursor_moves),
 	    TEST(what_is_durable_survives),
 	    TEST(a_private_index_works_alike),
 	    TEST(a_uidvalidity_is_given_once),
