@@ -74,8 +74,8 @@ static void copy(struct store *s, const char *uids, const char *to, struct err *
 	struct number_set set;
 
 	set_parse(w.arena, str_of(uids), UINT32_MAX, &set);
-	if (m != NULL)
-		mailbox_copy(m, &set, to, w.arena, &out, e);
+	if (m != NULL && mailbox_copy(m, &set, to, w.arena, &out, e) == 0)
+		shared->uidvalidity = out.uidvalidity;
 	mailbox_close(&m);
 }
 
@@ -114,6 +114,35 @@ void mark(const char *uids, uint32_t flags)
 	must(0, &e, "mark");
 }
 
+void start_created(void)
+{
+	make_box("box");
+}
+
+void start_four(void)
+{
+	make_box("box");
+	fill_box(4, 300);
+}
+
+void start_two(void)
+{
+	start_four();
+	make_box("other");
+}
+
+void start_doomed_some(void)
+{
+	start_four();
+	mark("2:3", MORTISE_FLAG_DELETED);
+}
+
+void start_doomed_all(void)
+{
+	start_four();
+	mark("1:4", MORTISE_FLAG_DELETED);
+}
+
 /* ---- what is done ---- */
 
 static const char long_words[] = "a-long-keyword-that-fills-the-block-of-its-message";
@@ -122,7 +151,8 @@ void do_open(struct store *s, struct err *e)
 {
 	struct mailbox *m = open_box(s, e);
 
-	if (m != NULL)
+	/* Where the index could not be had, a session is told that UIDs do not stay. */
+	if (m != NULL && mailbox_uids_stick(m))
 		shared->uidvalidity = mailbox_uidvalidity(m);
 	mailbox_close(&m);
 }

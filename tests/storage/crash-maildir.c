@@ -10,23 +10,6 @@
 
 extern const struct mortise_module maildir_LTX_mortise_module;
 
-static void start_created(void)
-{
-	make_box("box");
-}
-
-static void start_four(void)
-{
-	make_box("box");
-	fill_box(4, 300);
-}
-
-static void start_two(void)
-{
-	start_four();
-	make_box("other");
-}
-
 /* As a delivery agent leaves it. */
 static void start_delivered(void)
 {
@@ -68,18 +51,6 @@ static void start_torn_list(void)
 {
 	start_four();
 	add_to_file("mail/box/dovecot-uidlist", "5 :1600", 7);
-}
-
-static void start_doomed_some(void)
-{
-	start_four();
-	mark("2:3", MORTISE_FLAG_DELETED);
-}
-
-static void start_doomed_all(void)
-{
-	start_four();
-	mark("1:4", MORTISE_FLAG_DELETED);
 }
 
 static const struct scenario scenarios[] = {

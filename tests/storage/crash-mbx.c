@@ -27,20 +27,9 @@ static void start_delivered(void)
 	put_file("mail/box", file, HEADER + sizeof FRESH - 1);
 }
 
-static void start_created(void)
-{
-	make_box("box");
-}
-
 static void start_empty(void)
 {
 	put_file("mail/box", "", 0);
-}
-
-static void start_four(void)
-{
-	make_box("box");
-	fill_box(4, 300);
 }
 
 static void start_big(void)
@@ -95,12 +84,6 @@ static void start_doomed_last(void)
 	mark("4", MORTISE_FLAG_DELETED);
 }
 
-static void start_doomed_all(void)
-{
-	start_four();
-	mark("1:4", MORTISE_FLAG_DELETED);
-}
-
 static void start_doomed_big(void)
 {
 	start_big();
@@ -143,12 +126,6 @@ static void start_marked_all(void)
 static void start_marked_big(void)
 {
 	start_marked(start_doomed_big);
-}
-
-static void start_two(void)
-{
-	start_four();
-	make_box("other");
 }
 
 static void start_two_big(void)

@@ -125,6 +125,7 @@ static bool durable(size_t i, size_t k)
 static uint64_t box_inodes[2], journal_dir;
 /* Of a directory driver: what was there before the recorded run, and the server's state after it. */
 static struct tree base, final_state;
+static uint32_t told; /* UIDVALIDITY, by the recorded run */
 static struct {
 	uint64_t dir, inode;
 	char name[96];
@@ -325,6 +326,7 @@ static void state(
 	snprintf(text, sizeof text, "power loss after call %zu of %zu, %s", k, marked, what);
 	fault_text = text;
 	build(start, k, marked, how);
+	shared->uidvalidity = told;
 	states++;
 	check(k >= marked);
 }
@@ -395,6 +397,7 @@ void power_loss(const struct kept *start)
 	shared->recording = true;
 	run(&none);
 	shared->recording = false;
+	told = shared->uidvalidity;
 	if (crash_driver.directory) {
 		struct tree *made = calloc(1, sizeof *made);
 

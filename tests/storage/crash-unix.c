@@ -33,11 +33,6 @@ static void start_big(void)
 	fill_box(5, 9000);
 }
 
-static void start_created(void)
-{
-	make_box("box");
-}
-
 static void start_delivered(void)
 {
 	static const char text[] =
@@ -98,7 +93,7 @@ static void start_doomed_last(void)
 	mark("4", MORTISE_FLAG_DELETED);
 }
 
-static void start_doomed_all(void)
+static void start_base_doomed(void)
 {
 	start_base();
 	mark("1:4", MORTISE_FLAG_DELETED);
@@ -156,7 +151,7 @@ static void start_marked_middle(void)
 
 static void start_marked_all(void)
 {
-	start_marked(start_doomed_all);
+	start_marked(start_base_doomed);
 }
 
 static void start_marked_pseudo(void)
@@ -170,7 +165,7 @@ static void start_marked_delivered(void)
 	add_delivered(HEAD "Received: by x\nSubject: new\n\nnew body\n\n");
 }
 
-static void start_two(void)
+static void start_pseudo_and_other(void)
 {
 	start_pseudo();
 	make_box("other");
@@ -197,7 +192,7 @@ static const struct scenario scenarios[] = {
     {"expunge-first", start_doomed_first, do_expunge, "box", 0},
     {"expunge-middle", start_doomed_middle, do_expunge, "box", 0},
     {"expunge-last", start_doomed_last, do_expunge, "box", 0},
-    {"expunge-all", start_doomed_all, do_expunge, "box", 0},
+    {"expunge-all", start_base_doomed, do_expunge, "box", 0},
     {"expunge-pseudo", start_doomed_pseudo, do_expunge, "box", 0},
     {"expunge-pseudo-all", start_doomed_pseudo_all, do_expunge, "box", 0},
     {"take-out-first", start_marked_first, do_open, "box", 0},
@@ -207,7 +202,7 @@ static const struct scenario scenarios[] = {
     {"take-out-new-mail", start_marked_delivered, do_open, "box", 0},
     {"append-behind-marked", start_marked_pseudo, do_append, "box", 0},
     {"keyword-marked", start_marked_first, do_long_keyword, "box", 0},
-    {"copy", start_two, do_copy, "other", 0},
+    {"copy", start_pseudo_and_other, do_copy, "other", 0},
     {"copy-here", start_pseudo, do_copy_here, "box", 0},
 };
 

@@ -139,6 +139,13 @@ const char *text_of(const char *subject, size_t size);
 void fill_box(size_t count, size_t size);
 void make_box(const char *name);
 void mark(const char *uids, uint32_t flags);
+/* Of no format in particular: just made; with four messages; and another one beside it; some or all \Deleted.
+ */
+void start_created(void);
+void start_four(void);
+void start_two(void);
+void start_doomed_some(void);
+void start_doomed_all(void);
 void do_open(struct store *s, struct err *e);
 void do_append(struct store *s, struct err *e);
 void do_append_big(struct store *s, struct err *e);
