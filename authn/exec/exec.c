@@ -34,6 +34,8 @@
 
 #include <mortise/password.h>
 
+#include "../number.h"
+
 #define WORDS_MAX 128u      /* in an answer */
 #define LINE_MAX_OUT 16384u /* user, password and addresses, each octet as three, fit */
 
@@ -204,8 +206,9 @@ static bool decode(char *value)
 
 /* ---- one question, one answer ---- */
 
-#define ENDED 1 /* the program had ended before it was asked; any other that is not 0 has a fault recorded \
-	         */
+#define ENDED                                                                                        \
+	1 /* the program had ended before it was asked; any other that is not 0 has a fault recorded \
+	   */
 
 static int send_line(struct mortise_call *call, struct program *p, const struct line *l, uint64_t deadline)
 {
@@ -326,15 +329,6 @@ static bool take_answer(struct mortise_call *call, char *text, struct answer *a)
 			return false;
 	}
 	return true;
-}
-
-static bool number_of(const char *text, uint32_t *out)
-{
-	char *end;
-	unsigned long long n = strtoull(text, &end, 10);
-
-	*out = (uint32_t)n;
-	return text[0] >= '0' && text[0] <= '9' && *end == '\0' && n < UINT32_MAX;
 }
 
 /* False: uid and gid are not two numbers. */

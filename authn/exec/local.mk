@@ -1,6 +1,6 @@
 # authn/exec
 module_LTLIBRARIES += authn/exec/exec.la
-authn_exec_exec_la_SOURCES = authn/exec/exec.c
+authn_exec_exec_la_SOURCES = authn/exec/exec.c authn/number.h
 authn_exec_exec_la_CPPFLAGS = $(MODULE_CPPFLAGS)
 authn_exec_exec_la_LDFLAGS = $(MODULE_LDFLAGS)
 MODULE_MANUALS += authn/exec/mortise-exec.5

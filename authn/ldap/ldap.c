@@ -17,15 +17,15 @@
  * directory has hung up meanwhile. Referrals are not followed: who may log in is not another server's
  * decision. A directory that is down, slow or talks nonsense is "cannot say".
  */
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 
 #include <ldap.h>
 
 #include <mortise/password.h>
+
+#include "../number.h"
 
 #define VALUE_MAX 1024u /* octets of an attribute that is used */
 #define OPTIONS_MAX 64u /* values of option_attribute */
@@ -281,19 +281,6 @@ static const char *value_of(struct mortise_call *call, LDAP *ld, LDAPMessage *en
 		    "[LDAP-001] attribute %s is not one usable value: ignored", attribute);
 	ldap_value_free_len(values);
 	return out;
-}
-
-static bool number_of(const char *text, uint32_t *out)
-{
-	char *end;
-	unsigned long long n;
-
-	if (text == NULL || text[0] < '0' || text[0] > '9')
-		return false;
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	*out = (uint32_t)n;
-	return errno == 0 && *end == '\0' && n < UINT32_MAX;
 }
 
 static void take_options(struct mortise_call *call, LDAP *ld, LDAPMessage *entry, struct mortise_user *user)

@@ -2,7 +2,7 @@
 EXTRA_DIST += authn/ldap/mortise-ldap.5.in
 if HAVE_LDAP
 module_LTLIBRARIES += authn/ldap/ldap.la
-authn_ldap_ldap_la_SOURCES = authn/ldap/ldap.c
+authn_ldap_ldap_la_SOURCES = authn/ldap/ldap.c authn/number.h
 authn_ldap_ldap_la_CPPFLAGS = $(MODULE_CPPFLAGS)
 authn_ldap_ldap_la_CFLAGS = $(AM_CFLAGS) $(LDAP_CFLAGS)
 authn_ldap_ldap_la_LDFLAGS = $(MODULE_LDFLAGS)

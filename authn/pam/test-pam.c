@@ -369,23 +369,6 @@ static const char *matrix_module(void)
 	return path;
 }
 
-/* The path of a library that this process has loaded, by a part of its name; "" when it has not. */
-static const char *loaded_library(const char *part)
-{
-	static char line[512];
-	FILE *maps = fopen("/proc/self/maps", "r");
-	const char *found = "";
-
-	while (maps != NULL && found[0] == '\0' && fgets(line, sizeof(line), maps) != NULL)
-		if (strstr(line, part) != NULL && strchr(line, '/') != NULL) {
-			line[strcspn(line, "\n")] = '\0';
-			found = strchr(line, '/');
-		}
-	if (maps != NULL)
-		fclose(maps);
-	return found;
-}
-
 /* What the libraries lose themselves, for builds with sanitizers. */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
@@ -456,18 +439,13 @@ static void remove_services(void)
 
 static void wrapped(char **argv)
 {
-	/* A sanitizer wants to be the first. */
-	const char *before = loaded_library("libasan");
-	char preload[256];
-
 	if (getenv("PAM_WRAPPER") != NULL)
 		return;
 	snprintf(folder, sizeof(folder), "/tmp/test-pam.XXXXXX");
 	if (mkdtemp(folder) == NULL)
 		exit(1);
 	write_services();
-	snprintf(preload, sizeof(preload), "%s libpam_wrapper.so", before);
-	setenv("LD_PRELOAD", preload, 1);
+	preload_library("libpam_wrapper.so");
 	setenv("PAM_WRAPPER", "1", 1);
 	setenv("PAM_WRAPPER_SERVICE_DIR", folder, 1);
 	execv(argv[0], argv);

@@ -159,7 +159,6 @@ static void records(void **state)
 static int run_wrapped(char **argv)
 {
 	static char template[] = "/tmp/test-passwd.XXXXXX";
-	const char *before = getenv("LD_PRELOAD");
 	char text[256];
 
 	if (mkdtemp(template) == NULL)
@@ -171,8 +170,7 @@ static int run_wrapped(char **argv)
 	setenv("NSS_WRAPPER_SHADOW", text, 1);
 	snprintf(text, sizeof(text), "%s/group", template);
 	setenv("NSS_WRAPPER_GROUP", text, 1);
-	snprintf(text, sizeof(text), "%s libnss_wrapper.so", before != NULL ? before : "");
-	setenv("LD_PRELOAD", text, 1);
+	preload_library("libnss_wrapper.so");
 	snprintf(folder, sizeof(folder), "%s", template);
 	write_files();
 	execv("/proc/self/exe", argv);

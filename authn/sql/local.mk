@@ -2,7 +2,7 @@
 EXTRA_DIST += authn/sql/mortise-sql.5.in authn/sql/sqlite.c authn/sql/postgresql.c
 if HAVE_SQL
 module_LTLIBRARIES += authn/sql/sql.la
-authn_sql_sql_la_SOURCES = authn/sql/sql.c authn/sql/sql.h authn/secret.h authn/secret.c
+authn_sql_sql_la_SOURCES = authn/sql/sql.c authn/number.h authn/sql/sql.h authn/secret.h authn/secret.c
 if HAVE_SQLITE
 authn_sql_sql_la_SOURCES += authn/sql/sqlite.c
 endif

@@ -15,11 +15,10 @@
  */
 #include "sql.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "../number.h"
 #include "../secret.h"
 
 static const struct mortise_enum types[] = {
@@ -120,19 +119,6 @@ static bool is_true(const char *text)
 		if (strcasecmp(text, words[i]) == 0)
 			return true;
 	return false;
-}
-
-static bool number_of(const char *text, uint32_t *out)
-{
-	char *end;
-	unsigned long long n;
-
-	if (text == NULL || text[0] < '0' || text[0] > '9')
-		return false;
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	*out = (uint32_t)n;
-	return errno == 0 && *end == '\0' && n < UINT32_MAX;
 }
 
 static void take_options(struct mortise_call *call, const struct rows *r, struct mortise_user *user)

@@ -7,7 +7,6 @@ runs under PHP's own web server with SQLite; a second connection says whether th
 import base64
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -102,14 +101,8 @@ def mail(n):
             f"Date: Mon, 1 Jan 2024 10:00:{n:02} +0000\r\n\r\nbody of {n}\r\n").encode()
 
 
-def subjects(server, name, key="ALL"):
-    c = server.login("alice")
-    if c.select(f'"{name}"', readonly=True)[0] != "OK":
-        return None
-    numbers = c.search(None, key)[1][0].decode().replace(" ", ",")
-    found = c.fetch(numbers, "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1] if numbers else []
-    c.logout()
-    return sorted(re.search(rb"Subject: (.*)\r\n", f[1])[1].decode() for f in found if isinstance(f, tuple))
+def subjects(server, *which):
+    return server.subjects("alice", *which)
 
 
 LIST = "[...document.querySelectorAll('#messagelist tbody tr .subject a span')].filter(e => e.offsetParent).map(e => e.innerText.trim()).filter(s => s).sort()"

@@ -6,7 +6,6 @@ loopback connection); a second connection says whether the mailbox is as Thunder
     thunderbird.py [DRIVER...]"""
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -149,14 +148,8 @@ def mail(n, text="text"):
             f"Date: Mon, 1 Jan 2024 10:00:{n:02} +0000\r\n\r\nbody of {n}\r\n{text}\r\n").encode()
 
 
-def subjects(server, name, key="ALL"):
-    c = server.login(server.driver)
-    if c.select(f'"{name}"', readonly=True)[0] != "OK":
-        return None
-    numbers = c.search(None, key)[1][0].decode().replace(" ", ",")
-    found = c.fetch(numbers, "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1] if numbers else []
-    c.logout()
-    return sorted(re.search(rb"Subject: (.*)\r\n", f[1])[1].decode() for f in found if isinstance(f, tuple))
+def subjects(server, *which):
+    return server.subjects(server.driver, *which)
 
 
 def check(t, server):

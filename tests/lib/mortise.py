@@ -314,6 +314,17 @@ class Server:
         c.login(user, password)
         return c
 
+    def subjects(self, user, mailbox="INBOX", key="ALL"):
+        """Subjects of the messages that a search finds, sorted, seen over a connection of their own; None when there is no
+        such mailbox."""
+        c = self.login(user)
+        if c.select(f'"{mailbox}"', readonly=True)[0] != "OK":
+            return None
+        numbers = c.search(None, key)[1][0].decode().replace(" ", ",")
+        found = c.fetch(numbers, "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1] if numbers else []
+        c.logout()
+        return sorted(re.search(rb"Subject: (.*)\r\n", f[1])[1].decode() for f in found if isinstance(f, tuple))
+
     def children(self):
         """Pids of the server's processes, master first."""
         found, todo = [], [self.process.pid]
