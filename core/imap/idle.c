@@ -2,7 +2,9 @@
  * idle.c: IDLE (RFC 2177).
  *
  * The client hears of changes when the kernel tells us that the mailbox's files were touched, and at least
- * every idle_poll; a line now and then keeps NATs open and finds out that a client is gone.
+ * every idle_poll; a line now and then keeps NATs open and finds out that a client is gone. The kernel tells
+ * of a write to the index before those who read the index can see it, so each burst of news is followed by
+ * one more look.
  */
 #include "base/clock.h"
 #include "imap/notify.h"
@@ -11,6 +13,7 @@
 
 struct idling {
 	uint64_t end, keepalive, poll; /* clock_ms */
+	uint64_t again;                /* the look after the news; UINT64_MAX: none is due */
 };
 
 /* "DONE" and nothing else ends it well. True: it is over. */
@@ -65,10 +68,17 @@ static void idle_timed(struct session *s, struct idling *i)
 		response(session_out(s), STR(""), RESPONSE_OK, NULL, "Still here");
 		i->keepalive = now + s->o->idle_keepalive;
 	}
-	if (now >= i->poll) {
+	if (now >= i->poll || now >= i->again) {
 		hear_news(s);
 		i->poll = now + s->o->idle_poll;
+		i->again = UINT64_MAX;
 	}
+}
+
+static void hear_twice(struct session *s, struct idling *i)
+{
+	hear_news(s);
+	i->again = clock_ms() + NEWS_LOOK_AGAIN;
 }
 
 static int watch(struct session *s)
@@ -94,20 +104,21 @@ static uint64_t least(uint64_t a, uint64_t b)
 void command_idle(struct session *s, struct parse *p UNUSED)
 {
 	uint64_t now = clock_ms();
-	struct idling i = {now + s->o->idle_timeout, now + s->o->idle_keepalive, now + s->o->idle_poll};
+	struct idling i = {
+	    now + s->o->idle_timeout, now + s->o->idle_keepalive, now + s->o->idle_poll, UINT64_MAX};
 	int watch_fd = watch(s);
 
 	response_continue(session_out(s), "idling");
-	hear_news(s); /* what changed before the watch stood */
+	hear_twice(s, &i); /* what changed before the watch stood */
 	while (!s->ended && !client_spoke(s)) {
 		if (!stream_flush(s->stream)) {
 			session_end(s, MORTISE_E_IO);
 			return;
 		}
-		switch (session_wait(s, watch_fd, least(i.end, least(i.keepalive, i.poll)))) {
+		switch (session_wait(s, watch_fd, least(least(i.end, i.keepalive), least(i.poll, i.again)))) {
 		case STREAM_OK:
 			if (stream_input(s->stream).n == 0 && !session_stopping(s))
-				hear_news(s);
+				hear_twice(s, &i);
 			break;
 		case STREAM_EOF:
 			session_end(s, 0);

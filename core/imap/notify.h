@@ -24,6 +24,9 @@
 #include "imap/fetch.h"
 #include "store/observe.h"
 
+/* Between the kernel's word of a write and the second look: readers of the index see it a little later. */
+#define NEWS_LOOK_AGAIN 100u /* ms */
+
 #define EVENT_NEW 0x01u
 #define EVENT_EXPUNGE 0x02u
 #define EVENT_FLAGS 0x04u

@@ -13,8 +13,6 @@
 #include "store/metadata.h"
 #include "base/banned.h"
 
-#define LOOK_AGAIN 100u /* ms */
-
 /* ---- which mailboxes ---- */
 static bool is_below(const char *name, const char *above)
 {
@@ -773,7 +771,7 @@ static unsigned what_happened(struct notify *n, unsigned what, uint64_t now)
 	bool again = n->again != 0 && now >= n->again;
 
 	if (what != 0)
-		n->again = now + LOOK_AGAIN;
+		n->again = now + NEWS_LOOK_AGAIN;
 	else if (again)
 		n->again = 0;
 	if (again)
