@@ -40,6 +40,9 @@ static const struct mortise_option tls_option_table[] = {
         .help = "cipher suites for TLS 1.3; empty: OpenSSL's own order"),
     MORTISE_OPTION(
         struct tls_options, groups, STRING, "", .help = "key exchange groups; empty: OpenSSL's own list"),
+    MORTISE_OPTION(struct tls_options, record_size, SIZE, "16k", .min = "512", .max = "16k", .since = "0.1",
+        .help = "most octets that are sent in one TLS record",
+        .detail = "8k is for old clients on Windows, whose TLS (SChannel) did not take whole ones."),
 };
 
 const struct conf_group tls_conf_group = {
@@ -158,6 +161,8 @@ static int set_rules(SSL_CTX *ctx, const struct tls_options *o, const char *prot
 		return err_fault(e, MORTISE_E_INVALID, "tls.ciphersuites: %s", tls_reason());
 	if (o->groups != NULL && *o->groups != '\0' && SSL_CTX_set1_groups_list(ctx, o->groups) != 1)
 		return err_fault(e, MORTISE_E_INVALID, "tls.groups: %s", tls_reason());
+	if (SSL_CTX_set_max_send_fragment(ctx, (long)o->record_size) != 1)
+		return err_fault(e, MORTISE_E_INVALID, "tls.record_size: %s", tls_reason());
 	if (protocol != NULL)
 		SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, (void *)(uintptr_t)protocol);
 	return 0;

@@ -27,6 +27,7 @@ struct tls_options {
 	const char *ciphers; /* of TLS 1.2, OpenSSL's notation */
 	const char *ciphersuites;
 	const char *groups;
+	uint64_t record_size; /* octets of what is sent in one record */
 };
 extern const struct conf_group tls_conf_group;
 

@@ -200,6 +200,53 @@ with Server(driver="memory", users=["alice"], settings={"auth": 'auth = { failur
     t.sendall(f"a LOGIN alice {PASSWORD}\r\n".encode())
     tap.ok(read_line(t).startswith(b"a OK"), "and taken under TLS")
 
+
+
+def record_sizes(s):
+    """The sizes of the records that a long answer comes in, as they are on the wire."""
+    c, coming, going = connect(s.tls_port), ssl.MemoryBIO(), ssl.MemoryBIO()
+    t, raw, text = context(s).wrap_bio(coming, going, server_hostname="localhost"), b"", b""
+
+    def more():
+        nonlocal raw
+        c.sendall(going.read())
+        data = c.recv(65536)
+        raw += data
+        coming.write(data)
+
+    def until(done):
+        nonlocal text
+        while not done():
+            try:
+                text += t.read(65536)
+            except ssl.SSLWantReadError:
+                more()
+    while True:
+        try:
+            t.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            more()
+    t.write(f"a LOGIN alice {PASSWORD}\r\nb APPEND INBOX {{100000+}}\r\n".encode() + b"x" * 100000 +
+            b"\r\nc SELECT INBOX\r\nd FETCH 1 BODY[]\r\n")
+    until(lambda: b"d OK" in text)
+    c.close()
+    sizes = []
+    while len(raw) >= 5:
+        if raw[0] == 23:
+            sizes.append(int.from_bytes(raw[3:5], "big"))
+        raw = raw[5 + int.from_bytes(raw[3:5], "big"):]
+    return sizes
+
+
+for size, least, most in (("", 10000, 16384 + 64), ("record_size = 2048;", 1024, 2048 + 64)):
+    s = Server(driver="memory", users=["alice"])
+    s.settings["tls"] = f'tls = {{ certificate = "{s.path("tls/certificate.pem")}"; key = "{s.path("tls/key.pem")}"; {size} }};'
+    s.write_config()
+    with s:
+        sizes = record_sizes(s)
+        tap.ok(least < max(sizes) <= most, f"records are as large as may be{' with ' + size if size else ''}", sizes)
+
 # attack-155: a key that everybody can read.
 s = Server(driver="memory", users=["alice"])
 atexit.register(shutil.rmtree, s.dir, True)
