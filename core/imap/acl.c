@@ -118,14 +118,6 @@ static bool parse_identifier(struct parse *p, const char **identifier)
 	return true;
 }
 
-static void conclude(struct session *s, const struct err *e, const char *completed)
-{
-	if (e->code != 0)
-		reply_error(s, e);
-	else
-		reply_ok(s, NULL, completed);
-}
-
 /* ---- the commands ---- */
 void command_setacl(struct session *s, struct parse *p)
 {
@@ -141,7 +133,7 @@ void command_setacl(struct session *s, struct parse *p)
 	}
 	store_acl_change(
 	    s->setup->store, mailbox, identifier, m.how, sets_of(m.given, m.how == ACL_REMOVE), &e);
-	conclude(s, &e, "SETACL completed");
+	reply_result(s, &e, "SETACL completed");
 }
 
 void command_deleteacl(struct session *s, struct parse *p)
@@ -155,7 +147,7 @@ void command_deleteacl(struct session *s, struct parse *p)
 		return;
 	}
 	store_acl_change(s->setup->store, mailbox, identifier, ACL_DELETE, 0, &e);
-	conclude(s, &e, "DELETEACL completed");
+	reply_result(s, &e, "DELETEACL completed");
 }
 
 void command_getacl(struct session *s, struct parse *p)
@@ -181,7 +173,7 @@ void command_getacl(struct session *s, struct parse *p)
 		}
 		buf_adds(out, "\r\n");
 	}
-	conclude(s, &e, "GETACL completed");
+	reply_result(s, &e, "GETACL completed");
 }
 
 void command_listrights(struct session *s, struct parse *p)
@@ -211,7 +203,7 @@ void command_listrights(struct session *s, struct parse *p)
 		}
 		buf_adds(out, "\r\n");
 	}
-	conclude(s, &e, "LISTRIGHTS completed");
+	reply_result(s, &e, "LISTRIGHTS completed");
 }
 
 int myrights_write(struct session *s, struct buf *out, const char *mailbox, struct err *e)
@@ -238,5 +230,5 @@ void command_myrights(struct session *s, struct parse *p)
 		return;
 	}
 	myrights_write(s, session_out(s), mailbox, &e);
-	conclude(s, &e, "MYRIGHTS completed");
+	reply_result(s, &e, "MYRIGHTS completed");
 }

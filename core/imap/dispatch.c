@@ -71,6 +71,14 @@ void reply_error(struct session *s, const struct err *e)
 	    e->client[0] != '\0' ? e->client : mortise_error_text(e->code));
 }
 
+void reply_result(struct session *s, const struct err *e, const char *completed)
+{
+	if (e->code != 0)
+		reply_error(s, e);
+	else
+		reply_ok(s, NULL, completed);
+}
+
 void report_error(struct session *s, const struct err *e)
 {
 	log_fault(s, e);

@@ -110,14 +110,6 @@ static int list_old(struct session *s, const struct list_request *r, struct err 
 	return store_list(s->setup->store, r->reference, r->patterns[0], write_entry, &l, e);
 }
 
-static void conclude(struct session *s, const struct err *e, const char *completed)
-{
-	if (e->code != 0)
-		reply_error(s, e);
-	else
-		reply_ok(s, NULL, completed);
-}
-
 void command_list(struct session *s, struct parse *p)
 {
 	struct list_request r;
@@ -131,7 +123,7 @@ void command_list(struct session *s, struct parse *p)
 		list_extended(s, &r, &e);
 	else
 		list_old(s, &r, &e);
-	conclude(s, &e, "LIST completed");
+	reply_result(s, &e, "LIST completed");
 }
 
 void command_lsub(struct session *s, struct parse *p)
@@ -146,5 +138,5 @@ void command_lsub(struct session *s, struct parse *p)
 		return;
 	}
 	store_lsub(s->setup->store, reference, pattern, write_entry, &l, &e);
-	conclude(s, &e, "LSUB completed");
+	reply_result(s, &e, "LSUB completed");
 }

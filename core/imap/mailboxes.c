@@ -15,14 +15,6 @@ static bool one_name(struct session *s, struct parse *p, const char **name)
 	return false;
 }
 
-static void conclude(struct session *s, const struct err *e, const char *completed)
-{
-	if (e->code != 0)
-		reply_error(s, e);
-	else
-		reply_ok(s, NULL, completed);
-}
-
 /* The ground is not taken from under a session's own feet. */
 static bool refuse_selected(struct session *s, const char *name)
 {
@@ -165,7 +157,7 @@ void command_delete(struct session *s, struct parse *p)
 		return;
 	if (store_delete(s->setup->store, name, &e) == 0)
 		notify_did(s, EVENT_NAME, name);
-	conclude(s, &e, "DELETE completed");
+	reply_result(s, &e, "DELETE completed");
 }
 
 void command_rename(struct session *s, struct parse *p)
@@ -186,7 +178,7 @@ void command_rename(struct session *s, struct parse *p)
 	}
 	if (e.code == 0 && strcmp(to, given) != 0)
 		tell_name(s, to, from);
-	conclude(s, &e, "RENAME completed");
+	reply_result(s, &e, "RENAME completed");
 }
 
 void command_subscribe(struct session *s, struct parse *p)
@@ -198,7 +190,7 @@ void command_subscribe(struct session *s, struct parse *p)
 		return;
 	if (store_subscribe(s->setup->store, name, true, &e) == 0)
 		notify_did(s, EVENT_SUBSCRIPTION, name);
-	conclude(s, &e, "SUBSCRIBE completed");
+	reply_result(s, &e, "SUBSCRIBE completed");
 }
 
 void command_unsubscribe(struct session *s, struct parse *p)
@@ -210,5 +202,5 @@ void command_unsubscribe(struct session *s, struct parse *p)
 		return;
 	if (store_subscribe(s->setup->store, name, false, &e) == 0)
 		notify_did(s, EVENT_SUBSCRIPTION, name);
-	conclude(s, &e, "UNSUBSCRIBE completed");
+	reply_result(s, &e, "UNSUBSCRIBE completed");
 }

@@ -86,10 +86,7 @@ void command_getquotaroot(struct session *s, struct parse *p)
 		for (i = 0; i < count && tell(s, roots[i], &e) == 0; i++)
 			;
 	}
-	if (e.code != 0)
-		reply_error(s, &e);
-	else
-		reply_ok(s, NULL, "GETQUOTAROOT completed");
+	reply_result(s, &e, "GETQUOTAROOT completed");
 }
 
 /* "(" [resource SP number *(SP resource SP number)] ")" */

@@ -90,8 +90,5 @@ void command_scan(struct session *s, struct parse *p)
 	}
 	scan(&x, &e);
 	vec_free(&x.entries);
-	if (e.code != 0)
-		reply_error(s, &e);
-	else
-		reply_ok(s, NULL, "SCAN completed");
+	reply_result(s, &e, "SCAN completed");
 }

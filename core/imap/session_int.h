@@ -162,6 +162,8 @@ void reply_bad(struct session *s, const char *why);
 void reply_bad_code(struct session *s, const char *code, const char *why);
 /* NO with the error's code and text; logged when it is not the client's doing. */
 void reply_error(struct session *s, const struct err *e);
+/* OK with this text, or reply_error when there is one. */
+void reply_result(struct session *s, const struct err *e, const char *completed);
 /* "* NO [code] text" now, for what does not make the command fail. */
 void report_error(struct session *s, const struct err *e);
 /* Begins to parse what the reader holds, in the way the client has enabled. */
