@@ -5,6 +5,7 @@
 #ifndef MORTISE_AUTHN_TEST_MODULES_H
 #define MORTISE_AUTHN_TEST_MODULES_H
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -106,6 +107,17 @@ static inline int try_password(
     struct setting *s, const char *user, const char *password, struct auth_identity *out, struct buf *why)
 {
 	return try_password_with(s, test_facts(), user, password, out, why);
+}
+
+/* A file with exactly these octets and this mode. */
+static inline void write_with_mode(const char *path, const char *text, size_t n, mode_t mode)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fchmod(fd, mode), 0);
+	assert_int_equal(io_write(fd, text, n), 0);
+	close(fd);
 }
 
 /* The path of a library that this process has loaded, by a part of its name; "" when it has not. */

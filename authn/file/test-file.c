@@ -19,12 +19,7 @@ static bool is_open;
 
 static void write_octets(const char *text, size_t n, mode_t mode)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-
-	assert_true(fd >= 0);
-	assert_int_equal(fchmod(fd, mode), 0);
-	assert_int_equal(io_write(fd, text, n), 0);
-	close(fd);
+	write_with_mode(path, text, n, mode);
 }
 
 static void write_file(const char *text)
